@@ -1,0 +1,38 @@
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import BaseCommand, CommandError
+
+from exchanges.failpoints import failpoint
+from exchanges.vault import CredentialsUnreadable
+
+
+class Command(BaseCommand):
+    help = (
+        "Encrypts all stored secrets with the first key of CREDENTIAL_KEYS. Put the new key first, run this, then "
+        "remove the old key. May be stopped and run again at any time."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        unreadable = []
+        for model in apps.get_models():
+            if hasattr(model, "refresh_seal"):
+                unreadable += self.rotate(model)
+        if unreadable:
+            raise CommandError(
+                f"Decrypt with none of CREDENTIAL_KEYS: {', '.join(unreadable)}. Restore the missing key, or enter "
+                "these secrets again in the admin."
+            )
+
+    def rotate(self, model: Any) -> list[str]:
+        """Names the rows that cannot be read."""
+        unreadable, count = [], 0
+        for row in model.objects.sealed().iterator():
+            try:
+                row.refresh_seal()
+                failpoint("K18")
+                count += 1
+            except CredentialsUnreadable:
+                unreadable.append(f"{model._meta.model_name} {row.pk}")
+        self.stdout.write(f"{count} {model._meta.model_name} rows encrypted with the first key.")
+        return unreadable

@@ -1,0 +1,73 @@
+"""The markets of the paper exchange: a checked-in table with the filters that Binance publishes."""
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+SPOT = "spot"
+FUTURES = "futures"
+
+TABLE = Path(__file__).with_name("markets.json")
+
+# Spot prices may be 0.2 to 5 times the last: https://developers.binance.com/docs/binance-spot-api-docs/filters
+SPOT_BAND = Decimal(5)
+MAX_LEVERAGE = 125
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One tradable instrument; quantities in base units, prices and notionals in quote units."""
+
+    market: str
+    symbol: str
+    base: str
+    quote: str
+    opening_price: Decimal
+    tick: Decimal
+    step: Decimal
+    max_qty: Decimal
+    market_max_qty: Decimal
+    min_notional: Decimal
+    price_ceiling: Decimal  # times the last price: the most that a buyer may bid
+    price_floor: Decimal  # times the last price: the least that a seller may ask
+
+    @property
+    def price_digits(self) -> int:
+        return decimals(self.tick)
+
+    @property
+    def quantity_digits(self) -> int:
+        return decimals(self.step)
+
+
+def decimals(step: Decimal) -> int:
+    return max(0, -int(step.normalize().as_tuple().exponent))
+
+
+def _market(kind: str, row: dict) -> Market:
+    rules = row[kind]
+    band = Decimal(rules.get("band", SPOT_BAND))
+    return Market(
+        market=kind,
+        symbol=row["base"] + row["quote"],
+        base=row["base"],
+        quote=row["quote"],
+        opening_price=Decimal(row["price"]),
+        tick=Decimal(rules["tick"]),
+        step=Decimal(rules["step"]),
+        max_qty=Decimal(rules["max_qty"]),
+        market_max_qty=Decimal(rules["market_max_qty"]),
+        min_notional=Decimal(rules["min_notional"]),
+        price_ceiling=band,
+        price_floor=1 / band if kind == SPOT else 2 - band,
+    )
+
+
+_ROWS = json.loads(TABLE.read_text())
+MARKETS = {
+    kind: {row["base"] + row["quote"]: _market(kind, row) for row in _ROWS if kind in row}
+    for kind in (SPOT, FUTURES)
+}
+OPENING_PRICES = {row["base"] + row["quote"]: Decimal(row["price"]) for row in _ROWS}
+ASSETS = sorted({row[side] for row in _ROWS for side in ("base", "quote")})

@@ -1,0 +1,176 @@
+"""The control API under /__paper__/: what a test or a person at the desk does to the exchange."""
+
+import sqlite3
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from .catalog import FUTURES, OPENING_PRICES, SPOT
+from .codec import loads
+from .errors import Refusal
+from .faults import parse
+from .ledger import Ledger
+from .matching import move
+from .replies import Reply, refusal, success
+from .snapshot import snapshot
+
+if TYPE_CHECKING:
+    from .exchange import PaperExchange
+
+Query = dict[str, list[str]]
+
+
+async def control(exchange: "PaperExchange", method: str, raw_path: str, body: bytes, now: int) -> Reply:
+    url = urlsplit(raw_path)
+    action = ACTIONS.get((method, url.path))
+    if action is None:
+        return refusal(Refusal(-5000, f"The control API has no {method} {url.path}.", 404))
+    try:
+        answer = action(exchange, _json(body), parse_qs(url.query), now)
+        await exchange.store.committed()
+    except Refusal as error:
+        return refusal(error)
+    except sqlite3.Error as error:
+        return refusal(Refusal(-1000, f"The state could not be written: {error}"))
+    return success(answer)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return loads(body) if body else {}
+    except ValueError as error:
+        raise Refusal(-1104, "The body is not JSON.") from error
+
+
+def _object(body: Any) -> dict:
+    if not isinstance(body, dict):
+        raise Refusal(-1104, "The body is not a JSON object.")
+    return body
+
+
+def _decimal(name: str, value: Any) -> Decimal:
+    try:
+        parsed = Decimal(str(value))
+    except InvalidOperation as error:
+        raise Refusal(-1104, f"{name} is not a number: {value}") from error
+    if not parsed.is_finite() or parsed < 0:
+        raise Refusal(-1104, f"{name} is not a positive number: {value}")
+    return parsed
+
+
+def _decimals(body: Any) -> dict[str, Decimal]:
+    return {name: _decimal(name, value) for name, value in _object(body).items()}
+
+
+def _known(symbol: str) -> str:
+    if symbol not in OPENING_PRICES:
+        raise Refusal(-1121, f"Invalid symbol: {symbol}")
+    return symbol
+
+
+def get_state(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+    return snapshot(exchange.ledger, query.get("api_key", [""])[0])
+
+
+def delete_state(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+    exchange.wipe()
+    return {}
+
+
+def get_requests(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+    since = query.get("since", ["0"])[0]
+    if not since.isdigit():
+        raise Refusal(-1104, "since is the index of the first entry wanted.")
+    return exchange.journal.since(int(since))
+
+
+def get_prices(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+    return exchange.ledger.prices
+
+
+def post_prices(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+    prices = {_known(symbol): price for symbol, price in _decimals(body).items()}
+    if not all(prices.values()):
+        raise Refusal(-1104, "A price is greater than zero.")
+    for symbol, price in prices.items():
+        move(exchange.ledger, symbol, price, now)
+    return exchange.ledger.prices
+
+
+def post_liquidity(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+    """Base units that one order fills at its arrival or per move of the price; null is no cap."""
+    for symbol, qty in _object(body).items():
+        _set_cap(exchange.ledger, _known(symbol), qty)
+    exchange.ledger.touch_counters()
+    return exchange.ledger.liquidity
+
+
+def _set_cap(ledger: Ledger, symbol: str, qty: Any) -> None:
+    if qty is None:
+        ledger.liquidity.pop(symbol, None)
+    else:
+        ledger.liquidity[symbol] = _decimal(symbol, qty)
+
+
+def post_accounts(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+    asked = _object(body)
+    api_key, balances = _text(asked, "api_key"), asked.get("balances")
+    opening = None if balances is None else _decimals(balances)
+    account = exchange.ledger.open_account(api_key, str(asked.get("secret") or ""), opening)
+    account.can_withdraw = bool(asked.get("can_withdraw", account.can_withdraw))
+    return {"api_key": api_key}
+
+
+def _text(asked: dict, name: str) -> str:
+    value = asked.get(name)
+    if not isinstance(value, str) or not value:
+        raise Refusal(-1102, f"{name} is missing.")
+    return value
+
+
+def post_balances(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+    """Set what is free on spot, or the futures wallet (USDT)."""
+    asked = _object(body)
+    account = exchange.ledger.open_account(_text(asked, "api_key"))
+    balances, kind = _decimals(asked.get("balances")), asked.get("market", SPOT)
+    if kind == SPOT:
+        for asset, amount in balances.items():
+            account.wallet(asset).free = amount
+    elif kind == FUTURES and set(balances) == {"USDT"}:
+        account.margin_balance = balances["USDT"]
+    else:
+        raise Refusal(-1104, "market is spot, or futures with USDT only.")
+    account.updated = now
+    return snapshot(exchange.ledger, account.api_key)["accounts"][account.api_key]["balances"]
+
+
+def post_faults(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+    faults = [parse(_object(row)) for row in (body if isinstance(body, list) else [body])]
+    for fault in faults:
+        exchange.faults.add(fault)
+    return exchange.faults.active
+
+
+def get_faults(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+    return exchange.faults.active
+
+
+def delete_faults(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+    exchange.faults.clear()
+    return {}
+
+
+ACTIONS: dict[tuple[str, str], Callable[["PaperExchange", Any, Query, int], Any]] = {
+    ("GET", "/__paper__/state"): get_state,
+    ("DELETE", "/__paper__/state"): delete_state,
+    ("GET", "/__paper__/requests"): get_requests,
+    ("GET", "/__paper__/prices"): get_prices,
+    ("POST", "/__paper__/prices"): post_prices,
+    ("POST", "/__paper__/liquidity"): post_liquidity,
+    ("POST", "/__paper__/accounts"): post_accounts,
+    ("POST", "/__paper__/balances"): post_balances,
+    ("GET", "/__paper__/faults"): get_faults,
+    ("POST", "/__paper__/faults"): post_faults,
+    ("DELETE", "/__paper__/faults"): delete_faults,
+}

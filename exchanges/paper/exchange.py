@@ -1,0 +1,164 @@
+"""The paper exchange as a whole: from a request to what happened and what is said about it."""
+
+import asyncio
+import sqlite3
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from aiohttp import web
+
+from .call import Call
+from .control import control
+from .errors import Refusal
+from .faults import AFTER, BEFORE, NOT_ACCEPTED, Faults, spoil
+from .journal import Journal
+from .ledger import Ledger
+from .limits import Limits, retry_after_s
+from .public import PUBLIC
+from .replies import Reply, refusal, send, success
+from .routes import SIGNED, Route
+from .signing import Sent, authenticate, check_window, read
+from .store import Store
+
+CONTROL = "/__paper__/"
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class PaperExchange:
+    def __init__(self, state: Path, latency_ms: int = 0, weight_limit: int = 0) -> None:
+        self.ledger = Ledger()
+        self.store = Store(state, self.ledger)
+        self.store.load()
+        self.faults = Faults()
+        self.journal = Journal()
+        self.limits = Limits(weight_limit)
+        self.latency_s = latency_ms / 1000
+        self.wipes = 0
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Runs to its end even when the client is gone: an order that arrived is an order."""
+        body = await request.read() if request.can_read_body else b""
+        if request.raw_path.startswith(CONTROL):
+            return await send(request, await control(self, request.method, request.raw_path, body, now_ms()))
+        key = request.headers.get("X-MBX-APIKEY", "")
+        sent = read(request.method, request.raw_path, body, key, request.remote or "", now_ms())
+        return await send(request, await self.answer(sent))
+
+    async def answer(self, sent: Sent) -> Reply:
+        route = SIGNED.get((sent.method, sent.path))
+        if route:
+            return await self._answer_signed(sent, route)
+        return await self._answer_public(sent)
+
+    async def _answer_public(self, sent: Sent) -> Reply:
+        spoiled = await self._before(sent)
+        if spoiled:
+            return spoiled
+        reply = self._public(sent)
+        return await self._after(sent, reply) if reply.status == 200 else reply
+
+    def _public(self, sent: Sent) -> Reply:
+        endpoint, weight = PUBLIC.get(sent.path, (None, 1))
+        if endpoint is None or sent.method != "GET":
+            return refusal(Refusal(-5000, f"Path {sent.path}, Method {sent.method} is invalid", 404))
+        try:
+            headers = self._weigh(sent, weight, 0)
+            reply = success(endpoint(self.ledger, sent.params, sent.received_at))
+        except Refusal as error:
+            return self._refused(error, sent)
+        reply.headers |= headers
+        return reply
+
+    async def _answer_signed(self, sent: Sent, route: Route) -> Reply:
+        entry = self.journal.open(sent)
+        reply = await self._signed(sent, route, entry)
+        entry["status"] = reply.status if reply.manner in ("whole", "slow") else None
+        return reply
+
+    async def _signed(self, sent: Sent, route: Route, entry: dict) -> Reply:
+        wipes = self.wipes
+        try:
+            headers = self._weigh(sent, route.weight, route.orders)
+            authenticate(self.ledger, sent)
+            check_window(sent, sent.received_at)
+            spoiled = await self._before(sent, entry)
+            if wipes != self.wipes:
+                spoiled = replace(NOT_ACCEPTED, manner="drop")  # sent to the exchange that was wiped
+            if spoiled:
+                entry["outcome"] = "not processed"
+                return spoiled
+            reply = self._process(sent, route)
+            await self.store.committed()
+        except Refusal as error:
+            entry["outcome"] = f"refused {error.code}"
+            return self._refused(error, sent)
+        except sqlite3.Error:
+            entry["outcome"] = "unknown"
+            return refusal(Refusal(-1000))
+        entry["outcome"] = "accepted"
+        reply.headers |= headers
+        return await self._after(sent, reply, entry)
+
+    def _process(self, sent: Sent, route: Route) -> Reply:
+        """The matching engine: one request at a time, and late requests are refused once more."""
+        now = now_ms()
+        account = self.ledger.accounts.get(sent.api_key) or self.ledger.open_account(sent.api_key)
+        check_window(sent, now)
+        call = Call(self.ledger, account, sent.params, now, lambda order: self.faults.is_hidden(order, now))
+        answer = route.endpoint(call)
+        for order in call.orders:
+            self.faults.hide(sent, order, now)
+        return success(answer)
+
+    async def _before(self, sent: Sent, entry: dict | None = None) -> Reply | None:
+        """Latency and faults before acceptance; an answer here means that nothing was processed."""
+        if self.latency_s and entry is not None:
+            await asyncio.sleep(self.latency_s)
+        for fault in self.faults.take(sent, BEFORE):
+            _note(entry, fault)
+            if fault.action != "delay":
+                return spoil(fault, NOT_ACCEPTED, sent)
+            await asyncio.sleep(float(fault.value))
+        return None
+
+    async def _after(self, sent: Sent, reply: Reply, entry: dict | None = None) -> Reply:
+        for fault in self.faults.take(sent, AFTER):
+            _note(entry, fault)
+            if fault.action == "delay":
+                await asyncio.sleep(float(fault.value))
+            reply = spoil(fault, reply, sent)
+        return reply
+
+    def _weigh(self, sent: Sent, weight: int, orders: int) -> dict[str, str]:
+        used = self.limits.spend(sent.remote, sent.path, bool(sent.symbol), weight, sent.received_at)
+        headers = {"X-MBX-USED-WEIGHT-1M": str(used)}
+        if orders:
+            counts = self.limits.order_counts(sent.api_key, orders, sent.received_at)
+            headers |= {"X-MBX-ORDER-COUNT-10S": str(counts[0]), "X-MBX-ORDER-COUNT-1M": str(counts[1])}
+        return headers
+
+    def _refused(self, error: Refusal, sent: Sent) -> Reply:
+        reply = refusal(error)
+        used = self.limits.used(sent.remote, sent.path, sent.received_at)
+        reply.headers["X-MBX-USED-WEIGHT-1M"] = str(used)
+        if error.status == 429:
+            reply.headers["Retry-After"] = str(retry_after_s(sent.received_at))
+        return reply
+
+    def wipe(self) -> None:
+        self.wipes += 1
+        self.store.wipe()
+        self.faults.clear()
+        self.journal.clear()
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def _note(entry: dict | None, fault) -> None:
+    if entry is not None:
+        entry["fault"] = f"{fault.action} {fault.when}"

@@ -1,0 +1,69 @@
+"""A running paper exchange's control API, for audits, the demo and tests."""
+
+import json
+from http.client import HTTPException  # noqa: TID251 - to the control API only
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener  # noqa: TID251 - to the control API only
+
+_TIMEOUT_S = 10
+
+
+class PaperUnreachable(Exception):
+    """No paper exchange answers there: start it with `manage.py paper_exchange`."""
+
+
+class PaperControl:
+    """The control API of a running paper exchange."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def state(self, api_key: str = "") -> dict:
+        return self._call("GET", f"state?api_key={api_key}" if api_key else "state")
+
+    def account(self, api_key: str) -> dict:
+        """The state of one account."""
+        return self.state(api_key)["accounts"][api_key]
+
+    def requests(self, since: int = 0) -> list[dict]:
+        return self._call("GET", f"requests?since={since}")
+
+    def set_prices(self, prices: dict[str, str]) -> dict:
+        return self._call("POST", "prices", prices)
+
+    def set_liquidity(self, caps: dict[str, str | None]) -> dict:
+        return self._call("POST", "liquidity", caps)
+
+    def fault(self, **fault: Any) -> list[dict]:
+        """For example `fault(action="drop", when="after", path="/fapi/v1/order", method="POST")`."""
+        return self._call("POST", "faults", fault)
+
+    def clear_faults(self) -> None:
+        self._call("DELETE", "faults")
+
+    def open_account(
+        self, key: str, secret: str = "", balances: dict[str, str] | None = None, **more: Any
+    ) -> None:
+        self._call("POST", "accounts", {"api_key": key, "secret": secret, "balances": balances} | more)
+
+    def set_balances(self, key: str, market: str, balances: dict[str, str]) -> dict:
+        return self._call("POST", "balances", {"api_key": key, "market": market, "balances": balances})
+
+    def reset(self) -> None:
+        """Empty ledger, opening prices, no faults, no request log."""
+        self._call("DELETE", "state")
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        payload = None if body is None else json.dumps(body).encode()
+        request = Request(f"{self.url}/__paper__/{path}", payload, method=method)  # noqa: S310 - loopback http
+        try:
+            with _DIRECT.open(request, timeout=_TIMEOUT_S) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            raise ValueError(error.read().decode()) from error
+        except (OSError, HTTPException) as error:
+            raise PaperUnreachable(self.url) from error
+
+
+_DIRECT = build_opener(ProxyHandler({}))

@@ -1,0 +1,102 @@
+"""The paper exchange on a loopback port."""
+
+import asyncio
+import ipaddress
+import signal
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from .exchange import PaperExchange
+
+KEEPALIVE_S = 75
+SHUTDOWN_S = 1
+
+
+class CannotStart(Exception):
+    """Says in a sentence what keeps the server from starting."""
+
+
+def require_loopback(host: str) -> None:
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise CannotStart(
+            f"The paper exchange serves this machine only: {host} is not a loopback address, use 127.0.0.1."
+        )
+
+
+def tls_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:
+    if not cert:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except OSError as error:
+        raise CannotStart(f"The TLS certificate or key cannot be read: {error}.") from error
+    return context
+
+
+@asynccontextmanager
+async def listening(
+    exchange: PaperExchange, host: str, port: int, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    """Serves while the block runs; yields the port (of use when 0 was asked for)."""
+    require_loopback(host)
+    server = web.Server(
+        exchange.handle, handler_cancellation=False, keepalive_timeout=KEEPALIVE_S, access_log=None
+    )
+    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        yield await _bind(runner, host, port, tls)
+    finally:
+        await runner.cleanup()
+
+
+async def _bind(runner: web.ServerRunner, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024).start()
+    except OSError as error:
+        raise CannotStart(
+            f"Port {port} of {host} cannot be used ({error.strerror}): stop what uses it or set --port."
+        ) from error
+    return runner.addresses[0][1]
+
+
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 5002,
+    state: str = "var/paper.sqlite3",
+    latency_ms: int = 0,
+    weight_limit: int = 0,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
+    say: Callable[[str], object] = print,
+) -> None:
+    """Serve until SIGTERM or SIGINT. Raises CannotStart."""
+    require_loopback(host)
+    tls = tls_context(tls_cert, tls_key)
+    exchange = PaperExchange(Path(state), latency_ms, weight_limit)
+    try:
+        asyncio.run(_until_signalled(exchange, host, port, tls, say))
+    finally:
+        exchange.close()
+
+
+async def _until_signalled(
+    exchange: PaperExchange, host: str, port: int, tls: ssl.SSLContext | None, say
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with listening(exchange, host, port, tls) as bound:
+        say(f"The paper exchange listens on {'https' if tls else 'http'}://{host}:{bound}")
+        await stop.wait()

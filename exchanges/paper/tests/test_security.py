@@ -1,0 +1,107 @@
+"""Keys, signatures, clocks and weights."""
+
+import time
+
+import ccxt
+import ccxt.async_support
+import pytest
+
+from exchanges.paper.testing import running_paper_exchange
+
+from .conftest import Desk, connect
+
+
+@pytest.fixture
+def desk_of(runner, paper):
+    opened = []
+
+    def open_desk(key, secret="any", make=ccxt.async_support.binance, url=paper.url):
+        client = connect(make, url, key, secret)
+        opened.append(client)
+        return Desk(runner, client)
+
+    yield open_desk
+    for client in opened:
+        runner.run(client.close())
+
+
+def test_a_new_key_gets_an_account_by_asking(desk_of, paper):
+    account = desk_of("bob").privateGetAccount()
+
+    assert account["balances"] == [{"asset": "USDT", "free": "50000000.00000000", "locked": "0.00000000"}]
+    assert paper.account("bob")["balances"]["futures"]["USDT"]["balance"] == "50000000"
+
+
+def test_a_wrong_secret_is_refused_where_one_is_registered(desk_of, paper):
+    paper.open_account("bob", "secret")
+
+    with pytest.raises(ccxt.AuthenticationError, match="-1022"):
+        desk_of("bob", "guess").privateGetAccount()
+
+
+def test_a_malformed_key_is_refused(desk_of):
+    with pytest.raises(ccxt.AuthenticationError, match="-2014"):
+        desk_of("not a key").privateGetAccount()
+
+
+def test_opening_an_account_again_keeps_its_ledger(paper):
+    paper.open_account("bob", "secret", {"USDT": "100"})
+
+    paper.open_account("bob", "secret", {"USDT": "999"})
+
+    assert paper.account("bob")["balances"]["spot"]["USDT"]["free"] == "100"
+
+
+@pytest.mark.parametrize("shift_ms", [2_000, -11_000])
+def test_a_clock_that_is_off_is_refused(desk_of, paper, shift_ms):
+    desk = desk_of("bob")
+    desk.client.nonce = lambda: int(time.time() * 1000) + shift_ms
+
+    with pytest.raises(ccxt.InvalidNonce, match="-1021"):
+        desk.privateGetAccount()
+
+
+def test_a_window_has_a_limit(desk_of):
+    with pytest.raises(ccxt.BaseError, match="-1131"):
+        desk_of("bob").privateGetAccount({"recvWindow": 60001})
+
+
+def test_answers_tell_the_weight_used_and_the_orders_counted(spot):
+    spot.create_order("BTC/USDT", "market", "buy", "0.1")
+    first = spot.client.last_response_headers
+    spot.fetch_balance()
+    second = spot.client.last_response_headers
+
+    assert int(first["X-MBX-ORDER-COUNT-10S"]) >= 1
+    assert int(second["X-MBX-USED-WEIGHT-1M"]) >= int(first["X-MBX-USED-WEIGHT-1M"])
+
+
+def test_beyond_the_weight_limit_comes_429_with_a_time_to_wait(desk_of):
+    with running_paper_exchange(weight_limit=50) as limited:
+        desk = desk_of("bob", url=limited.url)
+        for _ in range(2):
+            desk.privateGetAccount()
+
+        with pytest.raises(ccxt.DDoSProtection, match="429"):
+            desk.privateGetAccount()
+
+        assert 1 <= int(desk.client.last_response_headers["Retry-After"]) <= 60
+        assert limited.requests()[-1]["outcome"] == "refused -1003"
+
+
+def test_one_account_sees_nothing_of_another(spot, desk_of, paper):
+    made = spot.create_order("BTC/USDT", "limit", "buy", "0.1", "90000", {"clientOrderId": "mine"})
+    bob = desk_of("bob")
+
+    assert bob.privateGetOpenOrders({"symbol": "BTCUSDT"}) == []
+    with pytest.raises(ccxt.OrderNotFound):
+        bob.privateDeleteOrder({"symbol": "BTCUSDT", "orderId": made["id"]})
+
+
+def test_no_secret_and_no_signature_is_shown(spot, paper):
+    spot.create_order("BTC/USDT", "market", "buy", "0.1")
+
+    shown = str(paper.state()) + str(paper.requests())
+
+    assert "alice-secret" not in shown
+    assert "signature" not in shown
