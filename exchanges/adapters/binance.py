@@ -1,0 +1,391 @@
+"""Binance Spot and USDⓈ-M futures, and whatever speaks their REST (the paper exchange).
+
+ccxt signs, names endpoints and builds requests; answers are read here, field by field, because the unified parse costs
+more than the rest of the call and hides what an answer does not say.
+https://developers.binance.com/docs/binance-spot-api-docs/rest-api
+https://developers.binance.com/docs/derivatives/usds-margined-futures
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from exchanges.adapters.ccxt_adapter import (
+    CcxtAdapter,
+    amount,
+    confirmed,
+    exact,
+    exact_or_none,
+    identity,
+    moment,
+    name,
+    not_negative,
+    positive,
+)
+from exchanges.adapters.outcomes import classify_binance
+from exchanges.adapters.protocol import (
+    Balance,
+    Capabilities,
+    Fill,
+    KeyPermissions,
+    OrderKey,
+    OrderReport,
+    OrderRequest,
+    PositionReport,
+)
+from exchanges.adapters.transport import StrictTransport
+from exchanges.enums import OrderType, ReportStatus, Side
+from exchanges.errors import ExchangeError, OrderNotFound
+
+# A word that is not here keeps the order as it is.
+_STATUSES = {
+    "NEW": ReportStatus.ACCEPTED,
+    "PENDING_NEW": ReportStatus.ACCEPTED,
+    "PARTIALLY_FILLED": ReportStatus.PARTIALLY_FILLED,
+    "FILLED": ReportStatus.FILLED,
+    "CANCELED": ReportStatus.CANCELED,
+    "EXPIRED": ReportStatus.EXPIRED,
+    "EXPIRED_IN_MATCH": ReportStatus.EXPIRED,
+    "REJECTED": ReportStatus.REJECTED,
+}
+_PAGE = 1000
+_STOPS = frozenset({OrderType.STOP_LIMIT, OrderType.STOP_MARKET})
+
+
+def _said(raw: dict[str, Any], name: str) -> bool:
+    """Raises ValueError where the answer says neither yes nor no: silence is no permission, and no refusal."""
+    if not isinstance(raw[name], bool):
+        raise ValueError(name)  # noqa: TRY004 - an answer that cannot be read, not a mistake of ours
+    return raw[name]
+
+
+class BinanceTransport(StrictTransport):
+    def classify(self, http_status: int, body: object | None, retry_after: str | None) -> ExchangeError:
+        return classify_binance(http_status, body, retry_after=retry_after)
+
+
+class BinanceSpot(CcxtAdapter):
+    capabilities = Capabilities(order_types=frozenset(OrderType))
+    trading_permission = "enableSpotAndMarginTrading"
+
+    async def place_order(self, request: OrderRequest) -> OrderReport:
+        self.client.send_before = request.send_before
+        async with self._commanding():
+            raw = await self._post(self._order_parameters(request))
+            return confirmed(self._raw_report(raw, request.symbol), request.client_order_id)
+
+    async def cancel_order(self, key: OrderKey) -> OrderReport | None:
+        async with self._commanding():
+            raw = await self._delete(self._named(key))
+            # Spot echoes the cancel's own client order id and names ours as the original.
+            echoed = raw.get("origClientOrderId") or raw.get("clientOrderId")
+            report = self._raw_report({**raw, "clientOrderId": echoed}, key.symbol)
+            return confirmed(report, key.client_order_id)
+
+    async def fetch_order(self, key: OrderKey) -> OrderReport:
+        async with self._asking():
+            report = self._raw_report(await self._get(self._named(key)), key.symbol)
+            return confirmed(report, key.client_order_id)
+
+    async def fetch_open_orders(self) -> Sequence[OrderReport]:
+        async with self._asking():
+            return [self._raw_report(raw) for raw in await self.client.privateGetOpenOrders()]
+
+    async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
+        async with self._asking():
+            rows = await self.client.privateGetAllOrders(self._since(symbol, since))
+            return [self._raw_report(raw, symbol) for raw in rows]
+
+    async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
+        async with self._asking():
+            order_id = key.order_id or (await self._get(self._named(key)))["orderId"]
+            return await self._all_fills(order_id, key.symbol)
+
+    async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]:
+        async with self._asking():
+            return await self._fills(self._since(symbol, since), symbol)
+
+    async def fetch_balance(self) -> Sequence[Balance]:
+        async with self._asking():
+            account = await self.client.privateGetAccount({"omitZeroBalances": "true"})
+            return [self._balance(row["asset"], row["free"], row["locked"]) for row in account["balances"]]
+
+    async def fetch_prices(self, symbols: Sequence[str]) -> dict[str, Decimal]:
+        wanted = {self._id(symbol): symbol for symbol in symbols}
+        parameters = {"symbol": next(iter(wanted))} if len(wanted) == 1 else {}
+        async with self._asking():
+            answer = await self._get_prices(parameters)
+            rows = answer if isinstance(answer, list) else [answer]
+            return {wanted[row["symbol"]]: exact(row["price"]) for row in rows if row["symbol"] in wanted}
+
+    async def fetch_permissions(self) -> KeyPermissions:
+        """https://developers.binance.com/docs/wallet/account/api-key-permission"""
+        async with self._asking():
+            raw = await self.client.sapiGetAccountApiRestrictions()
+            return KeyPermissions(
+                can_trade=_said(raw, self.trading_permission),
+                can_withdraw=_said(raw, "enableWithdrawals"),
+                is_ip_restricted=_said(raw, "ipRestrict"),
+            )
+
+    # Endpoints
+
+    async def _post(self, parameters: dict[str, Any]) -> Any:
+        return await self.client.privatePostOrder(parameters)
+
+    async def _get(self, parameters: dict[str, Any]) -> Any:
+        return await self.client.privateGetOrder(parameters)
+
+    async def _delete(self, parameters: dict[str, Any]) -> Any:
+        return await self.client.privateDeleteOrder(parameters)
+
+    async def _get_trades(self, parameters: dict[str, Any]) -> Any:
+        return await self.client.privateGetMyTrades(parameters)
+
+    async def _get_prices(self, parameters: dict[str, Any]) -> Any:
+        return await self.client.publicGetTickerPrice(parameters)
+
+    # Translation
+
+    def _id(self, symbol: str) -> str:
+        return self.client.market(symbol)["id"]
+
+    def _symbol(self, market_id: str) -> str:
+        found = self.client.markets_by_id.get(market_id)
+        return found[0]["symbol"] if found else name(market_id)
+
+    def _named(self, key: OrderKey) -> dict[str, str]:
+        """By the exchange's id where we have it: it may reuse our client order id, theirs never repeats."""
+        name = {"orderId": key.order_id} if key.order_id else {"origClientOrderId": key.client_order_id}
+        return {"symbol": self._id(key.symbol), **name}
+
+    def _since(self, symbol: str, since: datetime) -> dict[str, str]:
+        return {"symbol": self._id(symbol), "startTime": str(int(since.timestamp() * 1000)), "limit": "1000"}
+
+    def _order_parameters(self, request: OrderRequest) -> dict[str, Any]:
+        amount, price = self._plain_numbers(request)
+        params: dict[str, str | bool] = {"clientOrderId": request.client_order_id, **self._extras(request)}
+        if request.stop_price is not None:
+            params["stopLossPrice"] = format(request.stop_price, "f")
+        kind = "limit" if request.order_type.needs_price else "market"
+        return self.client.create_order_request(
+            request.symbol, kind, request.side.value, amount, price, params
+        )
+
+    def _extras(self, request: OrderRequest) -> dict[str, str | bool]:
+        return {}
+
+    def _raw_report(self, raw: dict[str, Any], symbol: str = "") -> OrderReport:
+        filled = not_negative(raw.get("executedQty"))
+        return OrderReport(
+            order_id=name(raw.get("orderId")),
+            client_order_id=name(raw.get("clientOrderId")),
+            symbol=symbol or self._symbol(raw["symbol"]),
+            status=_STATUSES.get(raw.get("status", "")),
+            quantity=not_negative(raw.get("origQty")) or None,
+            filled=filled,
+            average=self._average(raw, filled),
+            reported_at=moment(raw.get("updateTime") or raw.get("transactTime")),
+            fills=self._embedded_fills(raw, symbol),
+        )
+
+    def _average(self, raw: dict[str, Any], filled: Decimal) -> Decimal | None:
+        return exact(raw.get("cummulativeQuoteQty")) / filled if filled else None
+
+    def _embedded_fills(self, raw: dict[str, Any], symbol: str) -> tuple[Fill, ...] | None:
+        if "fills" not in raw:
+            return None
+        shared = {"orderId": raw["orderId"], "isBuyer": raw["side"] == "BUY", "time": raw["transactTime"]}
+        return tuple(
+            self._raw_fill({"id": fill["tradeId"], **shared, **fill}, symbol) for fill in raw["fills"]
+        )
+
+    async def _all_fills(self, order_id: str, symbol: str) -> list[Fill]:
+        """An order's fills, page after page."""
+        fills: list[Fill] = []
+        asked: dict[str, Any] = {"symbol": self._id(symbol), "orderId": order_id, "limit": str(_PAGE)}
+        while True:
+            page = await self._fills(asked, symbol)
+            fills += page
+            if len(page) < _PAGE:
+                return fills
+            asked["fromId"] = str(int(page[-1].trade_id) + 1)
+
+    async def _fills(self, parameters: dict[str, Any], symbol: str) -> list[Fill]:
+        return [self._raw_fill(row, symbol) for row in await self._get_trades(parameters)]
+
+    def _raw_fill(self, row: dict[str, Any], symbol: str) -> Fill:
+        return Fill(
+            trade_id=identity(row["id"]),
+            order_id=name(row["orderId"]),
+            symbol=symbol,
+            side=Side.BUY if row.get("isBuyer", row.get("side") == "BUY") else Side.SELL,
+            quantity=positive(row["qty"]),
+            price=not_negative(row["price"]),
+            fee=amount(row["commission"]),
+            fee_currency=name(row["commissionAsset"]),
+            executed_at=datetime.fromtimestamp(int(row["time"]) / 1000, UTC),
+            is_maker=bool(row.get("isMaker", row.get("maker", False))),
+        )
+
+    @staticmethod
+    def _balance(currency: str, free: str, locked: str) -> Balance:
+        return Balance(currency, exact(free), exact(free) + exact(locked))
+
+
+class BinanceFutures(BinanceSpot):
+    """Stop orders live at endpoints of their own ("algo orders") and become another order when they trigger."""
+
+    capabilities = Capabilities(order_types=frozenset(OrderType), has_reduce_only=True, has_leverage=True)
+    trading_permission = "enableFutures"
+
+    async def place_order(self, request: OrderRequest) -> OrderReport:
+        if request.order_type not in _STOPS:
+            return await super().place_order(request)
+        self.client.send_before = request.send_before
+        async with self._commanding():
+            raw = await self.client.fapiPrivatePostAlgoOrder(
+                {**self._order_parameters(request), "algoType": "CONDITIONAL"}
+            )
+            return confirmed(self._algo_report(raw, request.symbol), request.client_order_id)
+
+    async def cancel_order(self, key: OrderKey) -> OrderReport | None:
+        if key.order_type not in _STOPS:
+            return await super().cancel_order(key)
+        async with self._commanding():
+            working = await self._working_key(key)
+            if working is None:
+                await self.client.fapiPrivateDeleteAlgoOrder(self._algo_named(key))
+            else:
+                await self._delete(self._named(working))
+        return None
+
+    async def fetch_order(self, key: OrderKey) -> OrderReport:
+        if key.order_type not in _STOPS:
+            return await super().fetch_order(key)
+        async with self._asking():
+            report = confirmed(self._algo_report(await self._get_algo(key), key.symbol), key.client_order_id)
+            return await self._followed(report) if report.working_order_id else report
+
+    async def fetch_open_orders(self) -> Sequence[OrderReport]:
+        async with self._asking():
+            plain = [self._raw_report(raw) for raw in await self.client.fapiPrivateGetOpenOrders()]
+            algo = [self._algo_report(raw) for raw in await self.client.fapiPrivateGetOpenAlgoOrders()]
+        return [*plain, *algo]
+
+    async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
+        async with self._asking():
+            plain = await self.client.fapiPrivateGetAllOrders(self._since(symbol, since))
+            algo = await self.client.fapiPrivateGetAllAlgoOrders(self._since(symbol, since))
+            return [
+                *(self._raw_report(raw, symbol) for raw in plain),
+                *(self._algo_report(raw, symbol) for raw in algo),
+            ]
+
+    async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
+        if key.order_type not in _STOPS:
+            return await super().fetch_order_fills(key)
+        async with self._asking():
+            working = await self._working_key(key)
+            if working is None:
+                return []
+            return await self._all_fills(working.order_id, key.symbol)
+
+    async def fetch_balance(self) -> Sequence[Balance]:
+        async with self._asking():
+            rows = await self.client.fapiPrivateV3GetBalance()
+            return [
+                Balance(row["asset"], exact(row["availableBalance"]), exact(row["balance"])) for row in rows
+            ]
+
+    async def fetch_positions(self) -> Sequence[PositionReport]:
+        async with self._asking():
+            rows = await self.client.fapiPrivateV3GetPositionRisk()
+            return [
+                PositionReport(
+                    self._symbol(row["symbol"]), exact(row["positionAmt"]), exact_or_none(row["entryPrice"])
+                )
+                for row in rows
+                if exact(row["positionAmt"])
+            ]
+
+    async def set_leverage(self, symbol: str, leverage: int) -> None:
+        async with self._commanding():
+            await self.client.fapiPrivatePostLeverage({"symbol": self._id(symbol), "leverage": str(leverage)})
+
+    # Endpoints
+
+    async def _post(self, parameters: dict[str, Any]) -> Any:
+        return await self.client.fapiPrivatePostOrder(parameters)
+
+    async def _get(self, parameters: dict[str, Any]) -> Any:
+        return await self.client.fapiPrivateGetOrder(parameters)
+
+    async def _delete(self, parameters: dict[str, Any]) -> Any:
+        return await self.client.fapiPrivateDeleteOrder(parameters)
+
+    async def _get_trades(self, parameters: dict[str, Any]) -> Any:
+        return await self.client.fapiPrivateGetUserTrades(parameters)
+
+    async def _get_prices(self, parameters: dict[str, Any]) -> Any:
+        return await self.client.fapiPublicV2GetTickerPrice(parameters)
+
+    async def _get_algo(self, key: OrderKey) -> Any:
+        return await self.client.fapiPrivateGetAlgoOrder(self._algo_named(key))
+
+    # Translation
+
+    def _extras(self, request: OrderRequest) -> dict[str, str | bool]:
+        extras: dict[str, str | bool] = {"isAlgoOrder": request.order_type in _STOPS}
+        if request.reduce_only:
+            extras["reduceOnly"] = True
+        return extras
+
+    def _average(self, raw: dict[str, Any], filled: Decimal) -> Decimal | None:
+        return exact_or_none(raw.get("avgPrice")) if filled else None
+
+    @staticmethod
+    def _algo_named(key: OrderKey) -> dict[str, str]:
+        return {"algoId": key.order_id} if key.order_id else {"clientAlgoId": key.client_order_id}
+
+    def _algo_report(self, raw: dict[str, Any], symbol: str = "") -> OrderReport:
+        working = name(raw.get("actualOrderId") or None)
+        status = _STATUSES.get(raw.get("algoStatus", ""))
+        return OrderReport(
+            order_id=name(raw.get("algoId")),
+            client_order_id=name(raw.get("clientAlgoId")),
+            symbol=symbol or self._symbol(raw["symbol"]),
+            status=ReportStatus.ACCEPTED if working else status,
+            quantity=not_negative(raw.get("quantity")) or None,
+            filled=Decimal(0),
+            average=None,
+            reported_at=moment(raw.get("updateTime")),
+            working_order_id=working,
+        )
+
+    async def _working_key(self, key: OrderKey) -> OrderKey | None:
+        """The order that a triggered stop became; None while it waits for its price."""
+        report = self._algo_report(await self._get_algo(key), key.symbol)
+        if not report.working_order_id:
+            return None
+        return OrderKey(key.symbol, key.client_order_id, report.working_order_id)
+
+    async def _followed(self, stop: OrderReport) -> OrderReport:
+        """What became of a triggered stop, under the stop's own ids."""
+        try:
+            raw = await self._get({"symbol": self._id(stop.symbol), "orderId": stop.working_order_id})
+        except OrderNotFound:
+            return stop  # triggered, and its order is not visible yet
+        child = self._raw_report(raw, stop.symbol)
+        return OrderReport(
+            order_id=stop.order_id,
+            client_order_id=stop.client_order_id,
+            symbol=stop.symbol,
+            status=child.status,
+            quantity=child.quantity,
+            filled=child.filled,
+            average=child.average,
+            reported_at=child.reported_at,
+            working_order_id=stop.working_order_id,
+        )

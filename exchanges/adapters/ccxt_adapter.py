@@ -1,0 +1,307 @@
+"""Any exchange through ccxt's unified methods. Exchanges with traps of their own get a subclass."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import ccxt
+
+from exchanges.adapters.protocol import (
+    Balance,
+    Capabilities,
+    Fill,
+    KeyPermissions,
+    MarketSpec,
+    OrderKey,
+    OrderReport,
+    OrderRequest,
+    PositionReport,
+)
+from exchanges.amounts import EXACT
+from exchanges.enums import MarketType, OrderType, ReportStatus, Side
+from exchanges.errors import NotSent, OutcomeUnknown, Unavailable
+from exchanges.fields import DIGITS, PLACES
+
+_STATUSES = {
+    "open": ReportStatus.ACCEPTED,
+    "closed": ReportStatus.FILLED,
+    "canceled": ReportStatus.CANCELED,
+    "expired": ReportStatus.EXPIRED,
+    "rejected": ReportStatus.REJECTED,
+}
+
+
+# What an answer may break on when it is not what its documentation says. ArithmeticError: no number, or out of range.
+UNREADABLE = (ccxt.BaseError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+
+MAX_NAME = 80  # characters of an exchange's ids and symbols that we keep
+
+
+def exact(value: Any) -> Decimal:
+    """A number out of an answer. None and empty count as zero. Raises one of UNREADABLE."""
+    number = Decimal(str(value)) if value not in (None, "") else Decimal(0)
+    if not number.is_finite():
+        raise ValueError("not a number")
+    return number
+
+
+def exact_or_none(value: Any) -> Decimal | None:
+    return exact(value) or None
+
+
+def amount(value: Any) -> Decimal:
+    """A quantity, price or fee of an order or a fill, which our columns keep to the last digit."""
+    number = exact(value)
+    exponent = EXACT.normalize(number).as_tuple().exponent
+    if number.adjusted() >= DIGITS - PLACES or (isinstance(exponent, int) and exponent < -PLACES):
+        raise ValueError("not an amount")
+    return number
+
+
+def not_negative(value: Any) -> Decimal:
+    number = amount(value)
+    if number < 0:
+        raise ValueError("negative")
+    return number
+
+
+def positive(value: Any) -> Decimal:
+    number = amount(value)
+    if number <= 0:
+        raise ValueError("not positive")
+    return number
+
+
+def name(value: Any) -> str:
+    """An id, a symbol or a currency out of an answer; "" where there is none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError("not a name")
+    text = str(value)
+    if len(text) > MAX_NAME or not text.isprintable():
+        raise ValueError("not a name")
+    return text
+
+
+def identity(value: Any) -> str:
+    """A name that must be there."""
+    found = name(value)
+    if not found:
+        raise ValueError("no name")
+    return found
+
+
+def moment(milliseconds: Any) -> datetime | None:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
+
+
+class CcxtAdapter:
+    """One call of one account. `client` is a clone that nobody else uses."""
+
+    def __init__(self, client: Any, market_type: MarketType) -> None:
+        self.client = client
+        self.market_type = market_type
+
+    @property
+    def capabilities(self) -> Capabilities:
+        kind = ("swap", "linear") if self.market_type is MarketType.FUTURES else ("spot",)
+        features: Any = self.client.features or {}
+        for name in kind:
+            features = (features or {}).get(name) or {}
+        # `has` lies about stops; `features` tells what is really sent. What it denies would go out as a plain order.
+        triggers = bool((features.get("createOrder") or {}).get("triggerPrice"))
+        types = set(OrderType) if triggers else {OrderType.MARKET, OrderType.LIMIT}
+        is_futures = self.market_type is MarketType.FUTURES
+        return Capabilities(
+            frozenset(types),
+            finds_by_client_order_id=False,
+            has_reduce_only=is_futures,
+            has_leverage=is_futures,
+        )
+
+    # Commands
+
+    async def place_order(self, request: OrderRequest) -> OrderReport:
+        self.client.send_before = request.send_before
+        params: dict[str, str | bool] = {"clientOrderId": request.client_order_id}
+        if request.stop_price is not None:
+            params["triggerPrice"] = format(request.stop_price, "f")
+        if request.reduce_only:
+            params["reduceOnly"] = True
+        _, price = self._plain_numbers(request)
+        kind = "limit" if request.order_type.needs_price else "market"
+        async with self._commanding():
+            order = await self.client.create_order(
+                request.symbol, kind, request.side.value, self._amount(request), price, params
+            )
+            return confirmed(self._report(order), request.client_order_id)
+
+    async def cancel_order(self, key: OrderKey) -> OrderReport | None:
+        async with self._commanding():
+            await self.client.cancel_order(key.order_id, key.symbol)
+        return None
+
+    async def set_leverage(self, symbol: str, leverage: int) -> None:
+        async with self._commanding():
+            await self.client.set_leverage(leverage, symbol)
+
+    # Questions
+
+    async def fetch_order(self, key: OrderKey) -> OrderReport:
+        async with self._asking():
+            return self._report(await self.client.fetch_order(key.order_id, key.symbol))
+
+    async def fetch_open_orders(self) -> Sequence[OrderReport]:
+        async with self._asking():
+            return [self._report(order) for order in await self.client.fetch_open_orders()]
+
+    async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
+        async with self._asking():
+            return [self._report(order) for order in await self.client.fetch_orders(symbol, _ms(since))]
+
+    async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
+        async with self._asking():
+            trades = await self.client.fetch_order_trades(key.order_id, key.symbol)
+            return [self._fill(trade) for trade in trades]
+
+    async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]:
+        async with self._asking():
+            return [self._fill(trade) for trade in await self.client.fetch_my_trades(symbol, _ms(since))]
+
+    async def fetch_balance(self) -> Sequence[Balance]:
+        async with self._asking():
+            balance = await self.client.fetch_balance()
+            return [
+                Balance(currency, exact(balance["free"].get(currency)), exact(total))
+                for currency, total in balance["total"].items()
+            ]
+
+    async def fetch_positions(self) -> Sequence[PositionReport]:
+        if self.market_type is not MarketType.FUTURES:
+            return []
+        async with self._asking():
+            rows = await self.client.fetch_positions()
+            return [self._position(row) for row in rows if exact(row["contracts"])]
+
+    async def fetch_prices(self, symbols: Sequence[str]) -> dict[str, Decimal]:
+        async with self._asking():
+            tickers = await self.client.fetch_tickers(list(symbols))
+            return {symbol: exact(ticker["last"]) for symbol, ticker in tickers.items() if ticker["last"]}
+
+    async def fetch_permissions(self) -> KeyPermissions:
+        """Unknown: ccxt has no word for it."""
+        return KeyPermissions()
+
+    async def load_markets(self) -> Sequence[MarketSpec]:
+        async with self._asking():
+            markets = await self.client.fetch_markets()
+            return [self._spec(market) for market in markets if self._is_ours(market)]
+
+    async def aclose(self) -> None:
+        """Nothing to close: the pool belongs to the process."""
+
+    # Translation
+
+    def _is_ours(self, market: dict[str, Any]) -> bool:
+        if self.market_type is MarketType.FUTURES:
+            return bool(market["contract"] and market["linear"] and market["type"] in ("swap", "future"))
+        return bool(market["spot"])
+
+    def _spec(self, market: dict[str, Any]) -> MarketSpec:
+        size = exact(market.get("contractSize")) or Decimal(1)
+        limits = market["limits"]
+        lot = exact(market["precision"]["amount"]) * size
+        return MarketSpec(
+            symbol=market["symbol"],
+            exchange_symbol=market["id"],
+            market_type=self.market_type,
+            base=market["base"],
+            quote=market["quote"],
+            tick_size=exact(market["precision"]["price"]),
+            lot_size=lot,
+            min_quantity=exact(limits["amount"]["min"]) * size or lot,
+            max_quantity=exact_or_none(limits["amount"]["max"]),
+            min_notional=exact((limits.get("cost") or {}).get("min")),
+            contract_size=size,
+            is_active=market["active"] is not False,
+            raw=market,
+        )
+
+    def _contract_size(self, symbol: str) -> Decimal:
+        return exact(self.client.market(symbol).get("contractSize")) or Decimal(1)
+
+    def _amount(self, request: OrderRequest) -> str:
+        """In the exchange's unit: contracts where it counts those."""
+        return format(request.quantity / self._contract_size(request.symbol), "f")
+
+    @staticmethod
+    def _plain_numbers(request: OrderRequest) -> tuple[str, str | None]:
+        price = None if request.price is None else format(request.price, "f")
+        return format(request.quantity, "f"), price
+
+    def _report(self, order: dict[str, Any]) -> OrderReport:
+        size = self._contract_size(order["symbol"]) if order.get("symbol") else Decimal(1)
+        return OrderReport(
+            order_id=name(order["id"]),
+            client_order_id=name(order["clientOrderId"]),
+            symbol=name(order["symbol"]),
+            status=_STATUSES.get(order["status"] or ""),
+            quantity=not_negative(order["amount"]) * size if order["amount"] else None,
+            filled=not_negative(order["filled"]) * size,
+            average=exact_or_none(order["average"]),
+            reported_at=moment(order["lastTradeTimestamp"] or order["timestamp"]),
+        )
+
+    def _fill(self, trade: dict[str, Any]) -> Fill:
+        fee = trade.get("fee") or {}
+        return Fill(
+            trade_id=identity(trade["id"]),
+            order_id=name(trade["order"]),
+            symbol=name(trade["symbol"]),
+            side=Side(trade["side"]),
+            quantity=positive(trade["amount"]) * self._contract_size(trade["symbol"]),
+            price=not_negative(trade["price"]),
+            fee=amount(fee.get("cost")),
+            fee_currency=name(fee.get("currency")),
+            executed_at=datetime.fromtimestamp(trade["timestamp"] / 1000, UTC),
+            is_maker=trade.get("takerOrMaker") == "maker",
+        )
+
+    def _position(self, row: dict[str, Any]) -> PositionReport:
+        quantity = abs(exact(row["contracts"])) * self._contract_size(row["symbol"])
+        sign = -1 if row["side"] == "short" else 1
+        return PositionReport(row["symbol"], sign * quantity, exact_or_none(row["entryPrice"]))
+
+    # Conclusions. Our transport raises ours; what else comes out of ccxt is judged by whether anything was sent.
+
+    @asynccontextmanager
+    async def _commanding(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except UNREADABLE as error:
+            if not self.client.sent:
+                raise NotSent(f"The request could not be built: {type(error).__name__}.") from error
+            raise OutcomeUnknown(f"The answer could not be read: {type(error).__name__}.") from error
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except (NotSent, OutcomeUnknown) as error:
+            raise Unavailable(error.message, code=error.code, http_status=error.http_status) from error
+        except UNREADABLE as error:
+            raise Unavailable(f"The answer could not be read: {type(error).__name__}.") from error
+
+
+def confirmed(report: OrderReport, client_order_id: str) -> OrderReport:
+    """The report, if it proves acceptance: an exchange id, and our client order id echoed. Raises OutcomeUnknown."""
+    if report.order_id and report.client_order_id == client_order_id:
+        return report
+    raise OutcomeUnknown("The answer does not name our order.", code="answer_without_our_order")
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,80 @@
+"""ccxt clients: one template per exchange and market type, cloned for each call.
+
+A clone costs microseconds and kilobytes, where a constructed client costs milliseconds and, with its own session, an
+SSL context; markets and the connection pool are shared by reference.
+"""
+
+import copy
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import ccxt.async_support as ccxt
+
+from exchanges.adapters.protocol import Credentials
+from exchanges.adapters.transport import StrictTransport
+from exchanges.errors import Unavailable
+
+
+def new_template(
+    client_class: str, *, transport: type[StrictTransport], session: aiohttp.ClientSession, address: str = ""
+) -> Any:
+    """A key-less client. `address` replaces scheme, host and port of every endpoint."""
+    base = getattr(ccxt, client_class)
+    client = type(
+        base.__name__, (transport, base), {}
+    )(
+        {
+            "enableRateLimit": False,  # ours would wait even after idle seconds; limits are per address, not per client
+            "number": str,
+            "session": session,
+            "options": {
+                "recvWindow": 5000,
+                "fetchMargins": False,
+                "adjustForTimeDifference": False,
+                "defaultType": "swap" if "usdm" in client_class else "spot",
+            },
+        }
+    )
+    client.own_session = False
+    client.ssl_context = False  # anything but None: the client would build one of its own
+    client.has = {**client.has, "fetchCurrencies": False}
+    if address:
+        client.urls = {**client.urls, "api": _with_address(client.urls["api"], address.rstrip("/"))}
+    return client
+
+
+def _with_address(urls: Any, address: str) -> Any:
+    if isinstance(urls, dict):
+        return {name: _with_address(url, address) for name, url in urls.items()}
+    return re.sub(r"^https?://[^/]+", address, urls) if isinstance(urls, str) else urls
+
+
+def install_markets(template: Any, raw_markets: Sequence[dict[str, Any]]) -> None:
+    template.set_markets(list(raw_markets))
+
+
+def clone(template: Any, credentials: Credentials | None) -> Any:
+    client = copy.copy(template)
+    client.options = dict(template.options)
+    client.sent, client.send_before = False, None
+    if credentials is not None:
+        client.apiKey, client.secret, client.password = (
+            credentials.api_key,
+            credentials.secret,
+            credentials.password,
+        )
+    return client
+
+
+async def read_clock_offset(template: Any) -> int:
+    """How far our clock is ahead of the exchange's, in milliseconds. Raises ExchangeError."""
+    client = clone(template, None)
+    asked = client.milliseconds()
+    try:
+        theirs = await client.fetch_time()
+    except ccxt.BaseError as error:
+        raise Unavailable("The exchange does not tell its time.") from error
+    answered = client.milliseconds()
+    return int((asked + answered) / 2 - int(theirs))

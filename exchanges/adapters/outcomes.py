@@ -1,0 +1,176 @@
+"""What an exchange's answer proves, by its code and the HTTP status; what is not listed proves nothing.
+
+ccxt's error classes are not used: they mix the two and depend on the URL.
+https://developers.binance.com/docs/binance-spot-api-docs/errors
+https://developers.binance.com/docs/derivatives/usds-margined-futures/error-code
+"""
+
+import re
+
+from exchanges.errors import (
+    AuthenticationFailed,
+    DuplicateClientOrderId,
+    ExchangeError,
+    OrderNotFound,
+    OutcomeUnknown,
+    Rejected,
+    Throttled,
+)
+
+DEFAULT_RETRY_S = 60
+MAX_RETRY_S = 3 * 24 * 3600  # Binance's longest ban
+MAX_MESSAGE = 200
+
+_THROTTLED = (418, 429)
+_FORBIDDEN_BY_FIREWALL = 403
+_UNAUTHORIZED = 401
+_NO_REFUSAL = (408, 409)  # timed out; partly done
+
+_NEW_ORDER_REJECTED = -2010
+_TOO_MANY = (-1003, -1015)
+_NO_SUCH_ORDER = (-2011, -2013)
+_DUPLICATE = -4116
+_BAD_KEY = (-1022, -2014, -2015)
+_BY_MESSAGE = (
+    ("insufficient balance", "insufficient_balance"),
+    ("filter failure", "filter_failure"),
+)
+# Refusals that say more than "rejected".
+_REFUSALS = {
+    -1013: "filter_failure",
+    -1021: "clock_skew",
+    -1111: "filter_failure",
+    -1121: "unknown_symbol",
+    -2018: "insufficient_margin",
+    -2019: "insufficient_margin",
+    -2020: "rejected",
+    -2021: "rejected",
+    -2022: "reduce_only_rejected",
+    -2023: "rejected",
+    -2024: "reduce_only_rejected",
+    -2025: "rejected",
+    -2026: "rejected",
+    -2027: "rejected",
+    -2028: "rejected",
+    -4118: "reduce_only_rejected",
+    -4120: "order_type_unsupported",
+    -4164: "below_min_notional",
+}
+_STOP_IS_TRIGGERING = -4117  # may be in the book by now
+_PARAMETER_REFUSALS = range(-1199, -1099)
+_FUTURES_FILTERS = range(-4999, -3999)
+
+_CODE = re.compile(r"-?\d{1,6}", re.ASCII)
+_SECRET = re.compile(r"\S*(?:://|signature=|api-?key[=:])\S*|[\w+/=-]{32,}", re.ASCII | re.IGNORECASE)
+
+
+def classify_binance(http_status: int, body: object | None, *, retry_after: str | None) -> ExchangeError:
+    """The conclusion for the caller to raise, from an answer that is no success.
+
+    `body` is the parsed JSON, None if it was none; `retry_after` is that header as it came.
+    """
+    code, message = _code_of(body), _message_of(body)
+    is_firewall = http_status == _FORBIDDEN_BY_FIREWALL and code is None
+    if http_status in _THROTTLED or is_firewall:
+        return _throttled(http_status, code, message, retry_after)
+    if http_status == _UNAUTHORIZED:
+        return _concluded(AuthenticationFailed, http_status, code, message)
+    if code is None or not _is_refusal(http_status):
+        return _concluded(OutcomeUnknown, http_status, code, message)
+    if code in _TOO_MANY:
+        return _throttled(http_status, code, message, retry_after)
+    return _by_code(http_status, code, message)
+
+
+def classify_generic(
+    http_status: int, body: object | None, *, retry_after: str | None = None
+) -> ExchangeError:
+    """For exchanges whose codes nobody has listed: only what HTTP itself says beyond doubt."""
+    code, message = _code_of(body), _message_of(body)
+    if http_status in _THROTTLED:
+        return _throttled(http_status, code, message, retry_after)
+    if http_status == _UNAUTHORIZED:
+        return _concluded(AuthenticationFailed, http_status, code, message)
+    return _concluded(OutcomeUnknown, http_status, code, message)
+
+
+def retry_after_s(header: str | None) -> int:
+    """Seconds of a Retry-After header, at most three days; 60 where it is missing, a date or no number."""
+    digits = (header or "").strip()
+    if not re.fullmatch(r"\d+", digits, re.ASCII):
+        return DEFAULT_RETRY_S
+    return min(int(digits[-12:]), MAX_RETRY_S) if len(digits.lstrip("0")) <= 12 else MAX_RETRY_S
+
+
+def safe_message(text: str) -> str:
+    """An exchange's words as they may be stored and shown: one short line, no URL, key or signature."""
+    line = " ".join(_SECRET.sub("***", text[: 10 * MAX_MESSAGE]).split())
+    printable = "".join(char for char in line if char.isprintable())
+    return printable if len(printable) <= MAX_MESSAGE else printable[: MAX_MESSAGE - 1] + "…"
+
+
+def _by_code(http_status: int, code: int, message: str) -> ExchangeError:
+    if code == _NEW_ORDER_REJECTED:
+        return _new_order_rejected(http_status, code, message)
+    if code == _DUPLICATE:
+        return _concluded(DuplicateClientOrderId, http_status, code, message)
+    if code in _NO_SUCH_ORDER:
+        return _concluded(OrderNotFound, http_status, code, message)
+    if code in _BAD_KEY:
+        return _concluded(AuthenticationFailed, http_status, code, message)
+    reason = _refusal(code)
+    return _concluded(Rejected if reason else OutcomeUnknown, http_status, code, message, reason)
+
+
+def _new_order_rejected(http_status: int, code: int, message: str) -> ExchangeError:
+    """One code for every refusal by the matching engine; without words it may also mean a duplicate."""
+    words = message.lower()
+    if not words:
+        return _concluded(OutcomeUnknown, http_status, code, message)
+    if "duplicate order" in words:
+        return _concluded(DuplicateClientOrderId, http_status, code, message)
+    reason = next((reason for part, reason in _BY_MESSAGE if part in words), "")
+    return _concluded(Rejected, http_status, code, message, reason)
+
+
+def _refusal(code: int) -> str:
+    """The reason code of a certain refusal, or "" for a code that does not prove one."""
+    if code in _REFUSALS:
+        return _REFUSALS[code]
+    if code in _PARAMETER_REFUSALS:
+        return "rejected"
+    return "filter_failure" if code in _FUTURES_FILTERS and code != _STOP_IS_TRIGGERING else ""
+
+
+def _is_refusal(http_status: int) -> bool:
+    return 400 <= http_status < 500 and http_status not in _NO_REFUSAL
+
+
+def _throttled(http_status: int, code: int | None, message: str, retry_after: str | None) -> Throttled:
+    return Throttled(
+        message,
+        retry_after_s=retry_after_s(retry_after),
+        exchange_code=_text(code),
+        http_status=http_status,
+    )
+
+
+def _concluded(
+    conclusion: type[ExchangeError], http_status: int, code: int | None, message: str, reason: str = ""
+) -> ExchangeError:
+    return conclusion(message, code=reason, exchange_code=_text(code), http_status=http_status)
+
+
+def _text(code: int | None) -> str:
+    return "" if code is None else str(code)
+
+
+def _code_of(body: object | None) -> int | None:
+    """Adapters read numbers as int or as text."""
+    code = body.get("code") if isinstance(body, dict) else None
+    return int(str(code)) if _CODE.fullmatch(str(code)) else None
+
+
+def _message_of(body: object | None) -> str:
+    message = body.get("msg") if isinstance(body, dict) else None
+    return safe_message(message) if isinstance(message, str) else ""

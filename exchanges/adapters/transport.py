@@ -1,0 +1,81 @@
+"""How requests leave: one shared pool, one request per call, no redirects, and conclusions drawn from status and code.
+
+ccxt's own `fetch` follows redirects (a 307 would post the order again), returns an order without an id for an
+unreadable answer, and hides ambiguous failures in its generic error; hence this one.
+"""
+
+import json
+import ssl
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import certifi
+import yarl
+
+from exchanges.adapters.outcomes import classify_generic
+from exchanges.errors import ExchangeError, NotSent, OutcomeUnknown
+
+_KEEP_ALIVE_S = 75
+
+Session = aiohttp.ClientSession
+
+
+def new_session(*, ca_file: str = "") -> aiohttp.ClientSession:
+    """The process's connection pool. Call it on the loop that will use it."""
+    context = ssl.create_default_context(cafile=ca_file or certifi.where())
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=_KEEP_ALIVE_S, ssl=context)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+class StrictTransport:
+    """Mixed into a ccxt client class, before it. One instance serves one call, so `sent` speaks of that call."""
+
+    session: aiohttp.ClientSession
+    call_timeout = aiohttp.ClientTimeout(sock_connect=3)  # the whole call is timed by the gateway
+    sent = False
+    send_before: datetime | None = None
+
+    def __del__(self) -> None:
+        """ccxt's own complains about open sessions; ours belongs to the process."""
+
+    def classify(self, http_status: int, body: object | None, retry_after: str | None) -> ExchangeError:
+        return classify_generic(http_status, body, retry_after=retry_after)
+
+    async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        # The request is signed by now: should the process sleep from here on, its receive window has passed.
+        if self.send_before is not None and datetime.now(UTC) > self.send_before:
+            raise NotSent("Too late to send it.", code="too_late")
+        self.sent = True
+        try:
+            async with self.session.request(
+                method,
+                yarl.URL(url, encoded=True),
+                data=body.encode() if isinstance(body, str) else body,
+                headers=self.prepare_request_headers(headers),  # type: ignore[attr-defined]
+                allow_redirects=False,
+                timeout=self.call_timeout,
+            ) as response:
+                raw = await response.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise NotSent(
+                "The exchange could not be reached."
+            ) from None  # aiohttp's text may hold the signed URL
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            raise OutcomeUnknown("The connection broke before the exchange's answer was complete.") from None
+        return self._conclude(response.status, response.headers.get("Retry-After"), raw)
+
+    def _conclude(self, status: int, retry_after: str | None, raw: bytes) -> Any:
+        parsed = parse_json(raw)
+        if status != 200 or parsed is None:
+            raise self.classify(status, parsed, retry_after)
+        return parsed
+
+
+def parse_json(raw: bytes) -> Any | None:
+    """The answer with its numbers as exact text; None when it is no JSON object or list."""
+    try:
+        parsed = json.loads(raw, parse_float=str)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict | list) else None
