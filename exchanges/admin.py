@@ -1,0 +1,126 @@
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from exchanges import onboarding
+from exchanges.adapters.protocol import Credentials
+from exchanges.models import Account, Market, MarketList
+from exchanges.registry import EXCHANGES
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that only the program writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class UnseenInput(forms.TextInput):
+    """Shows what is typed, and never what was sent."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
+class AccountForm(forms.ModelForm):
+    """Credentials go in and never come out: empty fields keep what is stored.
+
+    New ones are kept only once their exchange has said that they may not withdraw. `verdict` is what it said, where
+    somebody has asked already.
+    """
+
+    api_key = forms.CharField(label=_("API key"), required=False, widget=UnseenInput)
+    secret = forms.CharField(label=_("secret"), required=False, widget=forms.PasswordInput)
+    password = forms.CharField(label=_("API password"), required=False, widget=forms.PasswordInput)
+
+    verdict: onboarding.Verdict | None = None
+
+    class Meta:
+        model = Account
+        fields = ["owner", "name", "exchange", "is_active"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if bool(cleaned.get("api_key")) != bool(cleaned.get("secret")):
+            raise forms.ValidationError(_("Enter the API key and its secret together."))
+        if not self.instance.sealed_credentials and not cleaned.get("api_key"):
+            raise forms.ValidationError(_("A new account needs an API key and its secret."))
+        if self.instance.pk and "exchange" in self.changed_data and not cleaned.get("api_key"):
+            raise forms.ValidationError(_("Another exchange needs an API key of its own."))
+        if cleaned.get("api_key") and cleaned.get("exchange"):
+            self._examine(cleaned)
+        return cleaned
+
+    def _examine(self, cleaned: dict[str, Any]) -> None:
+        exchange, credentials = cleaned["exchange"], credentials_in(cleaned)
+        asked = self.verdict
+        if asked is None or (asked.exchange, asked.credentials) != (exchange, credentials):
+            self.verdict = onboarding.examine(exchange, credentials)
+        assert self.verdict is not None
+        if self.verdict.refusal:
+            raise forms.ValidationError(self.verdict.refusal, code="key_refused")
+
+    def save(self, commit: bool = True) -> Account:
+        if self.cleaned_data["api_key"]:
+            self.instance.set_credentials(credentials_in(self.cleaned_data))
+        return super().save(commit)
+
+
+def credentials_in(fields: Any) -> Credentials:
+    """As the form cleans them."""
+    return Credentials(*(str(fields.get(name, "")).strip() for name in ("api_key", "secret", "password")))
+
+
+@admin.register(Account)
+class AccountAdmin(admin.ModelAdmin):
+    form = AccountForm
+    readonly_fields = ["trading_state", "state_reason", "state_changed_at"]
+    list_display = ["name", "owner", "exchange", "is_active", "created_at"]
+    list_filter = ["is_active", "exchange"]
+    list_select_related = ["owner"]
+    search_fields = ["name", "owner__username"]
+    autocomplete_fields = ["owner"]
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Asks the exchange first: from here on Django is in a transaction, where nobody waits for a network."""
+        request.verdict = self._verdict(request)  # type: ignore[attr-defined]
+        return super().changeform_view(request, *args, **kwargs)
+
+    def _verdict(self, request: HttpRequest) -> onboarding.Verdict | None:
+        may_save = self.has_add_permission(request) or self.has_change_permission(request)
+        exchange, credentials = request.POST.get("exchange", ""), credentials_in(request.POST)
+        if not may_save or exchange not in EXCHANGES or not (credentials.api_key and credentials.secret):
+            return None
+        return onboarding.examine(exchange, credentials)
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form = super().get_form(request, *args, **kwargs)
+        form.verdict = getattr(request, "verdict", None)  # type: ignore[attr-defined]
+        return form
+
+    def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if form.cleaned_data["api_key"]:
+            for warning in form.verdict.warnings:
+                self.message_user(request, warning, messages.WARNING)
+
+
+@admin.register(Market)
+class MarketAdmin(ReadOnlyAdmin):
+    list_display = ["symbol", "exchange", "market_type", "tick_size", "lot_size", "min_notional", "is_active"]
+    list_filter = ["exchange", "market_type", "is_active"]
+    search_fields = ["symbol", "exchange_symbol"]
+
+
+@admin.register(MarketList)
+class MarketListAdmin(ReadOnlyAdmin):
+    list_display = ["exchange", "market_type", "loaded_at"]

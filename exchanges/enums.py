@@ -1,0 +1,62 @@
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class MarketType(TextChoices):
+    SPOT = "SPOT", _("Spot")
+    FUTURES = "FUTURES", _("Futures")
+    STOCK = "STOCK", _("Stocks")
+
+
+class Side(TextChoices):
+    BUY = "buy", _("Buy")
+    SELL = "sell", _("Sell")
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell: what it does to a position."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> "Side":
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(TextChoices):
+    """What an exchange can be asked to place."""
+
+    MARKET = "MARKET", _("Market")
+    LIMIT = "LIMIT", _("Limit")
+    STOP_LIMIT = "STOP_LIMIT", _("Stop limit")
+    STOP_MARKET = "STOP_MARKET", _("Stop market")
+
+    @property
+    def needs_price(self) -> bool:
+        return self in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+
+    @property
+    def needs_stop_price(self) -> bool:
+        return self in (OrderType.STOP_LIMIT, OrderType.STOP_MARKET)
+
+
+class ReportStatus(TextChoices):
+    """What an exchange says of an order; the subset of an order's life that it can know."""
+
+    ACCEPTED = "accepted"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+class TradingState(TextChoices):
+    """Whether orders may go out; the strictest of system, strategy, account and strategy account holds."""
+
+    ACTIVE = "active", _("Active")
+    REDUCE_ONLY = "reduce_only", _("Exits only")
+    HALTED = "halted", _("Halted")
+
+    @property
+    def strictness(self) -> int:
+        return list(TradingState).index(self)

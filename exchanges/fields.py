@@ -1,0 +1,91 @@
+"""Decimals that are exact on every database.
+
+Django keeps a DecimalField on SQLite in a NUMERIC column, which turns more than 15 digits into a double. Money may not
+do that, so on SQLite these columns are text; on PostgreSQL they are numeric. Comparisons on SQLite go through REAL,
+which is monotonic: enough for constraints and filters, while arithmetic is done in Python.
+"""
+
+from decimal import Context, Decimal, InvalidOperation
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.validators import DecimalValidator
+from django.db import models
+from django.db.models import lookups
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+DIGITS, PLACES = 38, 18
+_CONTEXT = Context(prec=DIGITS)
+
+
+def plain(value: Decimal) -> str:
+    """Shortest decimal notation without an exponent: 5.20 -> '5.2', 1E+2 -> '100'."""
+    text = format(value, "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text
+
+
+def normalized(value: Decimal) -> Decimal:
+    return Decimal(plain(value))
+
+
+class ExactDecimalField(models.Field):
+    """No DecimalField: by that name SQLite's backend would send values through a double, and the admin pad zeros."""
+
+    description = _("Exact decimal number")
+    max_digits, decimal_places = DIGITS, PLACES
+
+    def to_python(self, value: Any) -> Decimal | None:
+        if value is None or isinstance(value, Decimal):
+            return value
+        try:
+            return Decimal(str(value))
+        except InvalidOperation as error:
+            raise ValidationError(_("“%(value)s” is not a number."), params={"value": value}) from error
+
+    @cached_property
+    def validators(self) -> list[Any]:
+        return [*super().validators, DecimalValidator(self.max_digits, self.decimal_places)]
+
+    def formfield(self, **kwargs: Any) -> Any:
+        digits: Any = {"max_digits": self.max_digits, "decimal_places": self.decimal_places}
+        return super().formfield(form_class=forms.DecimalField, **digits, **kwargs)
+
+    def get_internal_type(self) -> str:
+        return "ExactDecimalField"
+
+    def db_type(self, connection: Any) -> str:
+        return (
+            "text" if connection.vendor == "sqlite" else f"numeric({self.max_digits}, {self.decimal_places})"
+        )
+
+    def cast_db_type(self, connection: Any) -> str:
+        return self.db_type(connection)
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        if value is None or hasattr(value, "resolve_expression"):
+            return value
+        number = Decimal(value).quantize(Decimal(1).scaleb(-self.decimal_places), context=_CONTEXT)
+        return plain(number) if connection.vendor == "sqlite" else number
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        if value is None or hasattr(value, "as_sql"):
+            return value
+        return self.get_db_prep_value(value, connection)
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
+        return None if value is None else normalized(Decimal(str(value)))
+
+
+class _ThroughReal:
+    def as_sqlite(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        lhs, lhs_params = self.process_lhs(compiler, connection)  # type: ignore[attr-defined]
+        rhs, rhs_params = self.process_rhs(compiler, connection)  # type: ignore[attr-defined]
+        operator = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}[self.lookup_name]  # type: ignore[attr-defined]
+        return f"CAST({lhs} AS REAL) {operator} CAST({rhs} AS REAL)", [*lhs_params, *rhs_params]
+
+
+for _lookup in (lookups.GreaterThan, lookups.GreaterThanOrEqual, lookups.LessThan, lookups.LessThanOrEqual):
+    ExactDecimalField.register_lookup(type(f"Exact{_lookup.__name__}", (_ThroughReal, _lookup), {}))

@@ -1,0 +1,219 @@
+"""The process's way to the exchanges: one asyncio loop on a thread of its own, one connection pool, warm clients.
+
+Callers are ordinary threads. They hand over calls and get each outcome as it arrives; nothing here touches the
+database, and nothing in here ever repeats a call.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+
+from exchanges.adapters.ccxt_adapter import CcxtAdapter
+from exchanges.adapters.clients import clone, install_markets, new_template, read_clock_offset
+from exchanges.adapters.dialects import DIALECTS
+from exchanges.adapters.protocol import Capabilities, Credentials
+from exchanges.adapters.transport import Session, new_session
+from exchanges.enums import MarketType
+from exchanges.errors import ExchangeError, OutcomeUnknown, Throttled, Unavailable
+from exchanges.registry import EXCHANGES, Exchange
+
+logger = logging.getLogger(__name__)
+
+_COMMANDS = ("place_order", "cancel_order", "set_leverage")
+CLOCK_SKEW = "clock_skew"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One verb of `ExchangeAdapter` with its arguments. `tag` is the caller's own, handed back with the outcome."""
+
+    exchange: str
+    market_type: MarketType
+    verb: str
+    args: tuple[Any, ...] = ()
+    credentials: Credentials | None = field(default=None, repr=False)
+    tag: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Exactly one of `value` and `error` speaks; `error` None means that the call succeeded."""
+
+    call: Call
+    value: Any = None
+    error: ExchangeError | None = None
+
+    def unwrap(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Gateway:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._loop: asyncio.AbstractEventLoop
+        self._session: Session
+        self._templates: dict[tuple[str, MarketType], Any] = {}
+        self._capabilities: dict[tuple[str, MarketType], Capabilities] = {}
+        self._paused_until: dict[str, float] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    def start(self, calls: Sequence[Call], deliver: Callable[[Outcome], None]) -> None:
+        """Sends all calls at once. `deliver` is called on the loop's thread, once per call, and must not block."""
+        self._ensure_running()
+        self._loop.call_soon_threadsafe(self._spawn, tuple(calls), deliver)
+
+    def call(self, call: Call) -> Any:
+        """One call, waited for. Raises ExchangeError."""
+        return self.call_all([call])[0].unwrap()
+
+    def call_all(self, calls: Sequence[Call]) -> list[Outcome]:
+        """All calls side by side, waited for; outcomes in the order of the calls."""
+        outcomes: dict[int, Outcome] = {}
+        done = threading.Event()
+
+        def deliver(outcome: Outcome) -> None:
+            outcomes[id(outcome.call)] = outcome
+            if len(outcomes) == len(calls):
+                done.set()
+
+        if calls:
+            self.start(calls, deliver)
+            done.wait()
+        return [outcomes[id(call)] for call in calls]
+
+    def install_markets(
+        self, exchange: str, market_type: MarketType, raw_markets: Sequence[dict[str, Any]]
+    ) -> None:
+        """Gives the exchange's clients the markets that the database holds."""
+        self._ensure_running()
+
+        async def install() -> None:
+            install_markets(self._template(exchange, market_type), raw_markets)
+
+        asyncio.run_coroutine_threadsafe(install(), self._loop).result()
+
+    def capabilities(self, exchange: str, market_type: MarketType) -> Capabilities:
+        """What the exchange can do. Its markets must be installed."""
+        key = (exchange, market_type)
+        if key not in self._capabilities:
+            self._ensure_running()
+            reading = asyncio.run_coroutine_threadsafe(self._read_capabilities(key), self._loop)
+            self._capabilities[key] = reading.result()
+        return self._capabilities[key]
+
+    async def _read_capabilities(self, key: tuple[str, MarketType]) -> Capabilities:
+        return self._adapter(*key, credentials=None).capabilities
+
+    def pause_left_s(self, exchange: str) -> float:
+        """Seconds until the exchange wants to hear from us again; 0 when it does now."""
+        return max(0.0, self._paused_until.get(exchange, 0.0) - time.monotonic())
+
+    # On the loop's thread
+
+    def _spawn(self, calls: Sequence[Call], deliver: Callable[[Outcome], None]) -> None:
+        for call in calls:
+            self._keep(self._loop.create_task(self._run(call, deliver)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """The loop itself holds tasks only weakly."""
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self, call: Call, deliver: Callable[[Outcome], None]) -> None:
+        try:
+            async with asyncio.timeout(settings.EXCHANGE_TIMEOUT_S):
+                outcome = Outcome(call, value=await self._dispatch(call))
+        except ExchangeError as error:
+            outcome = Outcome(call, error=error)
+            self._note_pause(call.exchange, error)
+            if error.code == CLOCK_SKEW:
+                self._keep(self._loop.create_task(self._set_clock(call.exchange, call.market_type)))
+        except TimeoutError:
+            outcome = Outcome(call, error=OutcomeUnknown("No answer in time.", code="timeout"))
+        except Exception as error:
+            # Boundary: whatever broke, the request may have been sent, and the caller must hear of it.
+            logger.exception("exchange call failed exchange=%s verb=%s", call.exchange, call.verb)
+            outcome = Outcome(call, error=OutcomeUnknown(f"Unexpected {type(error).__name__}."))
+        deliver(outcome)
+
+    async def _dispatch(self, call: Call) -> Any:
+        if call.verb not in _COMMANDS and self.pause_left_s(call.exchange):
+            raise Unavailable("The exchange asked us to wait.", code="paused")
+        adapter = self._adapter(call.exchange, call.market_type, call.credentials)
+        return await getattr(adapter, call.verb)(*call.args)
+
+    def _adapter(
+        self, exchange: str, market_type: MarketType, credentials: Credentials | None
+    ) -> CcxtAdapter:
+        dialect = DIALECTS[EXCHANGES[exchange].dialect]
+        client = clone(self._template(exchange, market_type), credentials)
+        return dialect.adapters[market_type](client, market_type)
+
+    async def _set_clock(self, exchange: str, market_type: MarketType) -> None:
+        """After "your time is off": later calls carry the exchange's time. The refused one is not repeated."""
+        template = self._template(exchange, market_type)
+        try:
+            offset_ms = await read_clock_offset(template)
+        except ExchangeError as error:
+            logger.warning("clock not set exchange=%s code=%s", exchange, error.code)
+            return
+        template.options["timeDifference"] = offset_ms
+        logger.warning("clock set exchange=%s offset_ms=%s", exchange, offset_ms)
+
+    def _note_pause(self, exchange: str, error: ExchangeError) -> None:
+        if isinstance(error, Throttled):
+            until = time.monotonic() + error.retry_after_s
+            self._paused_until[exchange] = max(until, self._paused_until.get(exchange, 0.0))
+            logger.warning("exchange throttles exchange=%s retry_after_s=%s", exchange, error.retry_after_s)
+
+    def _template(self, exchange: str, market_type: MarketType) -> Any:
+        key = (exchange, market_type)
+        if key not in self._templates:
+            self._templates[key] = self._build(EXCHANGES[exchange], market_type)
+        return self._templates[key]
+
+    def _build(self, exchange: Exchange, market_type: MarketType) -> Any:
+        return new_template(
+            exchange.clients[market_type],
+            transport=DIALECTS[exchange.dialect].transport,
+            session=self._session,
+            address=getattr(settings, exchange.setting) if exchange.setting else "",
+        )
+
+    # Life
+
+    def _ensure_running(self) -> None:
+        """Starts the loop on first use, and again in a forked child, whose copy of the thread does not exist."""
+        if self._pid == os.getpid():
+            return
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            self._templates, self._paused_until, self._running = {}, {}, set()
+            self._loop = asyncio.new_event_loop()
+            started = threading.Event()
+            threading.Thread(target=self._serve, args=(started,), name="exchanges", daemon=True).start()
+            started.wait()
+            self._pid = os.getpid()
+
+    def _serve(self, started: threading.Event) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._session = self._loop.run_until_complete(self._open_session())
+        started.set()
+        self._loop.run_forever()
+
+    async def _open_session(self) -> Session:
+        return new_session(ca_file=settings.EXCHANGE_CA_FILE)
+
+
+gateway = Gateway()

@@ -1,0 +1,106 @@
+"""The markets of each exchange: loaded once without keys, kept in the database, shared in memory.
+
+A restart needs no network before its first order; a list that got old is replaced by the worker, or by the next one
+who needs it when there is none at all.
+"""
+
+import os
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from exchanges.adapters.protocol import MarketSpec
+from exchanges.enums import MarketType
+from exchanges.errors import ExchangeError, Unavailable
+from exchanges.gateway import Call, gateway
+from exchanges.models import Market, MarketList
+from exchanges.registry import EXCHANGES
+from exchanges.symbols import SymbolIndex
+
+_RECHECK = timedelta(seconds=60)
+
+
+@dataclass(slots=True)
+class MarketBook:
+    """What one exchange trades of one market type. Read-only for callers."""
+
+    specs: dict[str, MarketSpec]
+    index: SymbolIndex
+    loaded_at: datetime
+    checked_at: datetime
+
+    def resolve(self, text: str) -> MarketSpec:
+        """Raises exchanges.symbols.SymbolError."""
+        return self.index.resolve(text)
+
+
+_books: dict[tuple[str, MarketType], MarketBook] = {}
+_locks: dict[tuple[str, MarketType], threading.Lock] = defaultdict(threading.Lock)
+os.register_at_fork(after_in_child=_books.clear)  # a child's clients have no markets installed yet
+
+
+def book(exchange: str, market_type: MarketType, *, now: datetime) -> MarketBook:
+    """From memory, else from the database, else from the exchange. Raises ExchangeError when none of them has it."""
+    known = _books.get((exchange, market_type))
+    if known is not None and now - known.checked_at < _RECHECK:
+        return known
+    with _locks[exchange, market_type]:  # one exchange that does not answer holds up nobody else's orders
+        return _refreshed(exchange, market_type, now)
+
+
+def reload(exchange: str, market_type: MarketType, *, now: datetime) -> int:
+    """Fetches the list from the exchange and stores it; returns how many markets. Raises ExchangeError."""
+    specs = gateway.call(Call(exchange, market_type, "load_markets"))
+    if not specs:
+        raise Unavailable("The exchange listed no markets.", code="no_markets")
+    Market.objects.replace(exchange, specs, now=now)
+    return len(specs)
+
+
+def reload_old(*, now: datetime) -> dict[str, str]:
+    """Reloads every list in use that is older than MARKETS_MAX_AGE_S; one exchange's failure leaves the others be."""
+    limit = now - timedelta(seconds=settings.MARKETS_MAX_AGE_S)
+    outcome = {}
+    for row in MarketList.objects.filter(loaded_at__lt=limit):
+        if row.exchange not in EXCHANGES:
+            continue
+        try:
+            outcome[str(row)] = str(reload(row.exchange, MarketType(row.market_type), now=now))
+        except ExchangeError as error:
+            outcome[str(row)] = error.code
+    return outcome
+
+
+def forget() -> None:
+    """Drops what is in memory."""
+    _books.clear()
+
+
+def _refreshed(exchange: str, market_type: MarketType, now: datetime) -> MarketBook:
+    known = _books.get((exchange, market_type))
+    if known is not None and now - known.checked_at < _RECHECK:
+        return known  # someone else was faster
+    loaded_at = _stored_at(exchange, market_type)
+    if loaded_at is None:
+        reload(exchange, market_type, now=now)
+        loaded_at = now
+    if known is not None and known.loaded_at == loaded_at:
+        known.checked_at = now
+        return known
+    return _read(exchange, market_type, loaded_at, now)
+
+
+def _stored_at(exchange: str, market_type: MarketType) -> datetime | None:
+    stored = MarketList.objects.filter(exchange=exchange, market_type=market_type)
+    return stored.values_list("loaded_at", flat=True).first()
+
+
+def _read(exchange: str, market_type: MarketType, loaded_at: datetime, now: datetime) -> MarketBook:
+    specs = {row.symbol: row.to_spec() for row in Market.objects.of(exchange, market_type)}
+    gateway.install_markets(exchange, market_type, [spec.raw for spec in specs.values()])
+    fresh = MarketBook(specs, SymbolIndex(specs.values()), loaded_at, now)
+    _books[exchange, market_type] = fresh
+    return fresh

@@ -1,0 +1,77 @@
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from exchanges import registry, vault
+from exchanges.adapters.protocol import Credentials
+from exchanges.enums import TradingState
+
+
+class AccountQuerySet(models.QuerySet["Account"]):
+    def active(self) -> "AccountQuerySet":
+        return self.filter(is_active=True)
+
+    def sealed(self) -> "AccountQuerySet":
+        """Rows that hold a secret; read by rotate_credentials."""
+        return self.exclude(sealed_credentials="")
+
+
+class Account(models.Model):
+    """One set of credentials at one exchange."""
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="accounts", verbose_name=_("owner")
+    )
+    name = models.CharField(_("name"), max_length=100)
+    exchange = models.CharField(_("exchange"), max_length=40, choices=registry.choices)
+    is_active = models.BooleanField(_("active"), default=True)
+    trading_state = models.CharField(
+        _("trading state"), max_length=12, choices=TradingState.choices, default=TradingState.ACTIVE
+    )
+    state_reason = models.CharField(_("reason of the state"), max_length=200, blank=True)
+    state_changed_at = models.DateTimeField(_("state changed at"), null=True, blank=True, editable=False)
+    uid = models.UUIDField(default=uuid4, unique=True, editable=False)
+    sealed_credentials = models.TextField(editable=False, blank=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+        ordering = ["name", "pk"]
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="account_name_once_per_owner")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def identity(self) -> str:
+        return f"account:{self.uid}"
+
+    def set_credentials(self, credentials: Credentials) -> None:
+        """Seals them into this row; call save() afterwards."""
+        self.sealed_credentials = vault.seal(credentials, identity=self.identity)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Raises vault.CredentialsUnreadable."""
+        return vault.unseal(self.sealed_credentials, identity=self.identity)
+
+    @property
+    def opaque_name(self) -> str:
+        """What someone else than its owner sees of it; stable, and says nothing."""
+        return f"subscriber-{self.uid.hex[:8]}"
+
+    def refresh_seal(self) -> None:
+        """Re-encrypts with the newest key and saves only that, unless someone changed the credentials meanwhile."""
+        Account.objects.filter(pk=self.pk, sealed_credentials=self.sealed_credentials).update(
+            sealed_credentials=vault.reseal(self.sealed_credentials)
+        )
+
+    def clean_fields(self, exclude: Any = None) -> None:
+        self.name = self.name.strip()
+        super().clean_fields(exclude=exclude)

@@ -1,0 +1,82 @@
+"""Last prices, at most PRICE_MAX_AGE_S old, shared through the cache; one fetch serves all who wait for it."""
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+
+from django.conf import settings
+from django.core.cache import cache
+
+from exchanges.enums import MarketType
+from exchanges.gateway import Call, Outcome, gateway
+
+Key = tuple[str, MarketType, str]  # exchange, market type, symbol
+Arrival = Callable[[Key, Decimal | None], None]
+
+_waiting: dict[Key, list[Arrival]] = {}
+_lock = threading.Lock()
+
+
+def cached(key: Key, *, now: datetime) -> Decimal | None:
+    """The price we have, if it is young enough."""
+    known = cache.get(_cache_key(key))
+    if known is None or now - known[1] > timedelta(seconds=settings.PRICE_MAX_AGE_S):
+        return None
+    return Decimal(known[0])
+
+
+def remember(prices: dict[Key, Decimal], *, now: datetime) -> None:
+    entries = {_cache_key(key): (str(price), now) for key, price in prices.items()}
+    cache.set_many(entries, timeout=settings.PRICE_MAX_AGE_S)
+
+
+def request(key: Key, arrived: Arrival) -> None:
+    """Asks for one price; who asks while an answer is under way shares it.
+
+    `arrived` is called once, on the exchanges' thread, with None when there is no price; remembering it is the
+    receiver's part, since a cache may be a network away.
+    """
+    with _lock:
+        others = _waiting.get(key)
+        if others is not None:
+            others.append(arrived)
+            return
+        _waiting[key] = [arrived]
+    exchange, market_type, symbol = key
+    gateway.start([Call(exchange, market_type, "fetch_prices", ([symbol],))], partial(_arrived, key))
+
+
+def fetch_now(keys: Iterable[Key], *, now: datetime) -> dict[Key, Decimal]:
+    """Cached or fetched, all side by side, waited for; those without a price are left out."""
+    found: dict[Key, Decimal | None] = {key: cached(key, now=now) for key in keys}
+    missing = [key for key, price in found.items() if price is None]
+    calls = [Call(exchange, kind, "fetch_prices", ([symbol],)) for exchange, kind, symbol in missing]
+    for key, outcome in zip(missing, gateway.call_all(calls), strict=True):
+        found[key] = _price_in(key, outcome)
+    prices = {key: price for key, price in found.items() if price is not None}
+    remember({key: prices[key] for key in missing if key in prices}, now=now)
+    return prices
+
+
+def refresh(exchange: str, market_type: MarketType, symbols: Iterable[str], *, now: datetime) -> int:
+    """Fetches and remembers the prices of all symbols in one call. Raises ExchangeError."""
+    prices = gateway.call(Call(exchange, market_type, "fetch_prices", (sorted(set(symbols)),)))
+    remember({(exchange, market_type, symbol): price for symbol, price in prices.items()}, now=now)
+    return len(prices)
+
+
+def _arrived(key: Key, outcome: Outcome) -> None:
+    with _lock:
+        waiting = _waiting.pop(key)
+    for arrived in waiting:
+        arrived(key, _price_in(key, outcome))
+
+
+def _price_in(key: Key, outcome: Outcome) -> Decimal | None:
+    return None if outcome.error is not None else outcome.value.get(key[2])
+
+
+def _cache_key(key: Key) -> str:
+    return "price:" + ":".join(key).replace(" ", "")

@@ -1,0 +1,38 @@
+"""The exchanges that accounts can be opened at. A plain ccxt exchange needs only a line here."""
+
+from dataclasses import dataclass
+
+from exchanges.enums import MarketType
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """`clients` names the ccxt class for each market type; `dialect` picks the adapter that knows its quirks.
+
+    `setting` names the Django setting that holds the exchange's address, where it is not the client's own.
+    """
+
+    name: str
+    label: str
+    clients: dict[MarketType, str]
+    dialect: str = "ccxt"
+    setting: str = ""
+
+
+_ALL = [
+    Exchange(
+        "paper",
+        "Paper",
+        {MarketType.SPOT: "binance", MarketType.FUTURES: "binanceusdm"},
+        dialect="binance",
+        setting="PAPER_EXCHANGE_URL",
+    ),
+    Exchange("binance", "Binance Spot", {MarketType.SPOT: "binance"}, dialect="binance"),
+    Exchange("binanceusdm", "Binance USDⓈ-M Futures", {MarketType.FUTURES: "binanceusdm"}, dialect="binance"),
+]
+EXCHANGES = {exchange.name: exchange for exchange in _ALL}
+choices = [(exchange.name, exchange.label) for exchange in _ALL]
+
+
+def trades(name: str, market_type: MarketType) -> bool:
+    return name in EXCHANGES and market_type in EXCHANGES[name].clients

@@ -1,0 +1,117 @@
+"""From a symbol as a chart or a person writes it to the one market that it means."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar
+
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.adapters.protocol import MarketSpec
+from exchanges.enums import MarketType
+
+_DATED = re.compile(r"-\d{6}(?:-|$)")
+_DELAYED = ("_DL", "_DLY")  # TradingView's {{exchange}} for delayed data
+
+
+class SymbolError(ValueError):
+    """A symbol reaches no market, or not exactly one. `candidates` are symbols that may be meant."""
+
+    code: ClassVar[str]
+    template: ClassVar[object]
+
+    def __init__(self, symbol: str, candidates: Sequence[str] = ()) -> None:
+        super().__init__(symbol)
+        self.symbol = symbol
+        self.candidates = tuple(candidates)
+
+    @property
+    def params(self) -> dict[str, str]:
+        return {"symbol": self.symbol, "candidates": ", ".join(self.candidates)}
+
+    @property
+    def text(self) -> str:
+        """The sentence in the language that is active now."""
+        return str(self.template) % self.params
+
+
+class UnknownSymbol(SymbolError):
+    code = "unknown_symbol"
+    template = _("%(symbol)s is not traded here.")
+
+
+class AmbiguousSymbol(SymbolError):
+    code = "ambiguous_symbol"
+    template = _("%(symbol)s may mean several markets. Write one of: %(candidates)s.")
+
+
+class DelayedFeed(SymbolError):
+    code = "delayed_feed"
+    template = _("%(symbol)s comes from a delayed feed. Use the real-time chart of %(candidates)s.")
+
+
+class SymbolIndex:
+    """The active markets of one exchange and one market type by every name that they go by.
+
+    Dated contracts are reached by their exact symbol only. Look-up is by hash and ignores case.
+    """
+
+    def __init__(self, markets: Iterable[MarketSpec]) -> None:
+        self._exact: dict[str, MarketSpec] = {}
+        self._aliases: dict[str, tuple[MarketSpec, ...]] = {}
+        for market in markets:
+            if market.is_active:
+                self._add(market)
+
+    def resolve(self, text: str) -> MarketSpec:
+        """Raises UnknownSymbol, AmbiguousSymbol or DelayedFeed.
+
+        A feed prefix (`BINANCE:`) says where a chart's prices come from, not where to trade, and is dropped;
+        that of a security is a part of its symbol.
+        """
+        feed, name = _split_feed(text.strip().upper())
+        if feed.endswith(_DELAYED):
+            market = self._find(feed.rpartition("_")[0], name, text)
+            raise DelayedFeed(text, [market.symbol])
+        return self._find(feed, name, text)
+
+    def _find(self, feed: str, name: str, text: str) -> MarketSpec:
+        exact = self._exact.get(f"{feed}:{name}") or self._exact.get(name)
+        if exact is not None:
+            return exact
+        found = [market for market in self._aliases.get(name, ()) if _may_come_from(feed, market)]
+        if not found:
+            raise UnknownSymbol(text)
+        if len(found) > 1:
+            raise AmbiguousSymbol(text, sorted(market.symbol for market in found))
+        return found[0]
+
+    def _add(self, market: MarketSpec) -> None:
+        self._exact[market.symbol.upper()] = market
+        for alias in {alias.upper() for alias in _aliases(market)}:
+            self._aliases[alias] = (*self._aliases.get(alias, ()), market)
+
+
+def _split_feed(text: str) -> tuple[str, str]:
+    """`BINANCE:BTCUSDT.P` -> (`BINANCE`, `BTCUSDT.P`); the colon of `BTC/USDT:USDT` names the settlement."""
+    feed, colon, name = text.partition(":")
+    return (feed, name) if colon and "/" not in feed else ("", text)
+
+
+def _may_come_from(feed: str, market: MarketSpec) -> bool:
+    return not feed or market.market_type is not MarketType.STOCK
+
+
+def _aliases(market: MarketSpec) -> Iterator[str]:
+    """The names of a market beside its symbol; several markets may share one."""
+    if _DATED.search(market.symbol):
+        return
+    yield market.exchange_symbol
+    if market.market_type is MarketType.STOCK:
+        return
+    compact = f"{market.base}{market.quote}"
+    yield compact
+    yield f"{market.base}/{market.quote}"
+    yield f"{market.quote}-{market.base}"  # Upbit: KRW-BTC
+    if market.market_type is MarketType.FUTURES:
+        yield f"{compact}.P"
+        yield f"{compact}PERP"

@@ -1,0 +1,62 @@
+"""Credentials at rest: MultiFernet, with the row's identity inside the plaintext.
+
+Fernet has no associated data, so a ciphertext copied into another row would decrypt there. The identity is checked
+after decryption; a moved ciphertext fails like a forged one.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+from exchanges.adapters.protocol import Credentials
+
+
+class CredentialsUnreadable(Exception):
+    """The stored credentials do not decrypt for this row: enter them again, or restore the key."""
+
+
+@cache
+def _fernet(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def _current() -> MultiFernet:
+    return _fernet(tuple(settings.CREDENTIAL_KEYS))
+
+
+def seal(credentials: Credentials, *, identity: str) -> str:
+    return seal_fields([credentials.api_key, credentials.secret, credentials.password], identity=identity)
+
+
+def unseal(sealed: str, *, identity: str) -> Credentials:
+    """Raises CredentialsUnreadable for a wrong key, a forged text or another row's text."""
+    try:
+        return Credentials(*unseal_fields(sealed, identity=identity))
+    except TypeError as error:
+        raise CredentialsUnreadable from error
+
+
+def seal_fields(fields: Sequence[str], *, identity: str) -> str:
+    return _current().encrypt(json.dumps([identity, *fields]).encode()).decode()
+
+
+def unseal_fields(sealed: str, *, identity: str) -> list[str]:
+    """Raises CredentialsUnreadable, as unseal does."""
+    try:
+        bound_to, *fields = json.loads(_current().decrypt(sealed.encode()))
+    except (InvalidToken, ValueError) as error:
+        raise CredentialsUnreadable from error
+    if bound_to != identity:
+        raise CredentialsUnreadable
+    return fields
+
+
+def reseal(sealed: str) -> str:
+    """The same plaintext under the newest key. Raises CredentialsUnreadable."""
+    try:
+        return _current().rotate(sealed.encode()).decode()
+    except InvalidToken as error:
+        raise CredentialsUnreadable from error
