@@ -1,0 +1,25 @@
+"""Who may trade what (SPEC section 5): the table of owners, subscribers and strangers as one function."""
+
+from strategies.models import Strategy, StrategyAccount, Subscription, WebhookToken
+
+
+class NoAccess(Exception):
+    """The token does not open this strategy."""
+
+
+def reachable(token: WebhookToken, strategy: Strategy) -> list[StrategyAccount]:
+    """The strategy accounts that a valid token moves, by account name. Raises NoAccess."""
+    if token.strategy_id not in (None, strategy.pk):
+        raise NoAccess
+    shares = StrategyAccount.objects.taking_part_in(strategy)
+    if token.user_id == strategy.owner_id:
+        return list(shares)
+    if not _follows(token.user_id, strategy):
+        raise NoAccess
+    return list(shares.owned_by(token.user_id))
+
+
+def _follows(user_id: int, strategy: Strategy) -> bool:
+    return (
+        strategy.is_public and Subscription.objects.active().filter(strategy=strategy, user=user_id).exists()
+    )

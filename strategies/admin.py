@@ -1,0 +1,164 @@
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext_lazy as _
+
+from strategies import tokens
+from strategies.models import LIMIT_NAMES, Strategy, StrategyAccount, Subscription, WebhookToken
+
+STATE_FIELDSET: Any = (_("Trading state"), {"fields": ["trading_state", "state_reason", "state_changed_at"]})
+LIMITS_FIELDSET: Any = (
+    _("Limits"),
+    {
+        "classes": ["collapse"],
+        "fields": LIMIT_NAMES,
+        "description": _("Empty: the next wider level decides; empty everywhere: no limit."),
+    },
+)
+
+
+class StrategyAccountInline(admin.TabularInline):
+    model = StrategyAccount
+    fields = ["account", "capital", "capital_currency", "leverage", "weight", "is_active"]
+    extra = 0
+    autocomplete_fields = ["account"]
+
+
+@admin.register(Strategy)
+class StrategyAdmin(admin.ModelAdmin):
+    list_display = ["group_name", "name", "owner", "market_type", "is_active", "is_public"]
+    list_filter = ["is_active", "is_public", "market_type"]
+    list_select_related = ["owner"]
+    search_fields = ["group_name", "name", "owner__username"]
+    autocomplete_fields = ["owner"]
+    inlines = [StrategyAccountInline]
+    readonly_fields = ["trading_state", "state_reason", "state_changed_at"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    ("owner", "market_type"),
+                    ("name", "group_name"),
+                    ("is_active", "is_public"),
+                    "max_lag_s",
+                ]
+            },
+        ),
+        STATE_FIELDSET,
+        LIMITS_FIELDSET,
+    ]
+
+
+@admin.register(StrategyAccount)
+class StrategyAccountAdmin(admin.ModelAdmin):
+    list_display = [
+        "strategy",
+        "account",
+        "capital",
+        "capital_currency",
+        "leverage",
+        "max_symbols",
+        "is_active",
+    ]
+    list_filter = ["is_active", "strategy"]
+    list_select_related = ["strategy", "account"]
+    search_fields = ["strategy__group_name", "account__name"]
+    autocomplete_fields = ["strategy", "account"]
+    readonly_fields = ["trading_state", "state_reason", "state_changed_at"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    ("strategy", "account"),
+                    ("capital", "capital_currency"),
+                    ("leverage", "weight"),
+                    "is_active",
+                ]
+            },
+        ),
+        STATE_FIELDSET,
+        LIMITS_FIELDSET,
+    ]
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(admin.ModelAdmin):
+    list_display = ["user", "strategy", "is_active", "created_at"]
+    list_filter = ["is_active", "strategy"]
+    list_select_related = ["user", "strategy"]
+    search_fields = ["user__username", "strategy__group_name"]
+    autocomplete_fields = ["user", "strategy"]
+
+
+@admin.register(WebhookToken)
+class WebhookTokenAdmin(admin.ModelAdmin):
+    fields = ["user", "strategy", "name", "expires_at"]
+    list_display = [
+        "prefix", "user", "strategy", "name", "must_be_signed", "last_used_at", "expires_at", "revoked_at",
+    ]  # fmt: skip
+    list_filter = ["revoked_at"]
+    list_select_related = ["user", "strategy"]
+    search_fields = ["prefix", "name", "user__username"]
+    autocomplete_fields = ["user", "strategy"]
+    actions = ["revoke", "renew_signing_secret", "drop_signing_secret"]
+
+    @admin.display(boolean=True, description=_("must be signed"))
+    def must_be_signed(self, token: WebhookToken) -> bool:
+        return token.must_be_signed
+
+    def save_model(self, request: HttpRequest, obj: WebhookToken, form: Any, change: bool) -> None:
+        if not change:
+            issued = tokens.new_token()
+            obj.prefix, obj.digest = issued.prefix, issued.digest
+            request.issued = issued.clear  # type: ignore[attr-defined]  # for response_add
+        obj.save()
+
+    def response_add(self, request: HttpRequest, obj: WebhookToken, *args: Any) -> HttpResponse:
+        issued: str = request.issued  # type: ignore[attr-defined]
+        return self._show_once(request, [(obj, issued)], _("The token, shown only this once:"))
+
+    def _show_once(
+        self, request: HttpRequest, shown: list[tuple[WebhookToken, str]], explanation: Any
+    ) -> HttpResponse:
+        """On a page that nobody keeps: a message would pass through a cookie, or the table of sessions."""
+        context = {**self.admin_site.each_context(request), "shown": shown, "explanation": explanation}
+        response = TemplateResponse(request, "admin/strategies/shown_once.html", context)
+        add_never_cache_headers(response)
+        return response
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a token that was used is named by deliveries; revoke it
+
+    @admin.action(description=_("Revoke the selected tokens"), permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[WebhookToken]) -> None:
+        revoked = queryset.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
+        self.message_user(request, _("%(count)s tokens were revoked.") % {"count": revoked})
+
+    @admin.action(description=_("Require signatures: make a new signing secret"), permissions=["change"])
+    def renew_signing_secret(
+        self, request: HttpRequest, queryset: QuerySet[WebhookToken]
+    ) -> HttpResponse | None:
+        shown = [(token, token.renew_signing_secret()) for token in queryset]
+        for token, _secret in shown:
+            self.log_change(request, token, "Signing secret renewed.")
+        return self._show_once(
+            request,
+            shown,
+            _(
+                "The signing secret, shown only this once. Deliveries with this token must now be signed with it:"
+            ),
+        )
+
+    @admin.action(description=_("Require no signatures any more"), permissions=["change"])
+    def drop_signing_secret(self, request: HttpRequest, queryset: QuerySet[WebhookToken]) -> None:
+        for token in queryset.exclude(sealed_signing_secret=""):
+            token.drop_signing_secret()
+            self.log_change(request, token, "Signing secret dropped.")
+        self.message_user(request, _("Deliveries with these tokens need no signature."))

@@ -1,0 +1,15 @@
+from strategies.models.risk import LIMIT_NAMES, Limits, SystemRisk
+from strategies.models.strategy import Strategy
+from strategies.models.strategy_account import StrategyAccount
+from strategies.models.subscription import Subscription
+from strategies.models.token import WebhookToken
+
+__all__ = [
+    "LIMIT_NAMES",
+    "Limits",
+    "Strategy",
+    "StrategyAccount",
+    "Subscription",
+    "SystemRisk",
+    "WebhookToken",
+]

@@ -1,0 +1,105 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.enums import TradingState
+from exchanges.fields import ExactDecimalField
+
+
+def _amount(label: Any, help_text: Any) -> ExactDecimalField:
+    return ExactDecimalField(
+        label, null=True, blank=True, validators=[MinValueValidator(0)], help_text=help_text
+    )
+
+
+def _count(label: Any, help_text: Any) -> models.PositiveIntegerField:
+    return models.PositiveIntegerField(label, null=True, blank=True, help_text=help_text)
+
+
+class RiskLimits(models.Model):
+    """What may go out, and when to stop. Empty: the next wider level decides; empty everywhere: no limit."""
+
+    trading_state = models.CharField(
+        _("trading state"), max_length=12, choices=TradingState.choices, default=TradingState.ACTIVE
+    )
+    state_reason = models.CharField(_("reason of the state"), max_length=200, blank=True)
+    state_changed_at = models.DateTimeField(_("state changed at"), null=True, blank=True, editable=False)
+    max_order_notional = _amount(_("maximum notional per order"), _("In quote currency."))
+    max_position_notional = _amount(_("maximum notional per position"), _("In quote currency."))
+    max_price_distance_percent = _amount(
+        _("maximum distance from the last price in percent"), _("For LIMIT and stop orders.")
+    )
+    max_open_orders = _count(_("maximum open orders"), _("Per strategy account."))
+    max_orders_per_minute = _count(_("maximum orders per minute"), _("Per strategy account."))
+    max_symbols = _count(_("maximum symbols"), _("Symbols held or worked at once."))
+    max_daily_loss = _amount(
+        _("maximum daily loss"), _("Realized, fees included, since midnight UTC; then only exits go out.")
+    )
+    max_drawdown_percent = _amount(
+        _("maximum drawdown in percent of capital"),
+        _("From the best realized result; then only exits go out."),
+    )
+    max_errors_in_a_row = _count(
+        _("maximum errors in a row"), _("Orders that failed; then nothing goes out.")
+    )
+
+    class Meta:
+        abstract = True
+
+
+LIMIT_NAMES = [
+    "max_order_notional", "max_position_notional", "max_price_distance_percent", "max_open_orders",
+    "max_orders_per_minute", "max_symbols", "max_daily_loss", "max_drawdown_percent", "max_errors_in_a_row",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits that hold for one strategy account: its own, else its strategy's, else the system's."""
+
+    max_order_notional: Decimal | None = None
+    max_position_notional: Decimal | None = None
+    max_price_distance_percent: Decimal | None = None
+    max_open_orders: int | None = None
+    max_orders_per_minute: int | None = None
+    max_symbols: int | None = None
+    max_daily_loss: Decimal | None = None
+    max_drawdown_percent: Decimal | None = None
+    max_errors_in_a_row: int | None = None
+
+    @classmethod
+    def of(cls, *levels: RiskLimits) -> "Limits":
+        """`levels` from the narrowest to the widest."""
+        return cls(**{name: _first(getattr(level, name) for level in levels) for name in LIMIT_NAMES})
+
+    def narrowed(self, own: Sequence[Any]) -> "Limits":
+        """With one level's own values (in the order of LIMIT_NAMES) before these."""
+        if all(value is None for value in own):
+            return self
+        pairs = zip(LIMIT_NAMES, own, strict=True)
+        return Limits(*(getattr(self, name) if mine is None else mine for name, mine in pairs))
+
+
+def _first(values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+class SystemRisk(RiskLimits):
+    """The widest level: one row, made by the first who asks."""
+
+    class Meta:
+        verbose_name = _("system risk")
+        verbose_name_plural = _("system risk")
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="one_system_risk")]
+
+    def __str__(self) -> str:
+        return str(_("System"))
+
+    @classmethod
+    def current(cls) -> "SystemRisk":
+        return cls.objects.filter(pk=1).first() or cls(pk=1)

@@ -1,0 +1,49 @@
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.enums import MarketType
+from strategies.models.risk import RiskLimits
+
+
+class StrategyQuerySet(models.QuerySet["Strategy"]):
+    def active(self) -> "StrategyQuerySet":
+        return self.filter(is_active=True)
+
+    def locked(self, pk: int) -> "Strategy":
+        """Holds the strategy's row until the transaction ends, so that its deliveries are stored one at a time.
+
+        Order and batch ids then grow in commit order per strategy, which is what makes "earlier" mean something.
+        On SQLite the IMMEDIATE transaction does the same for everyone.
+        """
+        return self.select_for_update(no_key=True).get(pk=pk)
+
+
+class Strategy(RiskLimits):
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="strategies", verbose_name=_("owner")
+    )
+    name = models.CharField(_("name"), max_length=100)
+    group_name = models.CharField(
+        _("group name"), max_length=100, unique=True, help_text=_("What alerts put into group_name.")
+    )
+    market_type = models.CharField(_("market type"), max_length=10, choices=MarketType.choices)
+    is_active = models.BooleanField(_("active"), default=True)
+    is_public = models.BooleanField(_("public"), default=False, help_text=_("Others may subscribe to it."))
+    max_lag_s = models.PositiveIntegerField(
+        _("maximum lag in seconds"),
+        null=True,
+        blank=True,
+        help_text=_("Entries older than this when they arrive are refused; empty for no limit."),
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    objects = StrategyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("strategy")
+        verbose_name_plural = _("strategies")
+        ordering = ["group_name"]
+
+    def __str__(self) -> str:
+        return self.group_name

@@ -1,0 +1,89 @@
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext_lazy as _
+
+from exchanges import registry
+from exchanges.enums import MarketType
+from exchanges.fields import ExactDecimalField
+from strategies.models.risk import LIMIT_NAMES, RiskLimits
+from strategies.models.strategy import Strategy
+from strategies.models.subscription import Subscription
+
+# A delivery loads hundreds of these and needs none of that: limits and states are read anew when an order goes out.
+RARELY_READ_OF_ACCOUNTS = ["trading_state", "state_reason", "state_changed_at", "created_at"]
+RARELY_READ = [*LIMIT_NAMES, "trading_state", "state_reason", "state_changed_at", "weight"]
+
+
+class StrategyAccountQuerySet(models.QuerySet["StrategyAccount"]):
+    def taking_part_in(self, strategy: Strategy) -> "StrategyAccountQuerySet":
+        """Active shares of active accounts whose owner may follow the strategy today."""
+        follows = Subscription.objects.active().filter(strategy=strategy, user=OuterRef("account__owner"))
+        return (
+            self.filter(strategy=strategy, is_active=True, account__is_active=True)
+            .filter(Q(account__owner=strategy.owner_id) | Exists(follows))
+            .select_related("account")
+            .defer(*RARELY_READ, *(f"account__{name}" for name in RARELY_READ_OF_ACCOUNTS))
+            .order_by("account__name", "pk")
+        )
+
+    def owned_by(self, user_id: int) -> "StrategyAccountQuerySet":
+        return self.filter(account__owner=user_id)
+
+
+class StrategyAccount(RiskLimits):
+    """One account's share in one strategy."""
+
+    strategy = models.ForeignKey(
+        Strategy, models.PROTECT, related_name="strategy_accounts", verbose_name=_("strategy")
+    )
+    account = models.ForeignKey(
+        "exchanges.Account", models.PROTECT, related_name="strategy_accounts", verbose_name=_("account")
+    )
+    capital = ExactDecimalField(_("capital"), validators=[MinValueValidator(0)])
+    capital_currency = models.CharField(_("capital currency"), max_length=20, default="USDT")
+    weight = ExactDecimalField(
+        _("weight"),
+        default=1,
+        validators=[MinValueValidator(0)],
+        help_text=_("This share's part when an account's balance is divided among its strategies."),
+    )
+    leverage = ExactDecimalField(_("leverage"), default=1, validators=[MinValueValidator(1)])
+    is_active = models.BooleanField(_("active"), default=True)
+
+    objects = StrategyAccountQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("strategy account")
+        verbose_name_plural = _("strategy accounts")
+        constraints = [
+            models.UniqueConstraint(fields=["strategy", "account"], name="account_once_per_strategy"),
+            models.CheckConstraint(condition=Q(capital__gte=0), name="capital_not_negative"),
+            models.CheckConstraint(condition=Q(leverage__gte=1), name="leverage_at_least_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.strategy} / {self.account}"
+
+    def clean(self) -> None:
+        if not self.strategy_id or not self.account_id:
+            return
+        if not registry.trades(self.account.exchange, MarketType(self.strategy.market_type)):
+            raise ValidationError(
+                _("%(exchange)s does not offer the market type %(market_type)s of this strategy."),
+                params={"exchange": self.account.exchange, "market_type": self.strategy.market_type},
+            )
+        self._check_owner_may_follow()
+
+    def _check_owner_may_follow(self) -> None:
+        if self.account.owner_id == self.strategy.owner_id:
+            return
+        if (
+            not Subscription.objects.active()
+            .filter(strategy=self.strategy, user=self.account.owner_id)
+            .exists()
+        ):
+            raise ValidationError(
+                _("The account's owner neither owns the strategy nor has an active subscription.")
+            )
