@@ -1,0 +1,3 @@
+from orders.admin import books, halting, orders
+
+__all__ = ["books", "halting", "orders"]

@@ -1,0 +1,58 @@
+"""What keeps the books honest: differences with exchanges, foreign orders, audits."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.admin import ReadOnlyAdmin
+from orders.differences import declare_external
+from orders.models import BookAudit, ExternalOrder, PositionDifference
+
+
+@admin.register(PositionDifference)
+class PositionDifferenceAdmin(ReadOnlyAdmin):
+    list_display = [
+        "account", "symbol", "ours", "theirs", "external", "looks", "freezes_now", "first_seen_at", "settled_at",
+    ]  # fmt: skip
+    list_filter = [("settled_at", admin.EmptyFieldListFilter), "account"]
+    list_select_related = ["account"]
+    search_fields = ["symbol", "account__name"]
+    actions = ["declare_external"]
+
+    @admin.display(description=_("freezes"), boolean=True)
+    def freezes_now(self, row: PositionDifference) -> bool:
+        return row.freezes
+
+    @admin.action(description=_("Declare the difference as held outside of the strategies"))
+    def declare_external(self, request: HttpRequest, queryset: QuerySet[PositionDifference]) -> None:
+        for row in queryset.standing():  # type: ignore[attr-defined]
+            declare_external(row, now=timezone.now())
+            self.message_user(request, _("%(row)s: declared.") % {"row": row})
+
+
+@admin.register(ExternalOrder)
+class ExternalOrderAdmin(ReadOnlyAdmin):
+    list_display = [
+        "account",
+        "symbol",
+        "exchange_order_id",
+        "client_order_id",
+        "status",
+        "quantity",
+        "last_seen_at",
+    ]
+    list_filter = ["account", "last_seen_at"]
+    list_select_related = ["account"]
+    search_fields = ["symbol", "exchange_order_id", "client_order_id"]
+
+
+@admin.register(BookAudit)
+class BookAuditAdmin(ReadOnlyAdmin):
+    list_display = ["at", "checked_orders", "clean"]
+    list_filter = ["at"]
+
+    @admin.display(description=_("clean"), boolean=True)
+    def clean(self, row: BookAudit) -> bool:
+        return row.is_clean

@@ -1,0 +1,140 @@
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.admin import ReadOnlyAdmin
+from orders.canceling import cancel_orders
+from orders.models import (
+    Batch,
+    Cancellation,
+    FailedOrder,
+    OpenOrder,
+    Order,
+    OrderEvent,
+    PendingOrder,
+    Position,
+    Trade,
+)
+
+
+class OrderEventInline(admin.TabularInline):
+    model = OrderEvent
+    readonly_fields = fields = (
+        "at",
+        "from_status",
+        "to_status",
+        "evidence",
+        "actor",
+        "reason",
+        "exchange_code",
+        "http_status",
+    )
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class TradeInline(admin.TabularInline):
+    model = Trade
+    readonly_fields = fields = (
+        "trade_id", "quantity", "price", "fee", "fee_currency", "realized_profit", "executed_at",
+    )  # fmt: skip
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class OrderAdmin(ReadOnlyAdmin):
+    list_display = [
+        "id", "status", "strategy", "account", "symbol", "side", "order_type", "quantity", "price", "filled",
+        "average", "reason", "created_at",
+    ]  # fmt: skip
+    list_filter = ["status", "strategy", "order_type", "reason", "created_at"]
+    list_select_related = ["strategy", "account"]
+    search_fields = [
+        "client_order_id",
+        "exchange_order_id",
+        "symbol",
+        "account__name",
+        "strategy__group_name",
+    ]
+    date_hierarchy = "created_at"
+    inlines = [TradeInline, OrderEventInline]
+
+
+admin.site.register(Order, OrderAdmin)
+admin.site.register(PendingOrder, OrderAdmin)
+admin.site.register(FailedOrder, OrderAdmin)
+
+
+@admin.register(OpenOrder)
+class OpenOrderAdmin(OrderAdmin):
+    actions = ["cancel"]
+
+    @admin.action(description=_("Cancel the selected orders at the exchange"))
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        orders = cancel_orders(queryset, actor=f"user:{request.user.pk}", clock=timezone.now)
+        for order in orders:
+            done = order.status == "canceled"
+            self.message_user(
+                request,
+                _("%(order)s: %(status)s") % {"order": order, "status": order.get_status_display()},
+                messages.SUCCESS if done else messages.WARNING,
+            )
+
+
+@admin.register(Trade)
+class TradeAdmin(ReadOnlyAdmin):
+    list_display = [
+        "executed_at", "strategy_account", "symbol", "side", "quantity", "price", "fee", "fee_currency",
+        "realized_profit",
+    ]  # fmt: skip
+    list_filter = ["strategy_account__strategy", "symbol", "side", "executed_at"]
+    list_select_related = ["strategy_account__strategy", "strategy_account__account"]
+    search_fields = ["symbol", "trade_id", "order__client_order_id", "account__name"]
+    date_hierarchy = "executed_at"
+
+
+@admin.register(Position)
+class PositionAdmin(ReadOnlyAdmin):
+    list_display = [
+        "strategy_account",
+        "symbol",
+        "quantity",
+        "entry_price",
+        "realized_profit",
+        "fees",
+        "updated_at",
+    ]
+    list_filter = ["strategy_account__strategy", "symbol"]
+    list_select_related = ["strategy_account__strategy", "strategy_account__account"]
+    search_fields = ["symbol", "strategy_account__account__name"]
+
+
+@admin.register(OrderEvent)
+class OrderEventAdmin(ReadOnlyAdmin):
+    list_display = ["at", "order", "from_status", "to_status", "evidence", "actor", "reason", "exchange_code"]
+    list_filter = ["to_status", "evidence", "at"]
+    list_select_related = ["order"]
+    search_fields = ["order__client_order_id", "actor"]
+
+
+@admin.register(Batch)
+class BatchAdmin(ReadOnlyAdmin):
+    list_display = ["id", "strategy", "created_at", "finished_at", "claimed_by"]
+    list_filter = ["finished_at", "strategy"]
+    list_select_related = ["strategy"]
+
+
+@admin.register(Cancellation)
+class CancellationAdmin(ReadOnlyAdmin):
+    list_display = ["id", "batch", "strategy_account", "symbol", "side", "settled_at"]
+    list_select_related = ["batch", "strategy_account__strategy", "strategy_account__account"]

@@ -1,0 +1,25 @@
+"""Orders pass a gate on their way out; who changes what may pass closes it first.
+
+Sending holds the gate shared and changing a trading state holds it alone, each until its transaction ends. So once a
+halt is committed, no order is committed as `submitted` under the state before it. On SQLite the IMMEDIATE transaction
+does the same.
+"""
+
+from django.db import connection
+
+_KEY = 0x7468  # any number that no other advisory lock of this database uses
+
+
+def pass_through() -> None:
+    _lock("pg_advisory_xact_lock_shared")
+
+
+def close() -> None:
+    _lock("pg_advisory_xact_lock")
+
+
+def _lock(function: str) -> None:
+    assert connection.in_atomic_block
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {function}(%s)", [_KEY])

@@ -1,0 +1,57 @@
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class BatchQuerySet(models.QuerySet["Batch"]):
+    def unfinished(self) -> "BatchQuerySet":
+        return self.filter(finished_at__isnull=True)
+
+    def claim(self, pk: int, *, by: str, now: datetime, lease: timedelta) -> bool:
+        """Compare-and-set: true for exactly one of those who try at the same time. Repeating it renews the lease."""
+        free = Q(claimed_until__isnull=True) | Q(claimed_until__lt=now) | Q(claimed_by=by)
+        claimed = self.unfinished().filter(free, pk=pk).update(claimed_by=by, claimed_until=now + lease)
+        return claimed == 1
+
+    def take_over(self, batch: "Batch", *, by: str, now: datetime, lease: timedelta) -> bool:
+        """Compare-and-set on the lease as it was read: one of several who found it abandoned gets it."""
+        seen = self.unfinished().filter(
+            pk=batch.pk, claimed_by=batch.claimed_by, claimed_until=batch.claimed_until
+        )
+        return seen.update(claimed_by=by, claimed_until=now + lease) == 1
+
+    def leave(self, pk: int, *, by: str, until: datetime) -> None:
+        """Gives the lease back: nobody needs to look before `until`."""
+        self.unfinished().filter(pk=pk, claimed_by=by).update(claimed_by="", claimed_until=until)
+
+    def finish(self, pk: int, *, by: str, now: datetime) -> None:
+        self.unfinished().filter(pk=pk, claimed_by=by).update(finished_at=now, claimed_until=None)
+
+
+class Batch(models.Model):
+    """The orders and cancels of one delivery, run together. Whoever holds its lease runs it."""
+
+    strategy = models.ForeignKey("strategies.Strategy", models.PROTECT, verbose_name=_("strategy"))
+    created_at = models.DateTimeField(_("created at"))
+    signaled_at = models.DateTimeField(_("signaled at"), null=True, help_text=_("The sender's own time."))
+    claimed_by = models.CharField(max_length=64, blank=True, editable=False)
+    claimed_until = models.DateTimeField(null=True, editable=False)
+    finished_at = models.DateTimeField(_("finished at"), null=True)
+
+    objects = BatchQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("batch")
+        verbose_name_plural = _("batches")
+        ordering = ["-pk"]
+        indexes = [
+            # read by the tracker's search for abandoned batches
+            models.Index(
+                fields=["claimed_until"], condition=Q(finished_at__isnull=True), name="batch_unfinished"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"

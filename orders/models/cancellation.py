@@ -1,0 +1,45 @@
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.enums import Side
+
+
+class CancellationQuerySet(models.QuerySet["Cancellation"]):
+    def unsettled(self) -> "CancellationQuerySet":
+        return self.filter(settled_at__isnull=True)
+
+
+class Cancellation(models.Model):
+    """A cancel instruction for one strategy account, written down before it is carried out.
+
+    Without `target` it means every open order of the strategy account, narrowed by symbol and side.
+    """
+
+    batch = models.ForeignKey("orders.Batch", models.PROTECT, related_name="cancellations")
+    strategy_account = models.ForeignKey(
+        "strategies.StrategyAccount", models.PROTECT, related_name="cancellations"
+    )
+    leg = models.PositiveSmallIntegerField()
+    sequence = models.PositiveSmallIntegerField(help_text=_("Its turn within the batch."))
+    symbol = models.CharField(max_length=80, blank=True)
+    side = models.CharField(max_length=4, choices=Side.choices, blank=True)
+    target = models.ForeignKey("orders.Order", models.PROTECT, null=True, related_name="+")
+    settled_at = models.DateTimeField(null=True)
+
+    objects = CancellationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("cancellation")
+        verbose_name_plural = _("cancellations")
+        indexes = [
+            # read by each run: what earlier batches still have to do for an account
+            models.Index(
+                fields=["strategy_account"],
+                condition=Q(settled_at__isnull=True),
+                name="cancellation_unsettled",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.batch} {self.symbol}"

@@ -1,0 +1,202 @@
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.adapters.protocol import OrderKey
+from exchanges.enums import MarketType, OrderType, Side
+from exchanges.fields import ExactDecimalField
+from orders.enums import OrderStatus
+from orders.lifecycle import FAILED, IN_FLIGHT, OPEN, WORKING
+from orders.models.transitions import Transition, apply_transitions
+from orders.reasons import reason_text
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    def transition(self, changes: Iterable[Transition]) -> set[int]:
+        """The only way in which a status changes. Returns the ids of the orders that moved."""
+        return apply_transitions(changes, using=self.db)
+
+    def open(self) -> "OrderQuerySet":
+        """Working at the exchange, or in flight to it."""
+        return self.filter(status__in=OPEN)
+
+    def working(self) -> "OrderQuerySet":
+        return self.filter(status__in=WORKING)
+
+    def in_flight(self) -> "OrderQuerySet":
+        return self.filter(status__in=IN_FLIGHT)
+
+    def waiting(self) -> "OrderQuerySet":
+        return self.filter(status__in=[OrderStatus.INITIALIZED, OrderStatus.QUEUED])
+
+    def failed(self) -> "OrderQuerySet":
+        return self.filter(status__in=FAILED)
+
+    def unsettled(self) -> "OrderQuerySet":
+        """Those whose turn has not come or is not over: later orders for the same account and symbol wait."""
+        return self.filter(settled_at__isnull=True)
+
+    def of_unknown_outcome(self) -> "OrderQuerySet":
+        """In flight without an answer, or filled by trades that could not be read yet."""
+        return self.open().filter(unknown_since__isnull=False)
+
+    def visible_to(self, user_id: int) -> "OrderQuerySet":
+        return self.filter(account__owner=user_id)
+
+
+class Order(models.Model):
+    """One instruction for one account. `status` changes only through `OrderQuerySet.transition`."""
+
+    batch = models.ForeignKey("orders.Batch", models.PROTECT, related_name="orders", verbose_name=_("batch"))
+    leg = models.PositiveSmallIntegerField(_("leg"))
+    sequence = models.PositiveSmallIntegerField(_("sequence"), help_text=_("Its turn within the batch."))
+    attempt = models.PositiveSmallIntegerField(_("attempt"), default=1)
+    strategy = models.ForeignKey(
+        "strategies.Strategy", models.PROTECT, related_name="orders", verbose_name=_("strategy")
+    )
+    strategy_account = models.ForeignKey(
+        "strategies.StrategyAccount",
+        models.PROTECT,
+        related_name="orders",
+        verbose_name=_("strategy account"),
+    )
+    account = models.ForeignKey(
+        "exchanges.Account", models.PROTECT, related_name="orders", verbose_name=_("account")
+    )
+    market_type = models.CharField(_("market type"), max_length=10, choices=MarketType.choices)
+    symbol = models.CharField(_("symbol"), max_length=80)
+    side = models.CharField(_("side"), max_length=4, choices=Side.choices, blank=True)
+    order_type = models.CharField(_("order type"), max_length=12, choices=OrderType.choices)
+    qty_per = ExactDecimalField("qty_per", null=True)
+    qty = ExactDecimalField("qty", null=True)
+    quantity = ExactDecimalField(
+        _("quantity"), null=True, help_text=_("Base units; empty until its turn has come.")
+    )
+    price = ExactDecimalField(_("price"), null=True)
+    stop_price = ExactDecimalField(_("stop price"), null=True)
+    reduce_only = models.BooleanField(_("reduce only"), default=False)
+    client_order_id = models.CharField(_("client order id"), max_length=36, unique=True)
+    exchange_order_id = models.CharField(_("exchange order id"), max_length=80, blank=True)
+
+    status = models.CharField(
+        _("status"), max_length=20, choices=OrderStatus.choices, default=OrderStatus.INITIALIZED
+    )
+    filled = ExactDecimalField(_("filled"), default=0)
+    average = ExactDecimalField(_("average price"), null=True)
+    reason = models.CharField(_("reason"), max_length=60, blank=True)
+    reason_params = models.JSONField(default=dict, blank=True)
+    exchange_code = models.CharField(_("exchange's code"), max_length=40, blank=True)
+
+    created_at = models.DateTimeField(_("created at"))
+    submitted_at = models.DateTimeField(_("submitted at"), null=True)
+    closed_at = models.DateTimeField(_("closed at"), null=True)
+    settled_at = models.DateTimeField(null=True, editable=False)
+    unknown_since = models.DateTimeField(_("unknown since"), null=True)
+    checked_at = models.DateTimeField(
+        _("checked at"), null=True, help_text=_("When the exchange was last asked.")
+    )
+    answered_at = models.DateTimeField(null=True, editable=False)  # when the exchange last told all about it
+    absent_reads = models.PositiveSmallIntegerField(_("times not found"), default=0)
+
+    canceled_by = models.ForeignKey(
+        "orders.Cancellation", models.PROTECT, null=True, editable=False, related_name="orders"
+    )
+
+    objects = OrderQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["batch", "strategy_account", "leg", "attempt"], name="one_order_per_leg_and_attempt"
+            ),
+            models.CheckConstraint(
+                condition=Q(quantity__isnull=True) | Q(filled__lte=F("quantity")),
+                name="filled_within_quantity",
+            ),
+            models.CheckConstraint(condition=Q(filled__gte=0), name="filled_not_negative"),
+            models.CheckConstraint(
+                condition=Q(status__in=["initialized", "queued", "denied", "canceled"])
+                | Q(submitted_at__isnull=False),
+                name="nothing_at_the_exchange_without_submission",
+            ),
+            models.CheckConstraint(
+                condition=Q(submitted_at__isnull=True) | Q(quantity__isnull=False),
+                name="submitted_with_a_quantity",
+            ),
+        ]
+        indexes = [
+            # read by each run: what earlier batches still have to do for an account and symbol
+            models.Index(
+                fields=["strategy_account", "symbol"],
+                condition=Q(settled_at__isnull=True),
+                name="order_unsettled",
+            ),
+            # read by the tracker, cancels and the open orders' page
+            models.Index(
+                fields=["strategy_account", "symbol"],
+                condition=Q(status__in=["submitted", "accepted", "partially_filled", "pending_cancel"]),
+                name="order_open",
+            ),
+            # read by CANCEL, which may name the exchange's id
+            models.Index(fields=["strategy", "exchange_order_id"], name="order_by_exchange_id"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.client_order_id} {self.symbol}"
+
+    @property
+    def key(self) -> OrderKey:
+        return OrderKey(self.symbol, self.client_order_id, self.exchange_order_id, OrderType(self.order_type))
+
+    @property
+    def is_closing(self) -> bool:
+        return self.qty_per is not None and self.qty_per < 0
+
+    @property
+    def reason_text(self) -> str:
+        """Why it was denied or rejected, in the reader's language."""
+        return reason_text(self.reason, self.reason_params) if self.reason else ""
+
+
+class StatusManager(models.Manager.from_queryset(OrderQuerySet)):  # type: ignore[misc]
+    """Only the orders in one of these statuses."""
+
+    def __init__(self, *statuses: OrderStatus) -> None:
+        super().__init__()
+        self._statuses = statuses
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(status__in=self._statuses)
+
+
+class OpenOrder(Order):
+    objects = StatusManager(*OPEN)  # type: ignore[misc]
+
+    class Meta:
+        proxy = True
+        verbose_name = _("open order")
+        verbose_name_plural = _("open orders")
+
+
+class PendingOrder(Order):
+    objects = StatusManager(OrderStatus.INITIALIZED, OrderStatus.QUEUED)  # type: ignore[misc]
+
+    class Meta:
+        proxy = True
+        verbose_name = _("pending order")
+        verbose_name_plural = _("pending orders")
+
+
+class FailedOrder(Order):
+    objects = StatusManager(*FAILED)  # type: ignore[misc]
+
+    class Meta:
+        proxy = True
+        verbose_name = _("failed order")
+        verbose_name_plural = _("failed orders")

@@ -1,0 +1,76 @@
+from decimal import Decimal
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.enums import MarketType, Side
+from exchanges.fields import ExactDecimalField
+
+
+class TradeQuerySet(models.QuerySet["Trade"]):
+    def visible_to(self, user_id: int) -> "TradeQuerySet":
+        return self.filter(account__owner=user_id)
+
+
+class Trade(models.Model):
+    """One fill of one order, as the exchange reported it, and the profit that it realized."""
+
+    order = models.ForeignKey("orders.Order", models.PROTECT, related_name="trades", verbose_name=_("order"))
+    strategy_account = models.ForeignKey(
+        "strategies.StrategyAccount",
+        models.PROTECT,
+        related_name="trades",
+        verbose_name=_("strategy account"),
+    )
+    account = models.ForeignKey(
+        "exchanges.Account", models.PROTECT, related_name="trades", verbose_name=_("account")
+    )
+    market_type = models.CharField(_("market type"), max_length=10, choices=MarketType.choices)
+    symbol = models.CharField(_("symbol"), max_length=80)
+    trade_id = models.CharField(_("trade id"), max_length=80)
+    side = models.CharField(_("side"), max_length=4, choices=Side.choices)
+    quantity = ExactDecimalField(_("quantity"))
+    price = ExactDecimalField(_("price"))
+    fee = ExactDecimalField(_("fee"), default=0)
+    fee_currency = models.CharField(_("fee currency"), max_length=20, blank=True)
+    base_fee = ExactDecimalField(
+        _("fee in base"), default=0, help_text=_("The part of the quantity kept as a fee.")
+    )
+    is_maker = models.BooleanField(_("maker"), default=False)
+    realized_profit = ExactDecimalField(
+        _("realized profit"), default=0, help_text=_("In quote currency, before fees.")
+    )
+    executed_at = models.DateTimeField(_("executed at"))
+    recorded_at = models.DateTimeField(_("recorded at"))
+
+    objects = TradeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("trade")
+        verbose_name_plural = _("trades")
+        ordering = ["-executed_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "market_type", "symbol", "trade_id"], name="trade_counts_once"
+            ),
+            models.CheckConstraint(condition=Q(quantity__gt=0), name="trade_quantity_positive"),
+        ]
+        indexes = [
+            # read by audits and the API: everything that made a position
+            models.Index(fields=["strategy_account", "symbol"], name="trade_by_position"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.side} {self.quantity}"
+
+    @property
+    def net_profit(self) -> Decimal:
+        """Realized profit less the fee, where that was paid in quote currency."""
+        quote = self.symbol.partition("/")[2].partition(":")[0]
+        return self.realized_profit - (self.fee if self.fee_currency == quote else 0)
+
+    @property
+    def signed_quantity(self) -> Decimal:
+        """What the trade did to the holding: base fees are kept from what was bought."""
+        return Side(self.side).sign * self.quantity - self.base_fee

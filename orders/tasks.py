@@ -1,0 +1,28 @@
+"""Scheduled by the worker. Each ends in one call and may run twice."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from exchanges.failpoints import failpoint
+from orders.audit import audit
+from orders.following import refresh_prices_in_use
+from orders.models import BookAudit
+from orders.tracking import Tracker
+
+
+def track_orders() -> None:
+    """A safety run beside the tracker's own process."""
+    Tracker(clock=timezone.now).pass_once()
+    failpoint("K17")
+
+
+def audit_books() -> int:
+    """The last two days, every minute; the whole database is for `manage.py audit_books`."""
+    now = timezone.now()
+    BookAudit.objects.filter(at__lt=now - timedelta(days=30)).delete()
+    return len(audit(now=now, since=now - timedelta(days=2)).problems)
+
+
+def refresh_prices() -> int:
+    return refresh_prices_in_use(now=timezone.now())

@@ -1,0 +1,103 @@
+"""Stops a strategy account by itself: after a loss, exits only; after a run of errors, nothing."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from exchanges.amounts import exact
+from exchanges.enums import TradingState
+from exchanges.fields import plain
+from orders.enums import OrderStatus
+from orders.halting import set_trading_state
+from orders.models import Order, Trade
+from strategies.models import Limits, StrategyAccount, SystemRisk
+
+logger = logging.getLogger(__name__)
+
+_PERCENT = Decimal(100)
+_JUDGED = (OrderStatus.REJECTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
+
+
+def watch(*, now: datetime) -> list[StrategyAccount]:
+    """Applies the automatic limits to every active strategy account; returns those it stopped.
+
+    What happened before a person last changed the state does not count again.
+    """
+    system = SystemRisk.current()
+    shares = StrategyAccount.objects.filter(is_active=True).exclude(trading_state=TradingState.HALTED)
+    return [share for share in shares.select_related("strategy") if _stop_if_due(share, system, now)]
+
+
+def _stop_if_due(share: StrategyAccount, system: SystemRisk, now: datetime) -> bool:
+    limits = Limits.of(share, share.strategy, system)
+    verdict = _errors(share, limits) or _loss(share, limits, now)
+    if verdict is None or TradingState(share.trading_state).strictness >= verdict[0].strictness:
+        return False
+    state, reason = verdict
+    # A person's halt meanwhile must not be loosened.
+    set_trading_state(share, state, reason=reason, now=now, only_from=share.trading_state)
+    logger.warning("trading stopped strategy_account=%s state=%s reason=%s", share.pk, state, reason)
+    return True
+
+
+def _errors(share: StrategyAccount, limits: Limits) -> tuple[TradingState, str] | None:
+    allowed = limits.max_errors_in_a_row
+    if not allowed:
+        return None
+    rows = Order.objects.filter(strategy_account=share, status__in=_JUDGED)
+    if share.state_changed_at:
+        rows = rows.filter(created_at__gt=share.state_changed_at)
+    last = list(rows.order_by("-pk").values_list("status", flat=True)[:allowed])
+    if len(last) == allowed and set(last) == {OrderStatus.REJECTED}:
+        return TradingState.HALTED, f"{allowed} orders in a row failed."
+    return None
+
+
+def _loss(share: StrategyAccount, limits: Limits, now: datetime) -> tuple[TradingState, str] | None:
+    if limits.max_daily_loss is None and limits.max_drawdown_percent is None:
+        return None
+    trades = list(_trades(share))
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    today = net_result([trade for trade in trades if trade.executed_at >= midnight])
+    if limits.max_daily_loss is not None and -today > limits.max_daily_loss:
+        return (
+            TradingState.REDUCE_ONLY,
+            f"Loss today {plain(-today)}, allowed {plain(limits.max_daily_loss)}.",
+        )
+    return _drawdown(share, limits, trades)
+
+
+def _drawdown(
+    share: StrategyAccount, limits: Limits, trades: Sequence[Trade]
+) -> tuple[TradingState, str] | None:
+    if limits.max_drawdown_percent is None or not share.capital:
+        return None
+    percent = (drawdown(trades) * _PERCENT / share.capital).quantize(Decimal("0.01"))
+    if percent <= limits.max_drawdown_percent:
+        return None
+    return (
+        TradingState.REDUCE_ONLY,
+        f"Drawdown {plain(percent)}% of capital, allowed {plain(limits.max_drawdown_percent)}%.",
+    )
+
+
+def _trades(share: StrategyAccount) -> "Sequence[Trade]":
+    rows = Trade.objects.filter(strategy_account=share).order_by("executed_at", "pk")
+    return list(rows.filter(recorded_at__gt=share.state_changed_at) if share.state_changed_at else rows)
+
+
+@exact
+def net_result(trades: Sequence[Trade]) -> Decimal:
+    """Realized profit less the fees paid in quote currency."""
+    return sum((trade.net_profit for trade in trades), Decimal(0))
+
+
+@exact
+def drawdown(trades: Sequence[Trade]) -> Decimal:
+    """How far the net result is below its best; never negative. `trades` in the order of execution."""
+    result = best = Decimal(0)
+    for trade in trades:
+        result += trade.net_profit
+        best = max(best, result)
+    return best - result

@@ -1,0 +1,97 @@
+"""Carries cancel instructions into the orders that they mean, as far as our own rows go."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db.models import Q
+
+from orders.enums import Evidence, OrderStatus
+from orders.lifecycle import OPEN
+from orders.models import Cancellation, Order
+from orders.models.transitions import Transition
+from orders.recording import adopt
+
+_UNSENT = (OrderStatus.INITIALIZED, OrderStatus.QUEUED)
+
+
+def withdraw(
+    cancellations: Sequence[Cancellation],
+    *,
+    actor: str,
+    now: datetime,
+    found: list[Order],
+    own: Sequence[Order] = (),
+) -> dict[Cancellation, list[Order]]:
+    """Cancels what was never sent, marks what the exchange has as `pending_cancel`, and returns the latter.
+
+    Only orders of the instruction's own strategy account are touched, and only those before it. Every order that an
+    instruction meant is added to `found`; where the caller has an instance of it (`own`), that very one, up to date.
+    """
+    instances = {order.pk: order for order in own}
+    orders = [_refreshed(instances.get(row.pk), row) for row in _candidates(cancellations)]
+    meant = {c: [order for order in orders if _means(c, order)] for c in cancellations}
+    changes = {
+        order.pk: _change(order, cancellation, actor, now)
+        for cancellation, group in meant.items()
+        for order in group
+        if order.status != OrderStatus.PENDING_CANCEL
+    }
+    moved = Order.objects.transition(changes.values()) if changes else set()
+    for cancellation, group in meant.items():
+        for order in group:
+            order.canceled_by = cancellation
+            if order.pk in moved:
+                order.status = changes[order.pk].target
+        found += group
+    return {
+        c: [
+            o for o in group if o.pk in moved or o.pk not in changes if o.status == OrderStatus.PENDING_CANCEL
+        ]
+        for c, group in meant.items()
+    }
+
+
+def _candidates(cancellations: Sequence[Cancellation]) -> list[Order]:
+    batch = cancellations[0].batch_id
+    last = max(cancellation.sequence for cancellation in cancellations)
+    earlier = Q(batch__lt=batch) | Q(batch=batch, sequence__lt=last)
+    rows = Order.objects.filter(
+        earlier,
+        status__in=[*OPEN, *_UNSENT],
+        strategy_account__in={cancellation.strategy_account_id for cancellation in cancellations},
+    )
+    return list(rows.select_related("account").order_by("pk"))
+
+
+def _refreshed(instance: Order | None, row: Order) -> Order:
+    if instance is None:
+        return row
+    adopt(instance, row)
+    return instance
+
+
+def _means(cancellation: Cancellation, order: Order) -> bool:
+    if order.strategy_account_id != cancellation.strategy_account_id:
+        return False
+    if order.batch_id == cancellation.batch_id and order.sequence >= cancellation.sequence:
+        return False
+    if cancellation.target_id is not None:
+        return order.pk == cancellation.target_id
+    return cancellation.symbol in ("", order.symbol) and cancellation.side in ("", order.side)
+
+
+def _change(order: Order, cancellation: Cancellation, actor: str, now: datetime) -> Transition:
+    source = OrderStatus(order.status)
+    fields: dict[str, object] = {"canceled_by": cancellation.pk}
+    if source not in _UNSENT:
+        return Transition(
+            order.pk,
+            source,
+            OrderStatus.PENDING_CANCEL,
+            now,
+            Evidence.LOCAL,
+            actor,
+            {**fields, "checked_at": now},
+        )
+    fields |= {"reason": "canceled_before_sending", "closed_at": now, "settled_at": now}
+    return Transition(order.pk, source, OrderStatus.CANCELED, now, Evidence.LOCAL, actor, fields)
