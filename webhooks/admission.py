@@ -1,0 +1,76 @@
+"""Whether a delivery may do anything: its strategy, its token, and the accounts that the token moves."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+
+from exchanges.vault import CredentialsUnreadable
+from strategies.access import NoAccess, reachable
+from strategies.models import Strategy, StrategyAccount, WebhookToken
+from webhooks import throttle
+from webhooks.errors import WebhookError
+from webhooks.payload import Delivery
+from webhooks.senders import neighborhood
+from webhooks.signatures import BadSignature, Signed, verify
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    strategy: Strategy
+    token: WebhookToken
+    shares: list[StrategyAccount]
+    signed_id: str = ""  # the sender's name for this message, where its signature vouches for it
+
+
+def admit(delivery: Delivery, signed: Signed, *, address: str, now: datetime) -> Admission:
+    """Raises WebhookError: throttled, invalid_token, strategy_not_found or no_accounts.
+
+    The token is looked up first and always, so that a stranger neither learns more nor waits less for an unknown
+    strategy than for a known one. Every wrong token counts against its address, and those beyond the limit are told
+    nothing and leave no row, however many come at once. A right token passes all the same: TradingView's addresses are
+    everyone's, and a stranger's wrong tokens must not cost an alert.
+    """
+    token = WebhookToken.objects.find(delivery.token, now=now)
+    strategy = Strategy.objects.active().filter(group_name=delivery.group_name).first()
+    signed_id = ""
+    if token is not None and token.must_be_signed:
+        token, signed_id = _signed_by(token, signed)
+    if token is None:
+        _count_failure(address)
+    if strategy is None:
+        raise WebhookError("strategy_not_found", group_name=delivery.group_name)
+    if token is None:
+        raise WebhookError("invalid_token")
+    throttle.spend("token", str(token.pk), settings.WEBHOOK_TOKEN_RATE_PER_MINUTE)
+    return Admission(strategy, token, _shares(token, strategy, address), signed_id)
+
+
+def _signed_by(token: WebhookToken, signed: Signed) -> tuple[WebhookToken | None, str]:
+    """The token and the message's name, or None where the signature does not hold: then the token opens nothing."""
+    try:
+        return token, verify(signed, token.signing_secret)
+    except BadSignature:
+        return None, ""
+    except CredentialsUnreadable:
+        logger.error("signing secret unreadable token=%s", token.pk)  # noqa: TRY400 - the trace adds nothing
+        return None, ""
+
+
+def _count_failure(address: str) -> None:
+    """Raises WebhookError (throttled)."""
+    throttle.spend("failed-auth", neighborhood(address), settings.WEBHOOK_FAILED_AUTH_PER_MINUTE)
+
+
+def _shares(token: WebhookToken, strategy: Strategy, address: str) -> list[StrategyAccount]:
+    try:
+        shares = reachable(token, strategy)
+    except NoAccess as error:
+        _count_failure(address)
+        raise WebhookError("invalid_token") from error
+    if not shares:
+        raise WebhookError("no_accounts", group_name=strategy.group_name)
+    return shares

@@ -1,0 +1,131 @@
+"""The answer's JSON (SPEC section 4), built from rows alone, so that a duplicate gets the same."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from exchanges.fields import plain
+from orders.enums import LegType, OrderStatus
+from orders.legs import Leg
+from orders.lifecycle import FAILED
+from orders.models import Cancellation, Order
+from orders.reasons import reason_text
+
+SUCCESS, FAILED_RESULT, PENDING = "success", "failed", "pending"
+_UNSENT = (OrderStatus.INITIALIZED, OrderStatus.QUEUED)
+Json = dict[str, Any]
+
+
+def action_of(legs: Sequence[Leg]) -> str:
+    kinds = {leg.leg_type for leg in legs}
+    if kinds == {LegType.CANCEL_ALL_ORDER}:
+        return "cancel_all_orders"
+    return "cancel_order" if kinds == {LegType.CANCEL} else "orders_processed"
+
+
+def order_results(orders: Iterable[Order], *, viewer_id: int) -> list[Json]:
+    """One result per order in run order, then by account name."""
+    # Of several attempts the last one counts.
+    last = {
+        (order.strategy_account_id, order.leg): order for order in sorted(orders, key=lambda o: o.attempt)
+    }
+    ordered = sorted(last.values(), key=lambda order: (order.sequence, order.account.name, order.pk or 0))
+    return [_result(order, order.leg, _order_outcome(order), viewer_id) for order in ordered]
+
+
+def cancel_results(
+    cancellations: Iterable[Cancellation], orders: Iterable[Order], *, viewer_id: int
+) -> list[Json]:
+    """One result per order that a cancel instruction meant, and one per instruction whose target is not open."""
+    legs = {cancellation.pk: cancellation.leg for cancellation in cancellations}
+    ordered = sorted(orders, key=lambda order: (order.account.name, order.pk))
+    return [
+        _result(order, legs[order.canceled_by_id or 0], _cancel_outcome(order), viewer_id)
+        for order in ordered
+    ]
+
+
+def missing_results(legs: Iterable[Leg]) -> list[Json]:
+    """CANCEL legs that name nothing."""
+    return [
+        {
+            "account_name": None,
+            "status": FAILED_RESULT,
+            "leg": leg.index,
+            "error": reason_text("order_not_found", {"order_id": leg.order_id}),
+            "error_code": "order_not_found",
+        }
+        for leg in legs
+    ]
+
+
+def summary(trades: Sequence[Json], cancels: Sequence[Json], *, action: str, accounts: int) -> Json:
+    counted: Json = {"total_accounts": accounts, "total_orders": len(trades) + len(cancels)}
+    if action in ("orders_processed", "dry_run"):
+        counted |= _count(trades, "trades")
+    if action.startswith("cancel") or cancels:
+        counted |= _count(cancels, "cancels")
+    return counted
+
+
+def _count(results: Sequence[Json], noun: str) -> Json:
+    names = {SUCCESS: "successful", FAILED_RESULT: "failed", PENDING: "pending"}
+    return {
+        f"{word}_{noun}": sum(1 for result in results if result["status"] == status)
+        for status, word in names.items()
+    }
+
+
+def _order_outcome(order: Order) -> tuple[str, str | None, str | None]:
+    """Status, error and error code of an order."""
+    if order.status in FAILED or (order.status == OrderStatus.CANCELED and order.submitted_at is None):
+        return FAILED_RESULT, order.reason_text, order.reason
+    if order.status == OrderStatus.SUBMITTED and order.unknown_since:
+        return PENDING, reason_text("outcome_unknown", {}), "outcome_unknown"
+    is_preview = order.pk is None
+    if order.status in (*_UNSENT, OrderStatus.SUBMITTED) and not is_preview:
+        return PENDING, None, None
+    return SUCCESS, None, None
+
+
+def _cancel_outcome(order: Order) -> tuple[str, str | None, str | None]:
+    if order.status == OrderStatus.CANCELED:
+        return SUCCESS, None, None
+    if order.status == OrderStatus.PENDING_CANCEL:
+        return PENDING, None, None
+    params = {"order_id": order.client_order_id, "status": str(OrderStatus(order.status).label)}
+    return FAILED_RESULT, reason_text("order_not_open", params), "order_not_open"
+
+
+def _result(order: Order, leg: int, outcome: tuple[str, str | None, str | None], viewer_id: int) -> Json:
+    status, error, error_code = outcome
+    if order.account.owner_id != viewer_id:
+        # Someone else's account: whether it worked, and nothing about whose it is or what it holds.
+        return {
+            "account_name": order.account.opaque_name,
+            "status": status,
+            "leg": leg,
+            "error_code": error_code,
+        }
+    return {
+        "account_name": order.account.name,
+        "status": status,
+        "order_id": order.exchange_order_id or None,
+        "client_order_id": order.client_order_id,
+        "leg": leg,
+        "symbol": order.symbol,
+        "side": order.side or None,
+        "order_type": order.order_type,
+        "quantity": _number(order.quantity),
+        "price": _number(order.price),
+        "stop_price": _number(order.stop_price),
+        "order_status": str(order.status),
+        "filled": plain(order.filled),
+        "average": _number(order.average),
+        "error": error,
+        "error_code": error_code,
+    }
+
+
+def _number(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)

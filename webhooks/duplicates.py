@@ -1,0 +1,32 @@
+"""Whether a delivery was here before (SPEC section 4, Duplicates). Called while the strategy's row is held."""
+
+from datetime import datetime
+
+from webhooks.admission import Admission
+from webhooks.errors import WebhookError
+from webhooks.models import KEY_LIFETIME, WebhookLog
+from webhooks.payload import Delivery
+
+
+def dedupe_key(delivery: Delivery) -> str | None:
+    """The sender's name for this firing, else the body with its time; None when the sender gave neither."""
+    if delivery.alert_id:
+        return f"id:{delivery.alert_id}"
+    return f"body:{delivery.fingerprint}" if delivery.sent_at else None
+
+
+def find_first(delivery: Delivery, admission: Admission, *, now: datetime) -> WebhookLog | None:
+    """The delivery that this one repeats. Raises WebhookError (id_conflict)."""
+    strategy, token = admission.strategy.pk, admission.token.pk
+    key = dedupe_key(delivery)
+    if key is None:
+        return WebhookLog.objects.unanswered_twin(strategy, token, delivery.fingerprint, now=now)
+    first = WebhookLog.objects.with_key(strategy, token, key)
+    if first is None:
+        return None
+    if first.received_at < now - KEY_LIFETIME:
+        WebhookLog.objects.filter(pk=first.pk).update(dedupe_key=None)  # the name is free again
+        return None
+    if first.fingerprint != delivery.fingerprint:
+        raise WebhookError("id_conflict")
+    return first

@@ -1,0 +1,81 @@
+"""Why a delivery is refused: one table of codes, HTTP statuses and sentences."""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from django.utils.functional import lazy
+from django.utils.translation import gettext_lazy as _
+
+MAX_SHOWN = 80  # of one value
+MAX_PARAM = 400  # of an explanation that holds several
+_WHOLE_TOKEN = re.compile(r"th_[\w-]{40,}")
+_TOKEN = re.compile(
+    rf"(?<!\w)th_[\w-]{{4,}}|{_WHOLE_TOKEN.pattern}"
+)  # also a part of one, but not nor(th_wind)
+
+TEXTS = {
+    "invalid_json": (HTTPStatus.BAD_REQUEST, _("The body is not valid JSON")),
+    "payload_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _("The request body is too large")),
+    "missing_field": (HTTPStatus.BAD_REQUEST, _("Required field missing: %(field)s")),
+    "strategy_not_found": (HTTPStatus.NOT_FOUND, _("No active strategy found: %(group_name)s")),
+    "invalid_token": (HTTPStatus.UNAUTHORIZED, _("The webhook token is not valid")),
+    "sender_not_allowed": (HTTPStatus.FORBIDDEN, _("This address may not send messages here")),
+    "price_required": (HTTPStatus.BAD_REQUEST, _("A %(order_type)s order requires price")),
+    "stop_price_required": (HTTPStatus.BAD_REQUEST, _("A %(order_type)s order requires stop_price")),
+    "invalid_order_type": (HTTPStatus.BAD_REQUEST, _("%(field)s is not an order type: %(value)s")),
+    "invalid_side": (HTTPStatus.BAD_REQUEST, _("%(field)s must be buy or sell: %(value)s")),
+    "invalid_number": (HTTPStatus.BAD_REQUEST, _("%(field)s has a value that cannot be used: %(value)s")),
+    "invalid_symbol": (HTTPStatus.BAD_REQUEST, _("%(field)s cannot be traded here: %(value)s")),
+    "batch_too_large": (HTTPStatus.BAD_REQUEST, _("At most %(max)s orders can be processed at once")),
+    "no_accounts": (HTTPStatus.BAD_REQUEST, _("No account is connected to the strategy: %(group_name)s")),
+    "id_conflict": (HTTPStatus.CONFLICT, _("A different message was already received with the same id")),
+    "throttled": (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        _("Too many requests. Try again in %(retry_after_s)s seconds."),
+    ),
+    "unavailable": (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        _("The message could not be stored. Please send it again."),
+    ),
+}
+
+
+class WebhookError(Exception):
+    """A delivery is refused as a whole. `code` is stable; `leg` is the place in `orders` of the bad one."""
+
+    webhook_id: int | None = None  # the delivery's row, once it has one
+
+    def __init__(self, code: str, *, leg: int | None = None, **params: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.leg = leg
+        self.params = {name: shown(value, MAX_PARAM) for name, value in params.items()}
+
+    @property
+    def http_status(self) -> int:
+        return int(TEXTS[self.code][0])
+
+    @property
+    def text(self) -> str:
+        """The sentence in the language that is active now."""
+        return phrase(TEXTS[self.code][1], self.params, self.leg)
+
+
+def shown(value: object, limit: int = MAX_SHOWN) -> str:
+    """Someone's input as it may be repeated to them: one short line, never a token."""
+    masked = _TOKEN.sub("th_***", str(value))
+    line = "".join(char if char.isprintable() else "?" for char in masked[: limit + 1])
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def holds_token(text: str) -> bool:
+    return _WHOLE_TOKEN.search(text) is not None
+
+
+def phrase(template: object, params: Mapping[str, str], leg: int | None = None) -> str:
+    text = str(template) % params
+    return text if leg is None else f"{text} (orders[{leg}])"
+
+
+lazy_phrase = lazy(phrase, str)

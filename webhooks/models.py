@@ -1,0 +1,98 @@
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class DeliveryStatus(models.TextChoices):
+    ACCEPTED = "accepted", _("Accepted")
+    DRY_RUN = "dry_run", _("Dry run")
+    DUPLICATE = "duplicate", _("Duplicate")
+    REFUSED = "refused", _("Refused")
+
+
+KEY_LIFETIME = timedelta(days=7)
+UNANSWERED_WINDOW = timedelta(seconds=30)
+
+
+class WebhookLogQuerySet(models.QuerySet["WebhookLog"]):
+    def with_key(self, strategy_id: int, token_id: int, key: str) -> "WebhookLog | None":
+        return (
+            self.filter(strategy=strategy_id, token=token_id, dedupe_key=key).select_related("batch").first()
+        )
+
+    def unanswered_twin(
+        self, strategy_id: int, token_id: int, fingerprint: str, *, now: datetime
+    ) -> "WebhookLog | None":
+        """A first delivery of the same body that nobody has been answered for yet: under way, or lost in a crash."""
+        return (
+            self.filter(
+                status=DeliveryStatus.ACCEPTED,
+                strategy=strategy_id,
+                token=token_id,
+                fingerprint=fingerprint,
+                answered_at__isnull=True,
+                received_at__gt=now - UNANSWERED_WINDOW,
+            )
+            .select_related("batch")
+            .order_by("pk")
+            .first()
+        )
+
+    def older_than(self, moment: datetime) -> "WebhookLogQuerySet":
+        return self.filter(received_at__lt=moment)
+
+
+class WebhookLog(models.Model):
+    """One POST. Never holds a token; `content` is what was understood, not what was sent."""
+
+    status = models.CharField(_("status"), max_length=10, choices=DeliveryStatus.choices)
+    strategy = models.ForeignKey("strategies.Strategy", models.PROTECT, null=True, verbose_name=_("strategy"))
+    token = models.ForeignKey(
+        "strategies.WebhookToken", models.PROTECT, null=True, verbose_name=_("webhook token")
+    )
+    batch = models.OneToOneField(
+        "orders.Batch", models.PROTECT, null=True, related_name="delivery", verbose_name=_("batch")
+    )
+    first = models.ForeignKey(
+        "self", models.SET_NULL, null=True, related_name="duplicates", verbose_name=_("first delivery")
+    )
+    sender = models.GenericIPAddressField(_("sender"), null=True)
+    dedupe_key = models.CharField(max_length=210, null=True, editable=False)
+    fingerprint = models.CharField(max_length=64, blank=True, editable=False)
+    content = models.JSONField(_("content"), default=dict)
+    error_code = models.CharField(_("error code"), max_length=40, blank=True)
+    error = models.CharField(_("error"), max_length=400, blank=True)
+    signaled_at = models.DateTimeField(_("signaled at"), null=True)
+    received_at = models.DateTimeField(
+        _("received at"), db_index=True
+    )  # read by retention and the admin's list
+    validated_at = models.DateTimeField(_("validated at"), null=True)
+    sent_at = models.DateTimeField(_("sent at"), null=True)
+    answered_at = models.DateTimeField(_("answered at"), null=True)
+    validation_time_ms = models.FloatField(_("validation (ms)"), null=True)
+    preprocessing_time_ms = models.FloatField(_("preprocessing (ms)"), null=True)
+    trade_processing_time_ms = models.FloatField(_("trade processing (ms)"), null=True)
+    total_processing_time_ms = models.FloatField(_("total (ms)"), null=True)
+
+    objects = WebhookLogQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["strategy", "token", "dedupe_key"], name="delivery_once_per_key"),
+        ]
+        indexes = [
+            # read by unanswered_twin
+            models.Index(
+                fields=["strategy", "token", "fingerprint"],
+                condition=Q(status="accepted", answered_at__isnull=True),
+                name="delivery_unanswered",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"

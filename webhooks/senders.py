@@ -1,0 +1,87 @@
+"""Who sent a request, seen through our own proxies, and whether they may.
+
+python-ipware was looked at: it wants one proxy for each hop in a fixed order, also reads headers that nobody but the
+sender wrote, and falls back to its best guess. Here only X-Forwarded-For counts, and only what our proxies added to it.
+"""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+# https://www.tradingview.com/support/solutions/43000529348
+PRESETS = {"tradingview": ("52.89.214.238", "34.212.75.30", "54.218.53.128", "52.32.178.7")}
+_NEIGHBORS_V6 = 64  # bits that one customer is given: their addresses below are all one sender
+
+
+def networks(words: Iterable[str]) -> tuple[Network, ...]:
+    """Addresses, CIDRs and names of presets as networks. Raises ValueError, which names the bad word."""
+    return tuple(
+        _plain(ip_network(text, strict=False))
+        for word in words
+        for text in PRESETS.get(word.lower(), (word,))
+    )
+
+
+def sender_of(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
+    """The rightmost hop that is none of our proxies, where our proxy asks; else the peer.
+
+    "" where that is no address: what a stranger wrote is never believed, and never raises.
+    """
+    address = _address(peer)
+    if address is None or not _is_in(address, trusted):
+        return _text(address)
+    for hop in reversed([part.strip() for part in forwarded_for.split(",") if part.strip()]):
+        known = _address(_without_port(hop))
+        if known is None or not _is_in(known, trusted):
+            return _text(known)
+    return _text(address)
+
+
+def is_allowed(sender: str, allowed: Sequence[Network]) -> bool:
+    """An empty list allows everyone; a sender without an address is then the only one that no list can allow."""
+    address = _address(sender)
+    return not allowed or (address is not None and _is_in(address, allowed))
+
+
+def neighborhood(sender: str) -> str:
+    """What is counted as one sender: an IPv4 address, or an IPv6 network of 64 bits."""
+    address = _address(sender)
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, _NEIGHBORS_V6), strict=False))
+    return _text(address)
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ip_address(
+            text.partition("%")[0]
+        )  # the zone of a link-local address is our machine's affair
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies write 192.0.2.7:5001 and [2001:db8::7]:5001."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
+def _plain(network: Network) -> Network:
+    """::ffff:192.0.2.0/120 is 192.0.2.0/24."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return IPv4Network((mapped, network.prefixlen - 96))
+
+
+def _is_in(address: Address, places: Sequence[Network]) -> bool:
+    return any(address in place for place in places)
+
+
+def _text(address: Address | None) -> str:
+    return "" if address is None else str(address)

@@ -1,0 +1,268 @@
+"""One POST from its bytes to its answer.
+
+Store first, then run: what is answered with 200 is in the database, and from there on nothing turns the answer into a
+5xx. What cannot be stored is answered 503, which makes TradingView send it again.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, transaction
+
+from exchanges.enums import MarketType
+from exchanges.failpoints import failpoint
+from orders import batches
+from orders.models import Batch, Cancellation, Order
+from orders.planning import Plan, Planner, SymbolRefused, open_books
+from orders.runner import BatchRun
+from orders.sending import preview
+from strategies.models import Strategy, WebhookToken
+from webhooks import answer, duplicates, throttle
+from webhooks.admission import Admission, admit
+from webhooks.errors import WebhookError
+from webhooks.models import DeliveryStatus, WebhookLog
+from webhooks.payload import Delivery, parse_delivery
+from webhooks.senders import neighborhood
+from webhooks.signatures import Signed
+from webhooks.timing import Timing
+
+logger = logging.getLogger(__name__)
+
+_POLL_S = 0.05
+_COSTS_NO_ROW = ("throttled", "payload_too_large", "unavailable", "sender_not_allowed")
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Handling:
+    """One delivery on its way. What is known of it grows from top to bottom."""
+
+    timing: Timing
+    address: str
+    delivery: Delivery | None = None
+    admission: Admission | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A delivery that passed every check."""
+
+    timing: Timing
+    address: str
+    delivery: Delivery
+    admission: Admission
+    plan: Plan
+
+    def budget_left_s(self) -> float:
+        return self.timing.left_s(settings.WEBHOOK_ANSWER_BUDGET_MS)
+
+
+def receive(
+    body: bytes,
+    *,
+    bearer: str | None,
+    address: str,
+    now: datetime,
+    signature: Mapping[str, str] | None = None,
+) -> Json:
+    """Handles one delivery and returns the answer's JSON. Raises WebhookError; its `webhook_id` names its row.
+
+    `signature` holds the request's headers of Standard Webhooks by lower-case name.
+    """
+    handling = Handling(Timing(now), address)
+    try:
+        return _handle(_check(Signed(body, signature or {}), bearer, handling))
+    except WebhookError as error:
+        error.webhook_id = _log_refusal(error, handling)
+        raise
+    except DatabaseError as error:
+        logger.exception("delivery not stored")
+        raise WebhookError("unavailable") from error
+
+
+def _check(signed: Signed, bearer: str | None, handling: Handling) -> Accepted:
+    now = handling.timing.received_at
+    handling.delivery = delivery = parse_delivery(
+        signed.body, bearer=bearer, max_bytes=settings.WEBHOOK_MAX_BYTES, max_legs=settings.WEBHOOK_MAX_LEGS
+    )
+    handling.admission = admission = admit(delivery, signed, address=handling.address, now=now)
+    handling.delivery = delivery = delivery.named(admission.signed_id)
+    plan = _plan(delivery, admission, now)
+    handling.timing.validate()
+    return Accepted(handling.timing, handling.address, delivery, admission, plan)
+
+
+def _plan(delivery: Delivery, admission: Admission, now: datetime) -> Plan:
+    books = open_books(admission.shares, MarketType(admission.strategy.market_type), now=now)
+    planner = Planner(admission.strategy, admission.shares, books, delivery.sent_at, now)
+    try:
+        return planner.plan(delivery.legs)
+    except SymbolRefused as refused:
+        leg = refused.leg.index if len(delivery.legs) > 1 else None
+        raise WebhookError("invalid_symbol", leg=leg, field="symbol", value=refused.text) from refused
+
+
+def _handle(accepted: Accepted) -> Json:
+    if accepted.delivery.dry_run:
+        return _dry_run(accepted)
+    log, run = _store(accepted)
+    if accepted.delivery.warnings:
+        logger.warning(
+            "delivery with warnings webhook_id=%s count=%s", log.pk, len(accepted.delivery.warnings)
+        )
+    return _repeat(log, accepted) if run is None else _run(log, run, accepted)
+
+
+# Storing
+
+
+def _store(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
+    """The delivery and all its orders in one transaction; or the delivery that it repeats, and no run."""
+    delivery, admission, now = accepted.delivery, accepted.admission, accepted.timing.received_at
+    failpoint("K1")
+    with transaction.atomic():
+        Strategy.objects.locked(admission.strategy.pk)
+        first = duplicates.find_first(delivery, admission, now=now)
+        if first is not None:
+            _row(accepted, DeliveryStatus.DUPLICATE, first=first).save(force_insert=True)
+            return first, None
+        run = batches.store(accepted.plan, strategy=admission.strategy, signaled_at=delivery.sent_at, now=now)
+        key = duplicates.dedupe_key(delivery)
+        log = _row(accepted, DeliveryStatus.ACCEPTED, batch=run.batch, dedupe_key=key)
+        log.save(force_insert=True)
+        WebhookToken.objects.filter(pk=admission.token.pk).update(last_used_at=now)
+        failpoint("K4")
+    return log, run
+
+
+def _row(handling: Handling | Accepted, status: DeliveryStatus, **fields: Any) -> WebhookLog:
+    delivery, admission, timing = handling.delivery, handling.admission, handling.timing
+    return WebhookLog(
+        status=status,
+        strategy=admission.strategy if admission else None,
+        token=admission.token if admission else None,
+        sender=handling.address or None,
+        fingerprint=delivery.fingerprint if delivery else "",
+        content=delivery.content if delivery else {},
+        signaled_at=delivery.sent_at if delivery else None,
+        received_at=timing.received_at,
+        validated_at=timing.at(timing.validated),
+        **fields,
+    )
+
+
+def _answered_row(handling: Handling | Accepted, status: DeliveryStatus, **fields: Any) -> WebhookLog:
+    row = _row(handling, status, **fields, **handling.timing.metrics())
+    row.answered_at = handling.timing.at(time.monotonic())
+    row.save(force_insert=True)
+    return row
+
+
+def _log_refusal(error: WebhookError, handling: Handling) -> int | None:
+    """The refused delivery's row; none for what was throttled or too large, which must not cost one.
+
+    Refusals of senders that did not prove who they are leave as many rows a minute and address as wrong tokens may:
+    anyone can send what is no JSON, and nobody may fill the disk with it.
+    """
+    if error.code in _COSTS_NO_ROW or not (handling.admission or _may_leave_a_row(handling.address)):
+        return None
+    try:
+        row = _answered_row(handling, DeliveryStatus.REFUSED, error_code=error.code, error=error.text[:400])
+    except DatabaseError:
+        logger.exception("refused delivery not stored code=%s", error.code)
+        return None
+    return row.pk
+
+
+def _may_leave_a_row(address: str) -> bool:
+    return throttle.is_within("rows", neighborhood(address), settings.WEBHOOK_FAILED_AUTH_PER_MINUTE)
+
+
+# Answering
+
+
+def _run(log: WebhookLog, run: BatchRun, accepted: Accepted) -> Json:
+    """From here on the delivery is stored: whatever happens, the answer is 200."""
+    failpoint("K2")
+    accepted.timing.send()
+    try:
+        batches.start(run)
+        run.settled.wait(accepted.budget_left_s())
+        failpoint("K11")
+        accepted.timing.settle()
+        body = _answer(log, run.orders, run.canceled, run.cancellations, accepted)
+    except Exception:
+        # Boundary: a 5xx would make the sender repeat what is already under way. The tracker finishes it.
+        logger.exception("answer without results webhook_id=%s", log.pk)
+        body = _envelope(log, accepted, [], [])
+    _note_answer(log, accepted.timing)
+    return body
+
+
+def _note_answer(log: WebhookLog, timing: Timing) -> None:
+    try:
+        WebhookLog.objects.filter(pk=log.pk).update(
+            sent_at=timing.at(timing.sent), answered_at=timing.at(time.monotonic()), **timing.metrics()
+        )
+    except DatabaseError:
+        logger.exception("answer not noted webhook_id=%s", log.pk)
+
+
+def _repeat(log: WebhookLog, accepted: Accepted) -> Json:
+    """The first delivery's answer, waited for within our own budget."""
+    assert log.batch_id is not None
+    accepted.timing.send()
+    while accepted.budget_left_s() > _POLL_S and Batch.objects.unfinished().filter(pk=log.batch_id).exists():
+        time.sleep(_POLL_S)
+    accepted.timing.settle()
+    orders = Order.objects.select_related("account")
+    cancellations = list(Cancellation.objects.filter(batch=log.batch_id))
+    body = _answer(
+        log,
+        list(orders.filter(batch=log.batch_id)),
+        list(orders.filter(canceled_by__in=cancellations)),
+        cancellations,
+        accepted,
+    )
+    return {**body, "duplicate": True}
+
+
+def _dry_run(accepted: Accepted) -> Json:
+    preview(accepted.plan.orders, now=accepted.timing.received_at)
+    accepted.timing.settle()
+    log = _answered_row(accepted, DeliveryStatus.DRY_RUN)
+    return {**_answer(log, accepted.plan.orders, [], [], accepted), "action": "dry_run"}
+
+
+def _answer(
+    log: WebhookLog,
+    orders: Sequence[Order],
+    canceled: Sequence[Order],
+    cancellations: Sequence[Cancellation],
+    accepted: Accepted,
+) -> Json:
+    viewer = accepted.admission.token.user_id
+    trades = answer.order_results(orders, viewer_id=viewer)
+    cancels = answer.cancel_results(cancellations, canceled, viewer_id=viewer)
+    cancels += answer.missing_results(accepted.plan.not_found)
+    return _envelope(log, accepted, trades, cancels)
+
+
+def _envelope(log: WebhookLog, accepted: Accepted, trades: list[Json], cancels: list[Json]) -> Json:
+    action = answer.action_of(accepted.delivery.legs)
+    return {
+        "success": True,
+        "action": action,
+        "strategy": accepted.admission.strategy.group_name,
+        "webhook_id": log.pk,
+        "duplicate": False,
+        "warnings": [str(warning) for warning in accepted.delivery.warnings],
+        "results": [*trades, *cancels],
+        "summary": answer.summary(trades, cancels, action=action, accounts=len(accepted.admission.shares)),
+        "performance_metrics": accepted.timing.metrics(),
+    }

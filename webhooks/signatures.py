@@ -1,0 +1,38 @@
+"""Standard Webhooks: the optional signature of senders that can sign.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from webhooks.fields import is_name
+
+ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+HEADERS = (ID, TIMESTAMP, SIGNATURE)
+
+
+class BadSignature(Exception):
+    """The body is not what the holder of the secret sent within the last five minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A body to the byte as it came, and the request's signature headers by lower-case name, if any."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def verify(signed: Signed, secret: str) -> str:
+    """The sender's name for this message. Raises BadSignature, whatever the headers hold."""
+    headers = {name: signed.headers.get(name, "") for name in HEADERS}
+    try:
+        Webhook(secret).verify(signed.body, headers, json_parse=False)
+    except (WebhookVerificationError, ValueError) as error:  # the library leaves bad base64 to its callers
+        raise BadSignature from error
+    if not is_name(headers[ID]):
+        raise BadSignature
+    return headers[ID]

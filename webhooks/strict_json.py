@@ -1,0 +1,91 @@
+"""JSON as TradingView sends it, read without floats, surprises or unbounded work."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from decimal import Context, Decimal
+
+from webhooks.errors import WebhookError
+
+NOT_A_NUMBER = "NaN"
+MAX_DEPTH = 8
+MAX_DIGITS = 40
+MAX_EXPONENT = 30
+MAX_LITERAL = 64  # characters: sign, digits, point and exponent of the longest number that is read
+HIGHEST, LOWEST = 19, -18  # powers of ten of a first digit: what the columns for money keep
+EXACT = Context(prec=2 * MAX_DIGITS)  # never the thread's own context, which libraries change
+
+_DECIMAL = re.compile(r"[+-]?(?P<digits>\d+\.?\d*|\.\d+)(?:[eE](?P<exponent>[+-]?\d{1,9}))?", re.ASCII)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def read_object(body: bytes, *, max_bytes: int) -> dict[str, object]:
+    """The body as a dict with lower-case keys; numbers are Decimals, or their text where out of bounds.
+
+    NaN and Infinity, which are not JSON but are sent, arrive as text. Raises WebhookError and nothing else,
+    whatever the bytes: `payload_too_large`, or `invalid_json` for what is not UTF-8, names a key twice (also
+    in two spellings), is too deep, or holds characters that no database stores.
+    """
+    if len(body) > max_bytes:
+        raise WebhookError("payload_too_large")
+    parsed = _parse(body)
+    if not isinstance(parsed, dict) or not _is_plain(parsed, MAX_DEPTH):
+        raise WebhookError("invalid_json")
+    return parsed
+
+
+def decimal_of(text: str) -> Decimal | None:
+    """The number that a text spells, or None: no number, over 40 digits, from 10^20 up or below 10^-18."""
+    match = _DECIMAL.fullmatch(text) if len(text) <= MAX_LITERAL else None
+    if match is None or len(match["digits"]) > MAX_DIGITS:
+        return None
+    if abs(int(match["exponent"] or 0)) > MAX_EXPONENT:
+        return None
+    number = Decimal(text)
+    return None if number and not LOWEST <= number.adjusted() <= HIGHEST else number
+
+
+def fingerprint(fields: Mapping[str, object]) -> str:
+    """SHA-256 of the fields; order, spacing and case of keys do not matter, nor how a number is written."""
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=_canonical_number)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _parse(body: bytes) -> object:
+    try:
+        return json.loads(
+            body.decode("utf-8-sig"),
+            parse_int=_number,
+            parse_float=_number,
+            parse_constant=str,
+            object_pairs_hook=_fields,
+        )
+    except (ValueError, RecursionError) as error:
+        raise WebhookError("invalid_json") from error
+
+
+def _number(literal: str) -> Decimal | str:
+    number = decimal_of(literal)
+    return literal if number is None else number
+
+
+def _fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = {name.lower(): value for name, value in pairs}
+    if len(fields) != len(pairs):
+        raise WebhookError("invalid_json")
+    return fields
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    if isinstance(value, str):
+        return _UNSTORABLE.search(value) is None
+    if isinstance(value, dict):
+        return depth > 0 and all(_is_plain(part, depth - 1) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return depth > 0 and all(_is_plain(part, depth - 1) for part in value)
+    return True
+
+
+def _canonical_number(number: Decimal) -> str:
+    return str(EXACT.normalize(number))

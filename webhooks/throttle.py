@@ -1,0 +1,42 @@
+"""How often one may knock. Fixed windows of a minute, counted in the cache."""
+
+import time
+from contextlib import suppress
+
+from django.core.cache import cache
+
+from webhooks.errors import WebhookError
+
+_WINDOW_S = 60
+_TRIES = 3
+
+
+def is_within(scope: str, name: str, limit: int) -> bool:
+    """Counts one more in this minute, and says whether the limit allows it; however many ask at once."""
+    return _count(_key(scope, name), limit) <= limit
+
+
+def spend(scope: str, name: str, limit: int) -> None:
+    """Counts one and raises WebhookError (throttled) if that was one too many."""
+    if not is_within(scope, name, limit):
+        raise _throttled()
+
+
+def _count(key: str, limit: int) -> int:
+    for _ in range(_TRIES):
+        cache.add(key, 0, timeout=2 * _WINDOW_S)
+        with suppress(ValueError):  # gone again: evicted, or Redis came back empty in between
+            return cache.incr(key)
+    return limit + 1  # what cannot be counted is not allowed
+
+
+def _throttled() -> WebhookError:
+    return WebhookError("throttled", retry_after_s=_left_s())
+
+
+def _key(scope: str, name: str) -> str:
+    return f"throttle:{scope}:{name}:{int(time.time() // _WINDOW_S)}"
+
+
+def _left_s() -> int:
+    return _WINDOW_S - int(time.time() % _WINDOW_S)

@@ -1,0 +1,48 @@
+"""The stations of a delivery: instants for its row, milliseconds for its answer."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+
+@dataclass(slots=True)
+class Timing:
+    """`received_at` is the wall clock's, everything after it is measured from there by the monotonic clock."""
+
+    received_at: datetime
+    started: float = field(default_factory=time.monotonic)
+    validated: float | None = None
+    sent: float | None = None
+    settled: float | None = None
+
+    def validate(self) -> None:
+        self.validated = time.monotonic()
+
+    def send(self) -> None:
+        self.sent = time.monotonic()
+
+    def settle(self) -> None:
+        self.settled = time.monotonic()
+
+    def left_s(self, budget_ms: int) -> float:
+        """What is left of the answer budget; never negative."""
+        return max(0.0, budget_ms / 1000 - (time.monotonic() - self.started))
+
+    def at(self, station: float | None) -> datetime | None:
+        return None if station is None else self.received_at + timedelta(seconds=station - self.started)
+
+    def metrics(self) -> dict[str, float]:
+        now = time.monotonic()
+        validated = self.validated or now
+        sent = self.sent or validated
+        settled = self.settled or sent
+        return {
+            "validation_time_ms": _ms(validated - self.started),
+            "preprocessing_time_ms": _ms(sent - validated),
+            "trade_processing_time_ms": _ms(settled - sent),
+            "total_processing_time_ms": _ms(now - self.started),
+        }
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)

@@ -1,0 +1,75 @@
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http.request import UnreadablePostError
+from django.utils import timezone
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from exchanges.failpoints import failpoint
+from webhooks.errors import WebhookError
+from webhooks.senders import is_allowed, sender_of
+from webhooks.services import receive
+from webhooks.signatures import HEADERS
+
+logger = logging.getLogger(__name__)
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """Senders of alerts say all sorts of things about what they accept; they get JSON."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class WebhookView(APIView):
+    """POST one delivery. The token is in the body or in `Authorization: Bearer`, never in the URL."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    content_negotiation_class = AlwaysJson
+
+    def post(self, request: Request) -> Response:
+        failpoint("K0")
+        now, sender = timezone.now(), _sender(request)
+        signature = {name: request.headers.get(name, "") for name in HEADERS}
+        answer = receive(
+            _body(request), bearer=_bearer(request), address=sender, signature=signature, now=now
+        )
+        return Response(answer)
+
+
+def _sender(request: Request) -> str:
+    """Raises WebhookError (sender_not_allowed)."""
+    forwarded_for = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    sender = sender_of(request.META.get("REMOTE_ADDR", ""), forwarded_for, settings.TRUSTED_PROXIES)
+    if not is_allowed(sender, settings.WEBHOOK_ALLOWED_SENDERS):
+        logger.info("sender not allowed address=%s", sender)
+        raise WebhookError("sender_not_allowed")
+    return sender
+
+
+def _body(request: Request) -> bytes:
+    """Raises WebhookError (payload_too_large, invalid_json)."""
+    try:
+        is_too_large = int(request.META.get("CONTENT_LENGTH") or 0) > settings.WEBHOOK_MAX_BYTES
+        body = b"" if is_too_large else request._request.body
+    except RequestDataTooBig as error:
+        raise WebhookError("payload_too_large") from error
+    except (UnreadablePostError, ValueError) as error:  # ValueError: a length that is no number
+        raise WebhookError("invalid_json") from error
+    if is_too_large:
+        raise WebhookError("payload_too_large")
+    return body
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
