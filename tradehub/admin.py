@@ -1,0 +1,29 @@
+"""The worker's tables are looked at, not edited: who can write a schedule can run any code."""
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+from django_q.models import Failure, OrmQ, Schedule, Success
+
+from exchanges.admin import ReadOnlyAdmin
+
+admin.site.site_header = admin.site.site_title = "tradehub"
+admin.site.index_title = _("Backoffice")
+
+for _model in (Failure, OrmQ, Schedule, Success):
+    admin.site.unregister(_model)
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ReadOnlyAdmin):
+    list_display = ["name", "func", "schedule_type", "minutes", "next_run", "last_run"]
+
+
+@admin.register(Failure)
+class FailureAdmin(ReadOnlyAdmin):
+    list_display = ["name", "func", "started", "stopped"]
+    readonly_fields = ["result"]
+
+
+@admin.register(Success)
+class SuccessAdmin(ReadOnlyAdmin):
+    list_display = ["name", "func", "started", "stopped"]

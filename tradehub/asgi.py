@@ -1,0 +1,38 @@
+"""What the web server loads: the WSGI application in threads, behind a buffer. docs/adr/0001-web-server.md"""
+
+import gc
+import os
+import threading
+
+from django.conf import settings
+from django.utils import timezone
+
+from tradehub.buffered import BufferedWSGI
+from tradehub.parent import end_with_parent
+from tradehub.wsgi import application as wsgi_application
+
+# isort: split
+from exchanges.warmup import warm_up  # models exist once the application does
+
+BODY_TIMEOUT_S = 10
+
+if server_pid := os.environ.get("SERVE_PID"):
+    end_with_parent(int(server_pid))
+
+application = BufferedWSGI(
+    wsgi_application,
+    threads=settings.WEB_THREADS,
+    max_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+    body_timeout_s=BODY_TIMEOUT_S,
+)
+
+
+def _warm_up() -> None:
+    warm_up(now=timezone.now())
+    # What is loaded now stays: a collection in the middle of a fan-out need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()

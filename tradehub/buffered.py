@@ -1,0 +1,126 @@
+"""Runs a WSGI application in threads behind an ASGI server, taking a thread once the whole request is here.
+
+WSGI reads the body from inside the application: a few clients that dribble theirs would hold every thread.
+Here they hold a few kilobytes each.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any
+
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+Environ = dict[str, Any]
+WSGIApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+
+class BufferedWSGI:
+    """Reading stops beyond `max_bytes`: the application's own limit, no larger, then refuses what came.
+
+    A body that takes longer than `body_timeout_s` is answered with 408.
+    """
+
+    def __init__(self, application: WSGIApplication, *, threads: int, max_bytes: int, body_timeout_s: float):
+        self.application = application
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="web")
+        self.max_bytes = max_bytes
+        self.body_timeout_s = body_timeout_s
+
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await acknowledge_lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self.serve(scope, receive, send)
+        else:
+            raise ValueError(f"No application for {scope['type']}")
+
+    async def serve(self, scope: Event, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(self.body_timeout_s):
+                body = await self.read_body(receive)
+        except TimeoutError:
+            await answer(send, HTTPStatus.REQUEST_TIMEOUT, [(b"connection", b"close")], b"")
+        except ConnectionError:
+            return
+        else:
+            loop = asyncio.get_running_loop()
+            await answer(send, *await loop.run_in_executor(self.pool, self.call, scope, body))
+
+    async def read_body(self, receive: Receive) -> bytes:
+        body = bytearray()
+        more = True
+        while more and len(body) <= self.max_bytes:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                raise ConnectionError("The client left before its request was complete.")
+            body += event.get("body", b"")
+            more = event.get("more_body", False)
+        return bytes(body)
+
+    def call(self, scope: Event, body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        start: list[Any] = []
+        chunks: list[bytes] = []
+
+        def start_response(
+            status: str, headers: list[tuple[str, str]], exc_info: object = None
+        ) -> Callable[..., Any]:
+            start[:] = [int(status.split(" ", 1)[0]), headers]
+            return chunks.append
+
+        parts = self.application(environ_of(scope, body), start_response)
+        try:
+            chunks.extend(parts)
+        finally:
+            close = getattr(parts, "close", None)
+            if close:
+                close()
+        status, headers = start
+        encoded = [(name.lower().encode("latin1"), value.encode("latin1")) for name, value in headers]
+        return status, encoded, b"".join(chunks)
+
+
+def environ_of(scope: Event, body: bytes) -> Environ:
+    server, client = scope.get("server") or ("localhost", 80), scope.get("client") or ("", 0)
+    environ: Environ = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope["path"].encode().decode("latin1"),
+        "QUERY_STRING": scope["query_string"].decode("latin1"),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1] or 0),
+        "REMOTE_ADDR": client[0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": BytesIO(body),
+        "wsgi.errors": None,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin1"), raw_value.decode("latin1")
+        if "_" in name:
+            continue  # X_Forwarded_Proto would pass for X-Forwarded-Proto behind the back of the proxy
+        key = "HTTP_" + name.upper().replace("-", "_")
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
+    environ.pop("HTTP_CONTENT_LENGTH", None)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    return environ
+
+
+async def answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
+    await send({"type": "http.response.start", "status": int(status), "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def acknowledge_lifespan(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,69 @@
+"""System checks of our own: what a start should not pass over in silence."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections
+
+DURABLE_SQLITE = (2, 3)  # FULL, EXTRA
+LOST_ON_CRASH = (
+    "What was answered with 200 may be lost in a crash: orders are sent on the word of these rows."
+)
+
+
+@register(Tags.security)
+def check_secrets_differ(**options: Any) -> list[CheckMessage]:
+    shared = [
+        key for key in settings.CREDENTIAL_KEYS if key in settings.SECRET_KEY or settings.SECRET_KEY in key
+    ]
+    if not shared:
+        return []
+    return [
+        Error(
+            "SECRET_KEY and CREDENTIAL_KEYS share a value.",
+            hint="Who learns the one must not have the other: put a new random SECRET_KEY in .env.",
+            id="tradehub.E001",
+        )
+    ]
+
+
+@register(Tags.database)
+def check_durability(*, databases: Sequence[str] | None = None, **options: Any) -> list[CheckMessage]:
+    return [message for alias in databases or () for message in _durability_of(alias)]
+
+
+def _durability_of(alias: str) -> list[CheckMessage]:
+    connection = connections[alias]
+    if connection.vendor == "sqlite":
+        if int(_value(connection, "PRAGMA synchronous")) in DURABLE_SQLITE:
+            return []
+        hint = "Leave DATABASES as tradehub.environment makes it: synchronous=FULL."
+        return [Error(f"SQLite's synchronous is not FULL. {LOST_ON_CRASH}", hint=hint, id="tradehub.E002")]
+    if _value(connection, "SHOW synchronous_commit") != "off" and _value(connection, "SHOW fsync") == "on":
+        return []
+    hint = "Set synchronous_commit and fsync to on for this database and its role."
+    return [
+        Error(f"PostgreSQL answers before it has written. {LOST_ON_CRASH}", hint=hint, id="tradehub.E003")
+    ]
+
+
+def _value(connection: Any, statement: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return str(cursor.fetchone()[0])
+
+
+@register(Tags.caches)
+def check_cache_is_shared(**options: Any) -> list[CheckMessage]:
+    is_alone = settings.WEB_PROCESSES == 1 and not settings.TRUSTED_PROXIES
+    if is_alone or "locmem" not in settings.CACHES["default"]["BACKEND"].lower():
+        return []
+    return [
+        Warning(
+            "Several processes or machines count throttles and prices each for itself.",
+            hint="Set CACHE_URL to a Redis server that they share, e.g. rediscache://localhost:6379/1.",
+            id="tradehub.W001",
+        )
+    ]

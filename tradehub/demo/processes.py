@@ -1,0 +1,86 @@
+"""The demo's child processes: started with a log each, watched, and stopped in order within a bound."""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tradehub.parent import end_with_parent
+
+STOP_S = 15  # the web server itself takes at most 10
+LAST_LINES = 15
+
+
+class ChildDied(Exception):
+    """A process of the demo ended by itself. Says which, and what it last wrote."""
+
+
+@dataclass
+class Child:
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        code = self.process.poll()
+        if code is not None:
+            lines = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+            raise ChildDied(
+                "\n".join([f"The {self.name} ended with code {code}. Its log, {self.log}, ends:", *lines])
+            )
+
+    def stop(self) -> None:
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_S)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # also what it may have left behind
+        self.process.wait()
+
+
+@dataclass
+class Children:
+    folder: Path
+    running: list[Child] = field(default_factory=list)
+
+    def start(self, name: str, *arguments: str) -> None:
+        """Starts `manage.py` with these arguments, in a session of its own: Ctrl-C does not reach it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = self.folder / f"{name.replace(' ', '-')}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "manage.py", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                preexec_fn=functools.partial(end_with_parent, os.getpid()),
+            )
+        self.running.append(Child(name, process, log))
+
+    def check(self) -> None:
+        for child in self.running:
+            child.check()
+
+    def wait_until(self, condition: Callable[[], bool], *, limit_s: float, what: str) -> None:
+        """Raises ChildDied, or TimeoutError with `what` was waited for."""
+        deadline = time.monotonic() + limit_s
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{what} did not answer within {limit_s:.0f} s. Logs: {self.folder}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Last started, first stopped."""
+        while self.running:
+            self.running[-1].stop()
+            self.running.pop()

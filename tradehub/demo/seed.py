@@ -1,0 +1,112 @@
+"""The demo's rows: an administrator, an owner with two strategies and two accounts, a subscriber with one."""
+
+import secrets
+from datetime import datetime
+from decimal import Decimal
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from rest_framework.authtoken.models import Token
+
+from exchanges.adapters.protocol import Credentials
+from exchanges.enums import MarketType
+from exchanges.models import Account
+from exchanges.vault import CredentialsUnreadable
+from strategies.models import Strategy, StrategyAccount, Subscription, WebhookToken
+from tradehub.demo.access import Access
+
+ADMIN, OWNER, SUBSCRIBER = "admin", "alice", "bob"
+TOKEN_NAME = "demo"
+PRIVATE_CAPITAL = Decimal(20_000_000)
+PUBLIC_CAPITAL = Decimal(1_000_000)
+
+
+@transaction.atomic
+def seed(*, before: Access, url: str, now: datetime) -> Access:
+    """Makes what is missing and returns how to get at all of it. `before` is what an earlier run returned."""
+    admin_password = ensure_admin(before.admin_password)
+    owner = ensure_user(OWNER)
+    subscriber = ensure_user(SUBSCRIBER)
+    a1, a2 = ensure_account(owner, "A1"), ensure_account(owner, "A2")
+    s1 = ensure_account(subscriber, "S1")
+    test1 = ensure_strategy(owner, "test1", is_public=False)
+    follow1 = ensure_strategy(owner, "follow1", is_public=True)
+    Subscription.objects.get_or_create(user=subscriber, strategy=follow1)
+    for strategy, account, capital in [
+        (test1, a1, PRIVATE_CAPITAL),
+        (test1, a2, PRIVATE_CAPITAL),
+        (follow1, a1, PUBLIC_CAPITAL),
+        (follow1, s1, PUBLIC_CAPITAL),
+    ]:
+        StrategyAccount.objects.get_or_create(
+            strategy=strategy, account=account, defaults={"capital": capital}
+        )
+    return Access(
+        url=url,
+        token=ensure_token(owner, before.token, now=now),
+        subscriber_token=ensure_token(subscriber, before.subscriber_token, now=now),
+        admin_user=ADMIN,
+        admin_password=admin_password,
+        api_token=Token.objects.get_or_create(user=owner)[0].key,
+        subscriber_api_token=Token.objects.get_or_create(user=subscriber)[0].key,
+        accounts={account.name: account.credentials.api_key for account in (a1, a2, s1)},
+    )
+
+
+def demo_credentials() -> list[Credentials]:
+    accounts = Account.objects.filter(owner__username__in=[OWNER, SUBSCRIBER], exchange="paper")
+    return [account.credentials for account in accounts]
+
+
+def ensure_admin(password: str) -> str:
+    """The password that now opens the admin: the given one if it still does."""
+    admin, _ = User.objects.get_or_create(username=ADMIN, defaults={"is_staff": True, "is_superuser": True})
+    if not password or not admin.check_password(password):
+        password = secrets.token_urlsafe(15)
+        admin.set_password(password)
+        admin.save(update_fields=["password"])
+    return password
+
+
+def ensure_user(name: str) -> User:
+    user, made = User.objects.get_or_create(username=name)
+    if made:
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+    return user
+
+
+def ensure_account(owner: User, name: str) -> Account:
+    """With paper credentials of its own; new ones where the stored ones do not decrypt (a new .env)."""
+    account = Account.objects.filter(owner=owner, name=name).first()
+    account = account or Account(owner=owner, name=name, exchange="paper")
+    try:
+        known = bool(account.sealed_credentials and account.credentials)
+    except CredentialsUnreadable:
+        known = False
+    if not known:
+        account.set_credentials(Credentials(f"paper-{name}-{secrets.token_hex(8)}", secrets.token_hex(32)))
+        account.save()
+    return account
+
+
+def ensure_strategy(owner: User, group_name: str, *, is_public: bool) -> Strategy:
+    strategy, _ = Strategy.objects.get_or_create(
+        group_name=group_name,
+        defaults={
+            "owner": owner,
+            "name": group_name,
+            "market_type": MarketType.FUTURES,
+            "is_public": is_public,
+        },
+    )
+    return strategy
+
+
+def ensure_token(user: User, clear: str, *, now: datetime) -> str:
+    """The given token while it is valid; else a new one, and the demo's former ones are revoked."""
+    found = WebhookToken.objects.find(clear, now=now) if clear else None
+    if found is not None and found.user_id == user.pk:
+        return clear
+    WebhookToken.objects.valid(now=now).filter(user=user, name=TOKEN_NAME).update(revoked_at=now)
+    return WebhookToken.objects.issue(user=user, name=TOKEN_NAME)[1]

@@ -1,0 +1,146 @@
+"""Reads the environment; a bad value stops the start with a sentence that says what to set."""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+
+from webhooks import senders
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+# The usual 300 entries would let a stranger with many addresses push out the counters that hold him back.
+MEMORY_ENTRIES = 100_000
+
+env = environ.Env()
+env.smart_cast = False
+environ.Env.read_env(BASE_DIR / ".env")
+
+
+def positive_int(name: str, default: int) -> int:
+    raw = env.str(name, default=str(default))
+    if not raw.isascii() or not raw.isdigit() or int(raw) < 1:
+        raise ImproperlyConfigured(f"{name} must be a whole number above 0, not '{raw}'. Correct it in .env.")
+    return int(raw)
+
+
+def at_least(name: str, floor: int) -> int:
+    """The floor where nothing is set."""
+    value = positive_int(name, floor)
+    if value < floor:
+        raise ImproperlyConfigured(f"{name} must be {floor} or more, not '{value}'. Correct it in .env.")
+    return value
+
+
+def natural_int(name: str, default: int) -> int:
+    raw = env.str(name, default=str(default))
+    if not raw.isascii() or not raw.isdigit():
+        raise ImproperlyConfigured(
+            f"{name} must be a whole number, 0 or more, not '{raw}'. Correct it in .env."
+        )
+    return int(raw)
+
+
+def port(name: str, default: int) -> int:
+    number = positive_int(name, default)
+    if number > 65535:
+        raise ImproperlyConfigured(f"{name} must be a port, 1 to 65535, not '{number}'. Correct it in .env.")
+    return number
+
+
+def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = env.str(name, default=default)
+    if value not in allowed:
+        raise ImproperlyConfigured(
+            f"{name} must be one of {', '.join(allowed)}, not '{value}'. Correct it in .env."
+        )
+    return value
+
+
+def file_path(name: str, default: str) -> Path:
+    """A relative path starts at the repository."""
+    return BASE_DIR / env.str(name, default=default)
+
+
+def required(name: str, how: str) -> str:
+    value = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set. {how}")
+    return value
+
+
+def flag(name: str, default: bool) -> bool:
+    raw = env.str(name, default=str(default)).lower()
+    if raw not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
+        raise ImproperlyConfigured(f"{name} must be true or false, not '{raw}'. Correct it in .env.")
+    return raw in {"true", "1", "yes", "on"}
+
+
+def networks(name: str) -> tuple[senders.Network, ...]:
+    """Comma-separated addresses, CIDRs and names of presets; none by default."""
+    words = [word.strip() for word in env.str(name, default="").split(",") if word.strip()]
+    try:
+        return senders.networks(words)
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{name} must hold addresses and networks, such as 192.0.2.7 and 10.0.0.0/8: {error}. Correct it in .env."
+        ) from error
+
+
+def fernet_keys(name: str) -> list[str]:
+    """Comma-separated Fernet keys, the one that encrypts first."""
+    how = (
+        "Make one with: python -c 'from cryptography.fernet import Fernet; "
+        "print(Fernet.generate_key().decode())' "
+        "and put it in .env. Losing it means entering every exchange key again."
+    )
+    keys = [key.strip() for key in required(name, how).split(",") if key.strip()]
+    for key in keys:
+        try:
+            Fernet(key)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name} holds a value that is no Fernet key. {how}") from error
+    return keys
+
+
+def cache(name: str) -> dict[str, Any]:
+    """CACHES entry: this process's memory, or Redis with short patience and memory to fall back on."""
+    try:
+        config: dict[str, Any] = dict(env.cache_url(name, default="locmemcache://"))
+    except (ValueError, ImproperlyConfigured) as error:
+        raise ImproperlyConfigured(
+            f"{name} is not a cache URL. Examples: locmemcache://, redis://localhost:6379/0"
+        ) from error
+    if "locmem" in config["BACKEND"].lower():
+        config.setdefault("OPTIONS", {})["MAX_ENTRIES"] = MEMORY_ENTRIES
+    if "redis" in config["BACKEND"].lower():
+        config["BACKEND"] = "tradehub.cache.FallbackRedisCache"
+        config["OPTIONS"] = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
+    return config
+
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """DATABASES entry: SQLite made safe for several processes, PostgreSQL with kept connections."""
+    try:
+        config: dict[str, Any] = dict(env.db_url(name, default=default))
+    except (ValueError, ImproperlyConfigured) as error:
+        raise ImproperlyConfigured(
+            f"{name} is not a database URL. Examples: sqlite:///var/tradehub.sqlite3, "
+            "postgres://user:password@localhost:5432/tradehub"
+        ) from error
+    if config.get("ENGINE") == "django.db.backends.sqlite3":
+        config["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;",
+        }
+        if not config["NAME"].startswith((":memory:", "/")):
+            config["NAME"] = str(BASE_DIR / config["NAME"])
+        return config
+    if config.get("ENGINE") != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(f"{name} must name SQLite or PostgreSQL (sqlite:///… or postgres://…).")
+    config["CONN_MAX_AGE"] = 600
+    config["CONN_HEALTH_CHECKS"] = True
+    config.setdefault("OPTIONS", {})["connect_timeout"] = 2
+    return config

@@ -1,0 +1,57 @@
+import os
+import resource
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from tradehub.tls import ensure_certificate
+
+# Longer than the webhook's answer budget: a request that SIGTERM overtakes is answered.
+STOP_TIMEOUT_S = 10
+HEADER_TIMEOUT_MS = 10_000
+
+
+class Command(BaseCommand):
+    help = "Serves the product over TLS on WEB_HOST:WEB_PORT."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            made = ensure_certificate(cert=settings.TLS_CERT, key=settings.TLS_KEY, now=timezone.now())
+        except OSError as error:
+            raise CommandError(str(error)) from error
+        if made:
+            self.stdout.write(f"Made a self-signed certificate for localhost: {settings.TLS_CERT}")
+        self.stdout.write(f"Serving https://{settings.WEB_HOST}:{settings.WEB_PORT}")
+        self.stdout.flush()
+        allow_many_connections()
+        # The server replaces this process, so that it forks its workers with nothing of Django loaded.
+        os.environ["SERVE_PID"] = str(os.getpid())
+        os.execv(sys.executable, [sys.executable, *server_arguments()])  # noqa: S606
+
+
+def server_arguments() -> list[str]:
+    options = {
+        "interface": "asgi",
+        "host": settings.WEB_HOST,
+        "port": settings.WEB_PORT,
+        "workers": settings.WEB_PROCESSES,
+        "workers-kill-timeout": STOP_TIMEOUT_S,
+        "loop": "asyncio",
+        "http": "1",
+        "http1-header-read-timeout": HEADER_TIMEOUT_MS,
+        "ssl-certificate": settings.TLS_CERT,
+        "ssl-keyfile": settings.TLS_KEY,
+        "log-level": settings.LOG_LEVEL.lower(),
+        "working-dir": settings.BASE_DIR,
+    }
+    pairs = [f"--{name}={value}" for name, value in options.items()]
+    return ["-m", "granian", *pairs, "--respawn-failed-workers", "--no-ws", "tradehub.asgi:application"]
+
+
+def allow_many_connections() -> None:
+    """Idle connections cost a file descriptor each, and the usual soft limit is 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

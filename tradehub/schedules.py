@@ -1,0 +1,38 @@
+"""What the worker does by itself, and how often."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django_q.models import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    name: str
+    func: str
+    minutes: int
+
+
+JOBS = [
+    Job("refresh markets", "exchanges.tasks.refresh_markets", 60),
+    Job("refresh prices", "orders.tasks.refresh_prices", 1),
+    Job("track orders", "orders.tasks.track_orders", 1),
+    Job("audit books", "orders.tasks.audit_books", 1),
+    Job("drop old deliveries", "webhooks.tasks.drop_old_deliveries", 24 * 60),
+]
+
+
+def ensure_schedules(**signal: Any) -> None:
+    """Brings the stored schedules to the list above; run after every migrate."""
+    Schedule.objects.exclude(name__in=[job.name for job in JOBS]).filter(cluster="tradehub").delete()
+    for job in JOBS:
+        Schedule.objects.update_or_create(
+            name=job.name,
+            defaults={
+                "func": job.func,
+                "schedule_type": Schedule.MINUTES,
+                "minutes": job.minutes,
+                "repeats": -1,
+                "cluster": "tradehub",
+            },
+        )

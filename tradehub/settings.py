@@ -1,0 +1,190 @@
+"""Settings. Everything that differs between machines comes from the environment; see .env.example."""
+
+from datetime import timedelta
+
+from django.utils.translation import gettext_lazy as _
+
+from tradehub.environment import (
+    BASE_DIR,
+    at_least,
+    cache,
+    choice,
+    database,
+    env,
+    fernet_keys,
+    file_path,
+    flag,
+    natural_int,
+    networks,
+    port,
+    positive_int,
+    required,
+)
+
+SECRET_KEY = required("SECRET_KEY", "Put a long random value in .env; ./script/demo makes one.")
+CREDENTIAL_KEYS = fernet_keys("CREDENTIAL_KEYS")
+DEBUG = flag("DEBUG", False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "django_q",
+    "exchanges",
+    "strategies",
+    "orders",
+    "webhooks",
+    "tradehub",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tradehub.headers.SecurityHeaders",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "tradehub.urls"
+WSGI_APPLICATION = "tradehub.wsgi.application"
+APPEND_SLASH = False  # the webhook answers with and without a slash; a redirect would lose the alert
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {"default": database("DATABASE_URL", "sqlite:///var/tradehub.sqlite3")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {"default": cache("CACHE_URL")}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "ko"
+LANGUAGES = [("ko", _("Korean")), ("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+# The webhook's own limit is 64 KiB, checked in webhooks; the admin's forms may be larger.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 100,
+    "EXCEPTION_HANDLER": "tradehub.api_errors.exception_handler",
+}
+
+# The web server, started by manage.py serve.
+WEB_HOST = env.str("WEB_HOST", default="127.0.0.1")
+WEB_PORT = port("WEB_PORT", 5001)
+WEB_PROCESSES = positive_int("WEB_PROCESSES", 1)
+WEB_THREADS = positive_int("WEB_THREADS", 24)
+TLS_CERT = file_path("TLS_CERT", "var/tls/cert.pem")
+TLS_KEY = file_path("TLS_KEY", "var/tls/key.pem")
+
+# Production security. The demo serves TLS itself; behind a proxy that ends TLS set TRUST_PROXY_TLS.
+SECURE_SSL_REDIRECT = flag("SECURE_SSL_REDIRECT", False)
+TRUSTED_PROXIES = networks("TRUSTED_PROXIES")
+if flag("TRUST_PROXY_TLS", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = natural_int("SECURE_HSTS_SECONDS", 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
+if not DEBUG:  # browsers then take these cookies from this host only, over TLS, for all of it
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
+X_FRAME_OPTIONS = "DENY"
+
+LOG_LEVEL = choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"mask": {"()": "tradehub.masking.MaskingFilter"}},
+    "formatters": {
+        "line": {
+            "()": "tradehub.masking.MaskingFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {
+        "handlers": ["console"],
+        "level": LOG_LEVEL,
+    },
+    # ccxt logs signed requests, headers and bodies at DEBUG: keys and signatures. Never below INFO.
+    "loggers": {
+        "ccxt": {"level": "INFO"},
+        "aiohttp": {"level": "INFO"},
+        "asyncio": {"level": "INFO"},
+        "django.request": {"filters": ["mask"]},
+    },
+}
+
+# django-q2: the database row is the truth and a task is only a hint, so losing or repeating one is harmless.
+Q_CLUSTER = {
+    "name": "tradehub",
+    "label": "django-q2",
+    "workers": positive_int("Q_WORKERS", 1),
+    "timeout": 120,
+    # A lease starts when a task is taken from the queue: longer than timeout, or a slow task runs twice.
+    "retry": 300,
+    "max_attempts": 2,  # the default 0 would repeat a failing task for ever
+    "ack_failures": True,
+    "catch_up": False,
+    "save_limit": 500,
+    "max_rss": 400_000,
+    "orm": "default",
+}
+if Q_REDIS_URL := env.str("Q_REDIS_URL", default=""):
+    Q_CLUSTER.pop("orm")
+    Q_CLUSTER["redis"] = Q_REDIS_URL
+
+WEBHOOK_MAX_BYTES = 64 * 1024
+WEBHOOK_MAX_LEGS = positive_int("WEBHOOK_MAX_LEGS", 30)
+WEBHOOK_ANSWER_BUDGET_MS = positive_int("WEBHOOK_ANSWER_BUDGET_MS", 2500)
+WEBHOOK_TOKEN_RATE_PER_MINUTE = positive_int("WEBHOOK_TOKEN_RATE_PER_MINUTE", 600)
+WEBHOOK_FAILED_AUTH_PER_MINUTE = positive_int("WEBHOOK_FAILED_AUTH_PER_MINUTE", 30)
+WEBHOOK_ALLOWED_SENDERS = networks("WEBHOOK_ALLOWED_SENDERS")
+WEBHOOK_RETENTION_DAYS = positive_int("WEBHOOK_RETENTION_DAYS", 365)
+
+PRICE_MAX_AGE_S = positive_int("PRICE_MAX_AGE_S", 10)
+MARKETS_MAX_AGE_S = positive_int("MARKETS_MAX_AGE_S", 6 * 3600)
+EXCHANGE_TIMEOUT_S = positive_int("EXCHANGE_TIMEOUT_S", 10)
+ORDER_MAX_WAIT_S = positive_int("ORDER_MAX_WAIT_S", 60)
+ABSENCE_HORIZON_S = at_least("ABSENCE_HORIZON_S", 60)  # see orders.absence
+TRACK_INTERVAL_S = positive_int("TRACK_INTERVAL_S", 2)
+PAPER_EXCHANGE_URL = env.str("PAPER_EXCHANGE_URL", default="http://127.0.0.1:5002")
+EXCHANGE_CA_FILE = env.str("EXCHANGE_CA_FILE", default="")  # for exchanges with a certificate of our own
