@@ -1,0 +1,186 @@
+"""What the harness asks of the product's own database. Each runs in a child of the zygote; JSON in, JSON out."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
+
+from exchanges.models import Account
+from orders.enums import OrderStatus
+from orders.lifecycle import IllegalTransition, replay
+from orders.models import Batch, Order, Position, Trade
+from tests.factories import AccountFactory, ShareFactory, StrategyFactory, UserFactory, issue_token
+from webhooks.models import WebhookLog
+
+Json = dict[str, Any]
+UNDECIDED = (OrderStatus.INITIALIZED, OrderStatus.QUEUED, OrderStatus.SUBMITTED, OrderStatus.PENDING_CANCEL)
+
+
+def migrate() -> None:
+    call_command("migrate", verbosity=0)
+
+
+def seed(desks: list[Json]) -> list[Json]:
+    """Strategies with accounts of their own: `{"name", "accounts", "market_type", "capital"}` each."""
+    owner = UserFactory(username="alice")
+    token = issue_token(owner)
+    return [_desk(owner, token, **desk) for desk in desks]
+
+
+def _desk(
+    owner: User,
+    token: str,
+    *,
+    name: str,
+    accounts: int = 1,
+    market_type: str = "FUTURES",
+    capital: int = 1_000_000,
+) -> Json:
+    strategy = StrategyFactory(owner=owner, group_name=name, market_type=market_type)
+    rows = [AccountFactory(owner=owner, name=f"{name}-{i}") for i in range(accounts)]
+    for row in rows:
+        ShareFactory(strategy=strategy, account=row, capital=capital)
+    keys = [[row.credentials.api_key, row.credentials.secret] for row in rows]
+    return {"name": name, "token": token, "keys": keys}
+
+
+def undecided() -> Json:
+    """What is not over: batches, orders in flight, and cancels nobody carried out."""
+    return {
+        "batches": Batch.objects.unfinished().count(),
+        "orders": list(
+            Order.objects.filter(status__in=UNDECIDED).values_list("client_order_id", "status").order_by("pk")
+        ),
+    }
+
+
+def books() -> Json:
+    return {
+        "accounts": {account.name: account.credentials.api_key for account in Account.objects.all()},
+        "orders": [
+            _order(order)
+            for order in Order.objects.select_related("account", "strategy")
+            .prefetch_related("events")
+            .order_by("pk")
+        ],
+        "trades": [
+            _trade(trade) for trade in Trade.objects.select_related("account", "order").order_by("pk")
+        ],
+        "positions": [
+            {
+                "account": row.strategy_account.account.credentials.api_key,
+                "symbol": _market(row.symbol),
+                "quantity": str(row.quantity),
+                "fees": str(row.fees),
+            }
+            for row in Position.objects.select_related("strategy_account__account")
+        ],
+        "deliveries": list(WebhookLog.objects.values("pk", "status", "batch_id", "first_id")),
+        "unfinished_batches": Batch.objects.unfinished().count(),
+    }
+
+
+def _order(order: Order) -> Json:
+    events = list(order.events.all())
+    try:
+        replayed = replay([(OrderStatus(e.from_status), OrderStatus(e.to_status)) for e in events]).value
+    except IllegalTransition as error:
+        replayed = f"illegal: {error}"
+    return {
+        "account": order.account.credentials.api_key,
+        "strategy": order.strategy.group_name,
+        "client_order_id": order.client_order_id,
+        "exchange_order_id": order.exchange_order_id,
+        "symbol": _market(order.symbol),
+        "side": order.side,
+        "order_type": order.order_type,
+        "status": order.status,
+        "reason": order.reason,
+        "quantity": str(order.quantity),
+        "filled": str(order.filled),
+        "average": str(order.average),
+        "submitted_at": order.submitted_at.timestamp() if order.submitted_at else None,
+        "closed_at": order.closed_at.timestamp() if order.closed_at else None,
+        "replayed": replayed,
+        "evidence": events[-1].evidence if events else "",
+    }
+
+
+def _trade(trade: Trade) -> Json:
+    return {
+        "account": trade.account.credentials.api_key,
+        "client_order_id": trade.order.client_order_id,
+        "trade_id": trade.trade_id,
+        "symbol": _market(trade.symbol),
+        "side": trade.side,
+        "quantity": str(trade.quantity),
+        "price": str(trade.price),
+        "fee": str(trade.fee),
+        "fee_currency": trade.fee_currency,
+    }
+
+
+def _market(symbol: str) -> str:
+    """As the exchange writes it."""
+    return symbol.partition(":")[0].replace("/", "")
+
+
+def track_once() -> None:
+    call_command("track_orders", once=True)
+
+
+def enqueue_tracking() -> None:
+    from django_q.tasks import async_task  # noqa: PLC0415
+
+    async_task("orders.tasks.track_orders")
+
+
+def queue_size() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM django_q_ormq")
+        return cursor.fetchone()[0]
+
+
+def last_delivery() -> Json:
+    return WebhookLog.objects.values("pk", "status", "batch_id").latest("pk")
+
+
+def rows_after(moment: float) -> int:
+    since = timezone.datetime.fromtimestamp(moment, timezone.get_current_timezone())
+    return WebhookLog.objects.filter(received_at__gte=since).exclude(batch=None).count()
+
+
+def unreadable_accounts(keys: list[str]) -> list[str]:
+    settings.CREDENTIAL_KEYS = keys
+    broken = []
+    for account in Account.objects.all():
+        try:
+            account.credentials  # noqa: B018
+        except Exception:  # noqa: BLE001 - whatever it was, it is not readable
+            broken.append(account.name)
+    return broken
+
+
+def seals() -> list[str]:
+    return list(Account.objects.order_by("pk").values_list("sealed_credentials", flat=True))
+
+
+CALLS = {
+    call.__name__: call
+    for call in (
+        migrate,
+        seed,
+        undecided,
+        books,
+        track_once,
+        enqueue_tracking,
+        queue_size,
+        last_delivery,
+        rows_after,
+        unreadable_accounts,
+        seals,
+    )
+}

@@ -1,0 +1,74 @@
+"""What the machine found, step by step."""
+
+import time
+
+import pytest
+
+from orders import batches
+from orders.models import Batch, Order
+from orders.runner import LEASE, resume
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BUY = {"symbol": "BTCUSDT", "order_type": "MARKET", "side": "buy", "qty_per": "5"}
+
+
+def test_a_pass_takes_up_what_breaks_off_while_others_wait_for_it(world):
+    for _ in range(2):
+        world.arm("K2", 1)  # stored, and never begun
+        world.deliver(0, [BUY])
+    world.arm("K5", 1)  # the first breaks off again, while the second waits for it
+
+    world.recover(12)
+
+    assert [order.status for order in world.orders()] == ["filled"] * 6
+
+
+def test_what_a_run_sent_after_it_was_taken_over_is_looked_up(world, monkeypatch):
+    runs = []
+    monkeypatch.setattr(batches, "start", runs.append)
+    world.deliver(0, [BUY])
+    monkeypatch.undo()
+    batch = Batch.objects.get()
+    Batch.objects.take_over(batch, by="another", now=world.clock.now(), lease=LEASE)
+    second = resume(batch, by="another", clock=world.clock.now)
+    (first,) = runs
+    for _ in range(100):  # it waits for a price first, then it sends, and is never heard of again
+        if not Order.objects.waiting().exists():
+            break
+        first._begin(first._ready())
+        time.sleep(0.02)
+
+    second.run()
+
+    assert not Order.objects.unsettled().exists()
+    assert Order.objects.of_unknown_outcome().count() == 3
+    first.finished.set()
+    world.recover(1)
+    assert {order.status for order in world.orders()} == {"filled"}
+
+
+def test_a_stop_that_is_refused_while_it_is_being_canceled_ends(world):
+    close = {"symbol": "BTCUSDT", "qty_per": "-100", "side": "sell"}
+    world.deliver(0, [BUY])
+    world.deliver(0, [close | {"order_type": "STOP_MARKET", "stop_price": "90000"}])
+    world.deliver(0, [close | {"order_type": "MARKET"}])
+    world.fault(account=0, path="/fapi/v1/algoOrder", method="DELETE", action="status", value=503, times=3)
+    world.deliver(0, [{"order_type": "CANCEL_ALL_ORDER"}])
+    world.price("BTCUSDT", "90000")  # nothing is left to close: the exchange refuses what the stop becomes
+
+    world.recover(12)
+
+    assert {order.status for order in world.orders() if order.stop_price} == {"expired"}
+
+
+def test_a_pass_looks_up_what_a_resumed_exit_waits_for(world):
+    world.fault(account=0, path="/fapi/v1/order", action="status", value=503, when="after", times=9)
+    world.deliver(0, [BUY])
+    world.clear_faults()
+    world.arm("K2", 1)
+    world.deliver(0, [{"symbol": "BTCUSDT", "order_type": "MARKET", "qty_per": "-100"}])
+
+    world.recover(12)
+
+    assert [order.status for order in world.orders()] == ["filled"] * 6

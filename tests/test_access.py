@@ -1,0 +1,183 @@
+"""Who may trade, and what they are told (SPEC section 5)."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from exchanges.enums import MarketType
+from orders.models import Order
+from strategies.models import Subscription, WebhookToken
+from tests.desk import BTC_CLOSE, BTC_LIMIT, open_desk
+from tests.factories import AccountFactory, StrategyFactory, SubscriptionFactory, issue_token
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def follow1(paper, alice, bob, charlie):
+    """alice's public strategy on her A1 and, since bob subscribes, on his S1. charlie only has a look."""
+    desk = open_desk(paper, "A1", group_name="follow1", is_public=True)
+    SubscriptionFactory(user=bob, strategy=desk.strategy)
+    desk.add(AccountFactory(owner=bob, name="S1"), capital=1_000_000)
+    return desk
+
+
+def revoke(desk, users):
+    WebhookToken.objects.update(revoked_at=timezone.now())
+
+
+def expire(desk, users):
+    WebhookToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def scope_elsewhere(desk, users):
+    WebhookToken.objects.update(strategy=StrategyFactory(market_type=MarketType.FUTURES))
+
+
+def scope_here(desk, users):
+    WebhookToken.objects.update(strategy=desk.strategy)
+
+
+def make_private(desk, users):
+    desk.strategy.is_public = False
+    desk.strategy.save()
+
+
+def end_subscription(desk, users):
+    Subscription.objects.update(is_active=False)
+
+
+def switch_off(name):
+    def change(desk, users):
+        users[name].is_active = False
+        users[name].save()
+
+    return change
+
+
+def switch_share_off(desk, users):
+    desk.strategy.strategy_accounts.filter(account__name="S1").update(is_active=False)
+
+
+def nothing(desk, users):
+    """The table's plain rows."""
+
+
+BOTH, OWN, REFUSED = {"A1", "S1"}, {"A1"}, "invalid_token"
+TABLE = [
+    ("alice", nothing, BOTH),
+    ("bob", nothing, {"S1"}),
+    ("charlie", nothing, REFUSED),
+    ("alice", revoke, REFUSED),
+    ("bob", revoke, REFUSED),
+    ("alice", expire, REFUSED),
+    ("bob", expire, REFUSED),
+    ("alice", scope_elsewhere, REFUSED),
+    ("bob", scope_elsewhere, REFUSED),
+    ("alice", scope_here, BOTH),
+    ("bob", scope_here, {"S1"}),
+    ("alice", make_private, OWN),
+    ("bob", make_private, REFUSED),
+    ("alice", end_subscription, OWN),
+    ("bob", end_subscription, REFUSED),
+    ("alice", switch_off("bob"), OWN),
+    ("bob", switch_off("bob"), REFUSED),
+    ("alice", switch_off("alice"), REFUSED),
+    ("alice", switch_share_off, OWN),
+    ("bob", switch_share_off, "no_accounts"),
+]
+
+
+@pytest.mark.parametrize(
+    ("who", "change", "reached"),
+    TABLE,
+    ids=[f"{row[0]}-{row[1].__name__}-{i}" for i, row in enumerate(TABLE)],
+)
+def test_a_token_moves_the_accounts_that_the_table_gives_it(
+    deliver, follow1, alice, bob, charlie, who, change, reached
+):
+    users = {"alice": alice, "bob": bob, "charlie": charlie}
+    alert = follow1.alert(BTC_LIMIT, token=issue_token(users[who]))
+    change(follow1, users)
+
+    response = deliver(alert)
+
+    moved = {name for name in ("A1", "S1") if follow1.ledger_orders(name)}
+    if isinstance(reached, str):
+        assert (response.json()["code"], moved) == (reached, set())
+    else:
+        assert (response.status_code, moved) == (200, reached)
+        assert response.json()["summary"]["total_accounts"] == len(reached)
+
+
+def test_an_owner_learns_of_a_subscribers_account_only_whether_it_worked(deliver, follow1):
+    answer = deliver(follow1.alert(BTC_LIMIT)).json()
+
+    own, other = sorted(answer["results"], key=len, reverse=True)
+    assert own["account_name"] == "A1"
+    assert set(other) == {"account_name", "status", "leg", "error_code"}
+    assert other["account_name"] == follow1.accounts["S1"].opaque_name
+    assert (other["status"], other["error_code"]) == ("success", None)
+    assert "S1" not in str(answer)
+
+
+def test_an_owner_learns_the_code_of_a_subscribers_failure_and_no_words(deliver, follow1):
+    answer = deliver(follow1.alert(BTC_CLOSE)).json()
+
+    other = next(row for row in answer["results"] if row["account_name"] != "A1")
+    assert (other["status"], other["error_code"]) == ("failed", "no_long_position")
+    assert "error" not in other
+
+
+def test_an_owner_learns_of_a_subscribers_cancel_only_whether_it_worked(deliver, follow1):
+    deliver(follow1.alert(BTC_LIMIT))
+
+    answer = deliver(follow1.alert(order_type="CANCEL_ALL_ORDER")).json()
+
+    other = next(row for row in answer["results"] if row["account_name"] != "A1")
+    assert set(other) == {"account_name", "status", "leg", "error_code"}
+
+
+def test_a_subscriber_sees_all_of_their_own_and_nothing_of_the_owner(deliver, follow1, bob):
+    answer = deliver(follow1.alert(BTC_LIMIT, token=issue_token(bob))).json()
+
+    (own,) = answer["results"]
+    assert own["account_name"] == "S1"
+    assert own["quantity"] == "0.555"
+    assert "A1" not in str(answer)
+
+
+def test_a_subscriber_cancels_their_own_orders_only(deliver, follow1, bob):
+    deliver(follow1.alert(BTC_LIMIT))
+
+    deliver(follow1.alert(order_type="CANCEL_ALL_ORDER", token=issue_token(bob)))
+
+    assert [row["status"] for row in follow1.ledger_orders("S1")] == ["CANCELED"]
+    assert [row["status"] for row in follow1.ledger_orders("A1")] == ["NEW"]
+
+
+def test_a_subscriber_cannot_name_the_owners_order(deliver, follow1, bob):
+    deliver(follow1.alert(BTC_LIMIT))
+    owners = Order.objects.get(account__name="A1")
+
+    answer = deliver(
+        follow1.alert(order_type="CANCEL", order_id=owners.client_order_id, token=issue_token(bob))
+    ).json()
+
+    assert [row["error_code"] for row in answer["results"]] == ["order_not_found"]
+    assert [row["status"] for row in follow1.ledger_orders("A1")] == ["NEW"]
+
+
+def test_strangers_cannot_tell_a_private_strategy_from_their_wrong_token(deliver, follow1, charlie):
+    stranger = deliver(follow1.alert(BTC_LIMIT, token=issue_token(charlie)))
+    guesser = deliver(follow1.alert(BTC_LIMIT, token="th_wrong"))
+
+    assert stranger.status_code == guesser.status_code == 401
+    assert stranger.json()["error"] == guesser.json()["error"]
+
+
+def test_a_delivery_notes_when_its_token_was_used_last(deliver, follow1):
+    deliver(follow1.alert(BTC_LIMIT))
+
+    assert WebhookToken.objects.get().last_used_at is not None

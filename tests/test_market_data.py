@@ -1,0 +1,103 @@
+"""Markets outlive a restart; one price serves all who wait for it."""
+
+import threading
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+
+from exchanges import markets, prices
+from exchanges.enums import MarketType
+from exchanges.errors import ExchangeError
+from exchanges.models import Market
+from orders.models import Order
+from tests.crash import track
+from tests.desk import BTC, BTC_LIMIT, open_desk
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEY = ("paper", MarketType.FUTURES, BTC)
+NOWHERE = "http://127.0.0.1:9"
+
+
+def test_a_new_process_sizes_limit_orders_while_the_exchange_is_down(deliver, paper, settings, new_process):
+    desk = open_desk(paper, "A1")
+    deliver(desk.alert(BTC_LIMIT, dry_run=True))
+    settings.PAPER_EXCHANGE_URL = NOWHERE
+    new_process()
+
+    (row,) = deliver(desk.alert(BTC_LIMIT)).json()["results"]
+
+    assert (row["status"], row["quantity"]) == ("pending", "11.111")
+    settings.PAPER_EXCHANGE_URL = paper.url
+    new_process()
+    for after_s in (12, 24, 36, 90):
+        track(after_s=after_s)
+    assert Order.objects.get().reason == "not_found_at_exchange"
+
+
+def test_without_markets_anywhere_each_order_is_denied(deliver, paper, settings, new_process):
+    desk = open_desk(paper, "A1")
+    settings.PAPER_EXCHANGE_URL = NOWHERE
+    new_process()
+
+    (row,) = deliver(desk.alert(BTC_LIMIT)).json()["results"]
+
+    assert (row["status"], row["error_code"]) == ("failed", "markets_unavailable")
+
+
+def test_markets_are_kept_with_every_digit(paper):
+    markets.book("paper", MarketType.FUTURES, now=timezone.now())
+
+    row = Market.objects.get(symbol=BTC, market_type=MarketType.FUTURES)
+    assert (row.tick_size, row.lot_size, row.min_notional) == (Decimal("0.1"), Decimal("0.001"), 100)
+
+
+def test_markets_that_are_no_longer_listed_stay_as_inactive(paper):
+    now = timezone.now()
+    specs = markets.book("paper", MarketType.FUTURES, now=now).specs
+    Market.objects.replace("paper", [spec for symbol, spec in specs.items() if symbol != BTC], now=now)
+
+    assert not Market.objects.get(symbol=BTC, market_type=MarketType.FUTURES).is_active
+
+
+def test_one_fetch_serves_fifty_who_wait(paper):
+    markets.book("paper", MarketType.FUTURES, now=timezone.now())
+    paper.fault(path="/fapi/v2/ticker/price", action="delay", value=0.5, when="after")
+    arrived, done = [], threading.Event()
+
+    def arrive(key, price):
+        arrived.append(price)
+        if len(arrived) == 50:
+            done.set()
+
+    threads = [threading.Thread(target=prices.request, args=(KEY, arrive)) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+
+    for thread in threads:
+        thread.join()
+    paper.set_prices({"BTCUSDT": "96000"})  # what any further fetch would bring
+    assert done.wait(5)
+    assert arrived == [Decimal(95000)] * 50
+
+
+@pytest.mark.parametrize(("age_s", "is_young"), [(0, True), (9, True), (11, False)])
+def test_a_price_is_used_for_ten_seconds(paper, age_s, is_young):
+    now = timezone.now()
+    prices.remember({KEY: Decimal("95000.1")}, now=now)
+
+    found = prices.cached(KEY, now=now + timedelta(seconds=age_s))
+
+    assert found == (Decimal("95000.1") if is_young else None)
+
+
+def test_an_exchange_without_an_answer_raises(paper, settings, new_process):
+    settings.PAPER_EXCHANGE_URL = NOWHERE
+    new_process()
+    cache.clear()
+
+    with pytest.raises(ExchangeError):
+        markets.book("paper", MarketType.FUTURES, now=timezone.now())

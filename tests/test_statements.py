@@ -1,0 +1,66 @@
+"""Statements per delivery do not grow with the number of accounts."""
+
+import threading
+
+import pytest
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+
+from orders import errands
+from tests.desk import BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def statements(monkeypatch):
+    """Every statement of every thread, in groups that a slow machine does not split."""
+    monkeypatch.setattr(errands, "IDLE_S", 1.5)
+    monkeypatch.setattr(errands, "LONGEST_S", 20)
+    seen, lock = [], threading.Lock()
+    for name in ("execute", "executemany"):
+        monkeypatch.setattr(CursorWrapper, name, noting(getattr(CursorWrapper, name), seen, lock))
+    return seen
+
+
+def noting(original, seen, lock):
+    def execute(self, sql, *args, **kwargs):
+        with lock:
+            seen.append(sql)
+        return original(self, sql, *args, **kwargs)
+
+    return execute
+
+
+def count(deliver, desk, statements, runs, alert):
+    statements.clear()
+    response = deliver(alert)
+    assert runs[-1].finished.wait(60)
+    # How often a run looks for a price and renews its lease depends on time, not on accounts.
+    counted = [sql for sql in statements if not is_by_time(sql)]
+    assert response.status_code == 200
+    return len(counted)
+
+
+def is_by_time(sql):
+    return "claimed_until" in sql and sql.startswith("UPDATE")
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite splits long statements")
+@pytest.mark.parametrize("alert", [BTC_LIMIT, BTC_MARKET], ids=["LIMIT", "MARKET"])
+def test_a_delivery_takes_as_many_statements_for_2_as_for_200_accounts(
+    deliver, paper, settings, runs, statements, alert
+):
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 60_000
+    counts = {}
+    for accounts in (2, 20, 200):
+        names = [f"A{number}" for number in range(accounts)]
+        desk = open_desk(paper, *names, group_name=f"of-{accounts}", capital=100_000)
+        deliver(desk.alert(alert, dry_run=True))  # markets and prices are known from here on
+        counts[accounts] = [
+            count(deliver, desk, statements, runs, desk.alert(alert)),
+            count(deliver, desk, statements, runs, desk.alert(CANCEL_ALL)),
+        ]
+
+    assert counts[2] == counts[20] == counts[200]
+    assert max(counts[200]) < 60
