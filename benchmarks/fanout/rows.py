@@ -1,0 +1,69 @@
+"""The database's side. Import it after django.setup()."""
+
+import secrets
+import time
+from collections.abc import Iterable
+from decimal import Decimal
+
+from django.contrib.auth.models import User
+from django.core.management import call_command
+
+from exchanges.adapters.protocol import Credentials
+from exchanges.enums import MarketType
+from exchanges.models import Account
+from orders.enums import OrderStatus
+from orders.models import Batch, Order
+from strategies.models import Strategy, StrategyAccount, WebhookToken
+
+POLL_S = 0.002
+
+
+def migrate() -> None:
+    call_command("migrate", verbosity=0)
+
+
+def issue_token() -> str:
+    """The clear token of a new owner."""
+    return WebhookToken.objects.issue(user=User.objects.create(username="alice"))[1]
+
+
+def make_accounts(names: Iterable[str]) -> list[Account]:
+    """Paper accounts; each one's API key is its name."""
+    owner = User.objects.get(username="alice")
+    accounts = [Account(owner=owner, name=name, exchange="paper") for name in names]
+    for account in accounts:
+        account.set_credentials(Credentials(account.name, secrets.token_hex(32)))
+    return Account.objects.bulk_create(accounts)
+
+
+def make_strategy(group_name: str, accounts: Iterable[Account]) -> None:
+    owner = User.objects.get(username="alice")
+    strategy = Strategy.objects.create(
+        owner=owner, name=group_name, group_name=group_name, market_type=MarketType.FUTURES
+    )
+    StrategyAccount.objects.bulk_create(
+        StrategyAccount(strategy=strategy, account=account, capital=Decimal(20_000_000))
+        for account in accounts
+    )
+
+
+def latest_batch(group_name: str) -> int:
+    batches = Batch.objects.filter(strategy__group_name=group_name)
+    return batches.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def wait_until_accepted(group_name: str, *, after: int, accounts: Iterable[Account], limit_s: float) -> float:
+    """Polls until a later batch than `after` has all these accounts' orders accepted; returns `perf_counter`."""
+    wanted = {account.pk for account in accounts}
+    rows = Order.objects.filter(
+        strategy__group_name=group_name,
+        batch__gt=after,
+        account__in=wanted,
+        status=OrderStatus.ACCEPTED,
+    )
+    deadline = time.perf_counter() + limit_s
+    while rows.count() < len(wanted):
+        if time.perf_counter() > deadline:
+            raise SystemExit("The orders were not accepted in time.")
+        time.sleep(POLL_S)
+    return time.perf_counter()

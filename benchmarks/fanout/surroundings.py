@@ -1,0 +1,85 @@
+"""What a run needs around it, made for it and gone after it: certificate, exchange, database, environment."""
+
+import os
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import django
+from cryptography.fernet import Fernet
+
+from fanout.turns import ROOT, say, start_module, stop
+from tradehub.tls import ensure_certificate
+
+# Sources the script that the tests use, says the server's address, and stops it when stdin ends.
+_POSTGRES = """
+set -eu
+. script/postgres.sh
+bin=$(find_postgres) || { echo none; exit; }
+trap stop_postgres EXIT
+start_postgres "$bin"
+echo "$POSTGRES_URL"
+read -r _ || true
+"""
+
+
+@contextmanager
+def surroundings() -> Iterator[str]:
+    """Yields the exchange's address, with Django set up and its settings in the environment for child processes."""
+    with tempfile.TemporaryDirectory() as folder, database(Path(folder)) as database_url:
+        cert, key = Path(folder) / "cert.pem", Path(folder) / "key.pem"
+        ensure_certificate(cert=cert, key=key, now=datetime.now(UTC))
+        with exchange(cert, key) as address:
+            os.environ |= {
+                "DJANGO_SETTINGS_MODULE": "tradehub.settings",
+                "SECRET_KEY": secrets.token_urlsafe(50),
+                "CREDENTIAL_KEYS": Fernet.generate_key().decode(),
+                "DATABASE_URL": database_url,
+                "CACHE_URL": "locmemcache://",
+                "Q_REDIS_URL": "",
+                "DEBUG": "false",
+                "SECURE_SSL_REDIRECT": "false",
+                "ALLOWED_HOSTS": "127.0.0.1",
+                "LOG_LEVEL": "WARNING",
+                "WEB_HOST": "127.0.0.1",
+                "WEB_PROCESSES": "1",
+                "TLS_CERT": str(cert),
+                "TLS_KEY": str(key),
+                "EXCHANGE_CA_FILE": str(cert),
+                "PAPER_EXCHANGE_URL": address,
+                # The whole fan-out is measured: no answer goes out before the last order.
+                "WEBHOOK_ANSWER_BUDGET_MS": "60000",
+                "EXCHANGE_TIMEOUT_S": "60",
+                "WEBHOOK_TOKEN_RATE_PER_MINUTE": "1000000",
+            }
+            django.setup()
+            yield address
+
+
+@contextmanager
+def exchange(cert: Path, key: Path) -> Iterator[str]:
+    process = start_module("fanout.exchange", str(cert), str(key))
+    try:
+        yield f"https://127.0.0.1:{say(process)}"
+    finally:
+        stop(process)
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[str]:
+    """A throwaway PostgreSQL; SQLite, with a notice, where there is no server binary."""
+    shell = subprocess.Popen(
+        ["bash", "-c", _POSTGRES], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        url = say(shell)
+        if url == "none":
+            print("No PostgreSQL server binary here: measuring on SQLite.\n", flush=True)
+            url = f"sqlite:///{folder}/fanout.sqlite3"
+        yield url
+    finally:
+        shell.communicate()

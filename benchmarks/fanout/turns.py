@@ -1,0 +1,74 @@
+"""A contender in a process of its own: one fan-out for each line on its stdin, one line of JSON about it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One fan-out. `cpu_ms` is what the contender's process used of all cores."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+def obey(fan_out: Callable[[], Any]) -> None:
+    """The contender's side: says when it is ready, then measures a fan-out per line until stdin ends."""
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        wall, cpu = time.perf_counter(), time.process_time()
+        fan_out()
+        sample = Sample((time.perf_counter() - wall) * 1000, (time.process_time() - cpu) * 1000)
+        print(json.dumps(asdict(sample)), flush=True)
+
+
+def start_module(module: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'benchmarks'}:{ROOT}"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+
+
+def say(process: subprocess.Popen[str], line: str = "") -> str:
+    """Writes a line if there is one and returns the line that answers it."""
+    assert process.stdin
+    assert process.stdout
+    if line:
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+    heard = process.stdout.readline().strip()
+    if not heard:
+        raise SystemExit(f"A process of the benchmark ended: {process.args}")
+    return heard
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    process.wait()
+
+
+class Worker:
+    """The benchmark's side of `obey`."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self.process = start_module(module, *arguments)
+        say(self.process)
+
+    def fan_out(self) -> Sample:
+        return Sample(**json.loads(say(self.process, "go")))
+
+    def close(self) -> None:
+        stop(self.process)
