@@ -35,6 +35,7 @@ from exchanges.adapters.protocol import (
     PositionReport,
 )
 from exchanges.adapters.transport import StrictTransport
+from exchanges.amounts import EXACT
 from exchanges.enums import OrderType, ReportStatus, Side
 from exchanges.errors import ExchangeError, OrderNotFound
 
@@ -231,7 +232,8 @@ class BinanceSpot(CcxtAdapter):
 
     @staticmethod
     def _balance(currency: str, free: str, locked: str) -> Balance:
-        return Balance(currency, exact(free), exact(free) + exact(locked))
+        available = amount(free)
+        return Balance(currency, available, amount(EXACT.add(available, amount(locked))))
 
 
 class BinanceFutures(BinanceSpot):
@@ -296,16 +298,14 @@ class BinanceFutures(BinanceSpot):
         async with self._asking():
             rows = await self.client.fapiPrivateV3GetBalance()
             return [
-                Balance(row["asset"], exact(row["availableBalance"]), exact(row["balance"])) for row in rows
+                Balance(row["asset"], amount(row["availableBalance"]), amount(row["balance"])) for row in rows
             ]
 
     async def fetch_positions(self) -> Sequence[PositionReport]:
         async with self._asking():
             rows = await self.client.fapiPrivateV3GetPositionRisk()
             return [
-                PositionReport(
-                    self._symbol(row["symbol"]), exact(row["positionAmt"]), exact_or_none(row["entryPrice"])
-                )
+                PositionReport(self._symbol(row["symbol"]), amount(row["positionAmt"]))
                 for row in rows
                 if exact(row["positionAmt"])
             ]

@@ -52,7 +52,7 @@ def exact_or_none(value: Any) -> Decimal | None:
 
 
 def amount(value: Any) -> Decimal:
-    """A quantity, price or fee of an order or a fill, which our columns keep to the last digit."""
+    """A quantity, price, fee or balance, which our columns keep to the last digit."""
     number = exact(value)
     exponent = EXACT.normalize(number).as_tuple().exponent
     if number.adjusted() >= DIGITS - PLACES or (isinstance(exponent, int) and exponent < -PLACES):
@@ -175,7 +175,7 @@ class CcxtAdapter:
         async with self._asking():
             balance = await self.client.fetch_balance()
             return [
-                Balance(currency, exact(balance["free"].get(currency)), exact(total))
+                Balance(currency, amount(balance["free"].get(currency)), amount(total))
                 for currency, total in balance["total"].items()
             ]
 
@@ -271,9 +271,9 @@ class CcxtAdapter:
         )
 
     def _position(self, row: dict[str, Any]) -> PositionReport:
-        quantity = abs(exact(row["contracts"])) * self._contract_size(row["symbol"])
+        quantity = abs(amount(row["contracts"])) * self._contract_size(row["symbol"])
         sign = -1 if row["side"] == "short" else 1
-        return PositionReport(row["symbol"], sign * quantity, exact_or_none(row["entryPrice"]))
+        return PositionReport(row["symbol"], sign * quantity)
 
     # Conclusions. Our transport raises ours; what else comes out of ccxt is judged by whether anything was sent.
 

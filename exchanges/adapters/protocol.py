@@ -125,7 +125,6 @@ class Balance:
 class PositionReport:
     symbol: str
     quantity: Decimal  # signed: negative is short
-    entry_price: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
