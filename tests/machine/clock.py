@@ -50,7 +50,7 @@ class Clock:
 class Nudge(threading.Thread):
     """Pushes the clock while someone waits for it in real time: for a pause to end, for a lease to run out."""
 
-    AFTER_S, BY_S = 1.0, 10.0
+    AFTER_S, BY_S = 0.5, 10.0
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(name="nudge", daemon=True)

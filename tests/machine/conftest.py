@@ -5,7 +5,7 @@ import pytest
 
 from conftest import forget_exchanges
 from exchanges.paper.testing import PaperControl
-from orders import errands
+from orders import errands, runner
 from tests.machine.world import World
 
 
@@ -20,6 +20,7 @@ def paper(
     settings.WEBHOOK_TOKEN_RATE_PER_MINUTE = 1_000_000
     monkeypatch.setattr(errands, "IDLE_S", 0.003)
     monkeypatch.setattr(errands, "LONGEST_S", 0.03)
+    monkeypatch.setattr(runner, "_HAND_OVER_AFTER_S", 1)
     forget_exchanges()
     return paper_server
 

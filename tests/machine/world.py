@@ -6,6 +6,7 @@ counted round, so that any whole number names something.
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -44,7 +45,7 @@ KEPT = {
     "auth_permission",
     "django_migrations",
 }
-RUN_S, SETTLE_S, STEP_S, PASSES = 30, 0.2, 60, 40
+RUN_S, SETTLE_S, STEP_S, PASSES = 30, 0.05, 60, 40
 OPENING_PRICES = {"BTCUSDT": "95000", "ETHUSDT": "3500"}
 
 
@@ -189,6 +190,7 @@ class World:
 
     def stop(self, level: int, state: TradingState, *, cancel_all: bool, close_all: bool) -> None:
         subject = self.levels[level % len(self.levels)]
+        self.marks.pop(_mark_name(subject), None)  # it may loosen the state before, to let exits through
         act = lambda: halting.stop(  # noqa: E731
             subject,
             state,
@@ -242,7 +244,7 @@ class World:
         self._mark(level)
 
     def _mark(self, level: halting.Level) -> None:
-        self.marks[f"{type(level).__name__} {level.pk}"] = rules.mark(level)
+        self.marks[_mark_name(level)] = rules.mark(level)
 
     def _at_once(self, acts: Sequence[Callable[[], Any]]) -> None:
         def isolated(act: Callable[[], Any]) -> None:
@@ -262,10 +264,15 @@ class World:
                 act()
         except OutOfTime:
             pytest.fail(f"hangs: {rules.situation(self.clock.now())}")
-        for run in self.runs:
-            run.finished.wait(SETTLE_S)
-        self.runs = [run for run in self.runs if not run.finished.is_set()]
+        self._settle()
         self.check(doubts)
+
+    def _settle(self) -> None:
+        """Lets runs end that are about to; others go on during the next steps."""
+        until = time.monotonic() + SETTLE_S
+        for run in self.runs:
+            run.finished.wait(max(0.0, until - time.monotonic()))
+        self.runs = [run for run in self.runs if not run.finished.is_set()]
 
     def check(self, doubts: dict[rules.Place, int] | None = None) -> None:
         assert not self.problems, self.problems
@@ -294,3 +301,7 @@ class World:
         self.recover(12)
         assert rules.written() == written, "a second look wrote something"
         assert_rules_hold(self.paper)
+
+
+def _mark_name(level: halting.Level) -> str:
+    return f"{type(level).__name__} {level.pk}"
