@@ -19,12 +19,16 @@ _waiting: dict[Key, list[Arrival]] = {}
 _lock = threading.Lock()
 
 
-def cached(key: Key, *, now: datetime) -> Decimal | None:
-    """The price we have, if it is young enough."""
+def cached(key: Key, *, now: datetime) -> tuple[Decimal, datetime] | None:
+    """The price we have and when it came, if it is young enough."""
     known = cache.get(_cache_key(key))
-    if known is None or now - known[1] > timedelta(seconds=settings.PRICE_MAX_AGE_S):
+    if known is None or not is_young(known[1], now=now):
         return None
-    return Decimal(known[0])
+    return Decimal(known[0]), known[1]
+
+
+def is_young(came_at: datetime, *, now: datetime) -> bool:
+    return now - came_at <= timedelta(seconds=settings.PRICE_MAX_AGE_S)
 
 
 def remember(prices: dict[Key, Decimal], *, now: datetime) -> None:
@@ -50,7 +54,8 @@ def request(key: Key, arrived: Arrival) -> None:
 
 def fetch_now(keys: Iterable[Key], *, now: datetime) -> dict[Key, Decimal]:
     """Cached or fetched, all side by side, waited for; those without a price are left out."""
-    found: dict[Key, Decimal | None] = {key: cached(key, now=now) for key in keys}
+    known = {key: cached(key, now=now) for key in keys}
+    found: dict[Key, Decimal | None] = {key: price[0] if price else None for key, price in known.items()}
     missing = [key for key, price in found.items() if price is None]
     calls = [Call(exchange, kind, "fetch_prices", ([symbol],)) for exchange, kind, symbol in missing]
     for key, outcome in zip(missing, gateway.call_all(calls), strict=True):

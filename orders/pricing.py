@@ -1,11 +1,9 @@
 """Reference prices for a run: known at once, or on their way without anyone waiting in place."""
 
 import queue
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from decimal import Decimal
-
-from django.conf import settings
 
 from exchanges import prices
 from exchanges.prices import Key
@@ -13,21 +11,25 @@ from orders.turns import bell
 
 
 class PriceDesk:
-    """Not thread-safe, except that prices arrive from the exchanges' thread."""
+    """Not thread-safe, except that prices arrive from the exchanges' thread.
 
-    def __init__(self) -> None:
+    A price is as old as its arrival, however late somebody asks for it here.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
         self._known: dict[Key, tuple[Decimal | None, datetime]] = {}
         self._asked: set[Key] = set()
-        self._arrivals: queue.SimpleQueue[tuple[Key, Decimal | None]] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[tuple[Key, Decimal | None, datetime]] = queue.SimpleQueue()
 
     def has(self, key: Key, *, now: datetime) -> bool:
         """Whether the question is answered, if only by "there is none"; asks for it when it is not, or not any more."""
-        self._take_arrivals(now)
-        if key in self._known and now - self._known[key][1] <= timedelta(seconds=settings.PRICE_MAX_AGE_S):
+        self._take_arrivals()
+        if key in self._known and prices.is_young(self._known[key][1], now=now):
             return True
         cached = prices.cached(key, now=now)
         if cached is not None:
-            self._known[key] = (cached, now)
+            self._known[key] = cached
             return True
         if key not in self._asked:
             self._asked.add(key)
@@ -48,13 +50,13 @@ class PriceDesk:
         return self._known[key][0] if key in self._known else None
 
     def _arrived(self, key: Key, price: Decimal | None) -> None:
-        self._arrivals.put((key, price))
+        self._arrivals.put((key, price, self._clock()))
         bell.ring()
 
-    def _take_arrivals(self, now: datetime) -> None:
+    def _take_arrivals(self) -> None:
         while not self._arrivals.empty():
-            key, price = self._arrivals.get()
-            self._known[key] = (price, now)
+            key, price, came_at = self._arrivals.get()
+            self._known[key] = (price, came_at)
             self._asked.discard(key)
             if price is not None:
-                prices.remember({key: price}, now=now)
+                prices.remember({key: price}, now=came_at)

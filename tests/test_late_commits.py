@@ -21,7 +21,7 @@ def test_an_order_submitted_behind_the_successor_s_back_is_looked_up(deliver, pa
     Batch.objects.filter(pk=batch.pk).update(claimed_by="successor")
     run = resume(batch, by="successor", clock=timezone.now)
 
-    prepare(list(batch.orders.all()), desk=PriceDesk(), actor="killed", now=timezone.now())
+    prepare(list(batch.orders.all()), desk=PriceDesk(timezone.now), actor="killed", now=timezone.now())
     run.run()
 
     assert order_posts(paper) == []

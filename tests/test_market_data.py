@@ -1,6 +1,7 @@
 """Markets outlive a restart; one price serves all who wait for it."""
 
 import threading
+import time
 from datetime import timedelta
 from decimal import Decimal
 
@@ -11,10 +12,11 @@ from django.utils import timezone
 from exchanges import markets, prices
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError
+from exchanges.gateway import gateway
 from exchanges.models import Market
 from orders.models import Order
 from tests.crash import track
-from tests.desk import BTC, BTC_LIMIT, open_desk
+from tests.desk import BTC, BTC_LIMIT, BTC_MARKET, open_desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,7 +93,7 @@ def test_a_price_is_used_for_ten_seconds(paper, age_s, is_young):
 
     found = prices.cached(KEY, now=now + timedelta(seconds=age_s))
 
-    assert found == (Decimal("95000.1") if is_young else None)
+    assert found == ((Decimal("95000.1"), now) if is_young else None)
 
 
 def test_an_exchange_without_an_answer_raises(paper, settings, new_process):
@@ -101,3 +103,18 @@ def test_an_exchange_without_an_answer_raises(paper, settings, new_process):
 
     with pytest.raises(ExchangeError):
         markets.book("paper", MarketType.FUTURES, now=timezone.now())
+
+
+def test_a_price_is_as_old_as_its_arrival_however_late_it_is_used(deliver, paper, settings, runs):
+    desk = open_desk(paper, "A1", capital=20_000_000)
+    deliver(desk.alert(BTC_LIMIT, dry_run=True))  # markets are known
+    settings.WEBHOOK_ANSWER_BUDGET_MS, settings.PRICE_MAX_AGE_S = 100, 2
+    paper.fault(path="/fapi/v2/ticker/price", action="delay", when="after", value=0.3)
+    deliver(desk.alert(BTC_MARKET))
+    gateway._paused_until["paper"] = time.monotonic() + 4
+    time.sleep(0.5)  # the price is here, and the order has to wait
+    paper.set_prices({"BTCUSDT": "80000"})
+
+    assert runs[-1].finished.wait(20)
+
+    assert Order.objects.get().quantity == Decimal("12.5")
