@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import transaction
 
 from exchanges.adapters.protocol import Fill, OrderReport
 from exchanges.enums import MarketType
@@ -12,6 +13,7 @@ from orders.enums import Evidence, OrderStatus
 from orders.errands import credentials_of
 from orders.models import Order, Trade
 from orders.models.transitions import Transition
+from orders.retrying import deserves_another_after_absence, store_attempts
 
 # After the receive window, the exchange's own time-out (10 s) and a second of skew a request cannot be accepted any
 # more; look-ups of accepted orders were seen to fail for longer than that, hence the setting's floor of 60 s.
@@ -23,23 +25,35 @@ _LOOK_BACK = timedelta(seconds=60)
 
 def note_absent(orders: Iterable[Order], *, now: datetime) -> None:
     """Counts a negative look-up where it is far enough from the one before."""
-    for order in orders:
-        assert order.submitted_at is not None
-        if now - order.submitted_at >= READS_APART * (order.absent_reads + 1):
-            order.absent_reads += 1
-    Order.objects.bulk_update(list(orders), ["absent_reads"])
+    apart = [order for order in orders if now - _last_seen_absent(order) >= READS_APART]
+    for order in apart:
+        order.absent_reads, order.absent_read_at = order.absent_reads + 1, now
+    Order.objects.bulk_update(apart, ["absent_reads", "absent_read_at"])
+
+
+def _last_seen_absent(order: Order) -> datetime:
+    assert order.submitted_at is not None
+    return order.absent_read_at or order.submitted_at
 
 
 def conclude_absent(orders: Sequence[Order], *, actor: str, now: datetime) -> list[Order]:
-    """Closes those whose absence is proved; returns them. Asks the exchange for its history."""
+    """Closes those whose absence is proved; returns them. Asks the exchange for its history.
+
+    An exit that never arrived is still wanted: its next attempt is stored along with the proof.
+    """
     candidates = [order for order in orders if _may_be_concluded(order, now)]
     proved = [
         order for order, absent in zip(candidates, _absent_in_history(candidates), strict=True) if absent
     ]
-    if proved:
+    if not proved:
+        return []
+    with transaction.atomic():
         moved = Order.objects.transition(_closing(order, actor, now) for order in proved)
-        return [order for order in proved if order.pk in moved]
-    return []
+        closed = [order for order in proved if order.pk in moved]
+        # What was to be canceled is not wanted any more.
+        lost = [order for order in closed if order.status == OrderStatus.SUBMITTED]
+        store_attempts([order for order in lost if deserves_another_after_absence(order)], now=now)
+    return closed
 
 
 def _may_be_concluded(order: Order, now: datetime) -> bool:

@@ -26,3 +26,13 @@ def test_a_fill_of_an_older_order_does_not_forbid_the_proof_of_absence(deliver, 
 
     found = set(Order.objects.values_list("order_type", "status", "reason"))
     assert found == {("LIMIT", "filled", ""), ("MARKET", "rejected", "not_found_at_exchange")}
+
+
+def test_three_looks_in_a_blink_prove_nothing(deliver, paper, test1):
+    paper.fault(action="drop", when="before", method="POST", path="/fapi/v1/order", times=2)
+    deliver(test1.alert(BTC_LIMIT))
+
+    for after_s in (3600, 3600.1, 3600.2):
+        track(after_s=after_s)
+
+    assert set(Order.objects.values_list("status", "absent_reads")) == {("submitted", 1)}

@@ -118,6 +118,7 @@ class Migration(migrations.Migration):
                 ('checked_at', models.DateTimeField(help_text='When the exchange was last asked.', null=True, verbose_name='checked at')),
                 ('answered_at', models.DateTimeField(editable=False, null=True)),
                 ('absent_reads', models.PositiveSmallIntegerField(default=0, verbose_name='times not found')),
+                ('absent_read_at', models.DateTimeField(editable=False, null=True)),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='exchanges.account', verbose_name='account')),
                 ('batch', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='orders.batch', verbose_name='batch')),
                 ('canceled_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='orders.cancellation')),

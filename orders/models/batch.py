@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import models
@@ -25,6 +26,9 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def leave(self, pk: int, *, by: str, until: datetime) -> None:
         """Gives the lease back: nobody needs to look before `until`."""
         self.unfinished().filter(pk=pk, claimed_by=by).update(claimed_by="", claimed_until=until)
+
+    def reopen(self, pks: Iterable[int]) -> None:
+        self.filter(pk__in=pks, finished_at__isnull=False).update(finished_at=None)
 
     def finish(self, pk: int, *, by: str, now: datetime) -> None:
         self.unfinished().filter(pk=pk, claimed_by=by).update(finished_at=now, claimed_until=None)

@@ -100,6 +100,7 @@ class Order(models.Model):
     )
     answered_at = models.DateTimeField(null=True, editable=False)  # when the exchange last told all about it
     absent_reads = models.PositiveSmallIntegerField(_("times not found"), default=0)
+    absent_read_at = models.DateTimeField(null=True, editable=False)  # of those that counted, the last
 
     canceled_by = models.ForeignKey(
         "orders.Cancellation", models.PROTECT, null=True, editable=False, related_name="orders"
