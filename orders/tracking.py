@@ -23,8 +23,9 @@ from orders.absence import conclude_absent, note_absent
 from orders.enums import OrderStatus
 from orders.errands import Errand, Errands
 from orders.lifecycle import IN_FLIGHT
-from orders.models import Batch, Order
+from orders.models import Batch, Cancellation, Order
 from orders.observing import still_open
+from orders.orphans import withdraw_orphans
 from orders.reconciling import reconcile
 from orders.runner import LEASE, BatchRun, resume
 from orders.watchdog import watch
@@ -61,10 +62,15 @@ class Tracker:
         self._reopen(reconcile(clock=self._clock))
         watch(now=self._clock())
         self._look_up([*self._unsure(everything=True), *self._working(everything=True)])
+        self._withdraw_orphans()
+        self._wait()
 
     def _look_up(self, orders: Iterable[Order]) -> None:
         """Asks about these orders and waits for what follows."""
         self._start(orders)
+        self._wait()
+
+    def _wait(self) -> None:
         while self._errands.under_way:
             self._finish(self._errands.collect(timeout_s=settings.EXCHANGE_TIMEOUT_S))
 
@@ -91,6 +97,7 @@ class Tracker:
         self._reconcile_in_background()
         self._start(self._unsure())
         self._start(self._working())
+        self._withdraw_orphans()
         while (left := until - time.monotonic()) > 0:
             if self._errands.under_way:
                 self._finish(self._errands.collect(timeout_s=left))
@@ -104,6 +111,7 @@ class Tracker:
         return self._runs
 
     def _resume_abandoned(self) -> None:
+        _reopen_unfinished()
         now, ours = self._clock(), self._running()
         for batch in Batch.objects.unfinished().order_by("pk"):
             if batch.pk in ours or not _is_abandoned(batch, now):
@@ -175,10 +183,20 @@ class Tracker:
             and errand.report
             and still_open(errand.report)
         ]
-        if again:
-            self._under_way |= {order.pk for order in again}
-            self._canceling |= {order.pk for order in again}
-            self._errands.cancel(again)
+        self._cancel(again)
+
+    def _withdraw_orphans(self) -> None:
+        orphans = withdraw_orphans(actor=self._name, now=self._clock())
+        for order in orphans:
+            logger.info("exit without a position withdrawn order=%s", order.client_order_id)
+        self._open_books(orphans)
+        self._cancel(orphans)
+
+    def _cancel(self, orders: Sequence[Order]) -> None:
+        if orders:
+            self._under_way |= {order.pk for order in orders}
+            self._canceling |= {order.pk for order in orders}
+            self._errands.cancel(orders)
 
 
 def _compare(clock: Callable[[], datetime]) -> list[Order]:
@@ -187,6 +205,13 @@ def _compare(clock: Callable[[], datetime]) -> list[Order]:
         return reconcile(clock=clock)
     finally:
         close_old_connections()
+
+
+def _reopen_unfinished() -> None:
+    """A batch may have been finished at the moment when another process added a step to it."""
+    left = {*Order.objects.unsettled().values_list("batch_id", flat=True)}
+    left |= {*Cancellation.objects.unsettled().values_list("batch_id", flat=True)}
+    Batch.objects.reopen(left)
 
 
 def _is_abandoned(batch: Batch, now: datetime) -> bool:
