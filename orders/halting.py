@@ -15,6 +15,7 @@ from orders.canceling import cancel_orders
 from orders.ids import new_client_order_id
 from orders.models import Order, Position
 from orders.planning import Plan
+from orders.reasons import TOO_SMALL
 from orders.runner import BatchRun
 from orders.sizing import WHOLE
 from strategies.models import Strategy, StrategyAccount, SystemRisk
@@ -51,7 +52,9 @@ def stop(
 ) -> list[Order]:
     """Sets the state, then cancels and closes what lies under the level; returns the orders that this touched.
 
-    Closing is itself an order, so a halt with `close_all` lets exits through until they are done.
+    Closing is itself an order, so a halt with `close_all` lets exits through until they are done. Where something is
+    still held or on its way afterwards, the level stays with exits only (`level.trading_state` says so): a halt would
+    lock it in.
     """
     first = TradingState.REDUCE_ONLY if close_all else state
     set_trading_state(level, first, reason=reason, now=clock())
@@ -61,9 +64,19 @@ def stop(
         touched += cancel_orders(open_orders.open() | open_orders.waiting(), actor=actor, clock=clock)
     if close_all:
         touched += close_positions(Position.objects.filter(_under(level)), clock=clock)
-    if state is not first:
+    if state is not first and not _is_something_left(level, touched):
         set_trading_state(level, state, reason=reason, now=clock())
     return touched
+
+
+def _is_something_left(level: Level, closings: Iterable[Order]) -> bool:
+    """Whether an order under the level may still fill, or a position is held that was not too small to be closed."""
+    orders = Order.objects.filter(_under(level))
+    if (orders.in_flight() | orders.waiting() | orders.unsettled()).exists():
+        return True
+    dust = {(order.strategy_account_id, order.symbol) for order in closings if order.reason in TOO_SMALL}
+    held = Position.objects.held().filter(_under(level)).values_list("strategy_account_id", "symbol")
+    return not set(held) <= dust
 
 
 def close_positions(rows: Iterable[Position], *, clock: Callable[[], datetime]) -> list[Order]:

@@ -82,9 +82,11 @@ TEXTS = {
         " Send this again when it is settled."
     ),
     "canceled_before_sending": _("The order was canceled before it was sent."),
+    "not_taking_part": _(
+        "The strategy, this account or its subscription is switched off. Only exits are still sent."
+    ),
     # Account
     "credentials_unreadable": _("The credentials of this account cannot be decrypted. Enter them again."),
-    "account_inactive": _("This account is switched off. Activate it to trade."),
     # The exchange's answer
     "rejected": _("The exchange refused the order: %(message)s"),
     "insufficient_balance": _("The balance at the exchange is too small for this order."),
@@ -110,6 +112,9 @@ TEXTS = {
     "order_not_found": _("There is no order %(order_id)s in this strategy."),
     "order_not_open": _("The order %(order_id)s is not open any more (%(status)s)."),
 }
+
+
+TOO_SMALL = frozenset({"below_lot", "below_min_quantity", "below_min_notional"})
 
 
 class Denied(Exception):

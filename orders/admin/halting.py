@@ -52,9 +52,19 @@ class HaltingMixin(admin.ModelAdmin):
             self.message_user(
                 request,
                 _("%(row)s: %(state)s; %(count)s orders touched.")
-                % {"row": row, "state": state.label, "count": len(touched)},
+                % {"row": row, "state": TradingState(row.trading_state).label, "count": len(touched)},
                 messages.WARNING if state is not TradingState.ACTIVE else messages.SUCCESS,
             )
+            if row.trading_state != state:
+                self.message_user(
+                    request,
+                    _(
+                        "%(row)s: something is still held or on its way, so exits still go out."
+                        " Look at its orders and do this again."
+                    )
+                    % {"row": row},
+                    messages.ERROR,
+                )
 
 
 admin.site.unregister([Strategy, StrategyAccount, Account])
