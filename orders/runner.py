@@ -18,15 +18,15 @@ from orders.enums import OrderStatus
 from orders.errands import Errand, Errands
 from orders.models import Batch, Cancellation, Order
 from orders.pricing import PriceDesk
-from orders.retrying import deserves_another, next_attempt
 from orders.sending import prepare
 from orders.turns import Blocked, bell, blocked_places
-from orders.withdrawing import withdraw
+from orders.withdrawing import withdraw, withdraw_waiting
 
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=8)
-_LEAVE_FOR = timedelta(seconds=30)
+_LEAVE_FOR, _LEAVE_FOR_LONGEST = timedelta(seconds=30), timedelta(minutes=5)
+_ASK_AGAIN_S = 16
 _LOOK_AGAIN_S = 0.2  # how often a step looks whether a run of another process has let it pass
 _HAND_OVER_AFTER_S = (
     20  # with nothing to do but wait, a run gives its thread back; the tracker goes on with it
@@ -45,6 +45,21 @@ class Lane:
     steps: deque[Step]
     working: int = 0
     passed: set[str] = field(default_factory=set)  # symbols that no earlier batch holds any more
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """When an order was last asked about, and for how long that has to do, by the monotonic clock."""
+
+    asked: float
+    patience_s: float = 1
+
+    @classmethod
+    def after(cls, before: "Question | None", now: float) -> "Question":
+        return cls(now) if before is None else cls(now, min(2 * before.patience_s, _ASK_AGAIN_S))
+
+    def is_due(self, now: float) -> bool:
+        return now - self.asked >= self.patience_s
 
 
 class BatchRun:
@@ -70,15 +85,16 @@ class BatchRun:
         self._errands = Errands(actor=by, clock=clock)
         self._lanes = _lanes([*orders, *cancellations])
         self._lane_of: dict[int, Lane] = {}  # order pk -> lane of the step that its call belongs to
-        self._desk = PriceDesk()
+        self._desk = PriceDesk(clock)
         self._renew_at = time.monotonic() + LEASE.total_seconds() / 4
         self._idle_since: float | None = None
-        self._ask_again_at: dict[int, float] = {}  # order pk -> when it may be looked up again
+        self._asked: dict[int, Question] = {}  # by order pk
         self._moved = False  # whether a step ended in this turn of the loop
 
     def run(self) -> None:
         """Returns when every step is over. The caller holds the batch's lease."""
         try:
+            self._withdraw_waiting()
             while self._lanes and self._keep_lease() and not self._waits_too_long():
                 heard, self._moved = bell.times(), False
                 self._begin(self._ready())
@@ -89,6 +105,11 @@ class BatchRun:
         finally:
             self.settled.set()
             self.finished.set()
+
+    def _withdraw_waiting(self) -> None:
+        left = [cancellation for cancellation in self.cancellations if cancellation.settled_at is None]
+        if left:
+            withdraw_waiting(left, actor=self._by, now=self._clock(), found=self.canceled)
 
     # Turns
 
@@ -129,10 +150,12 @@ class BatchRun:
         _leave_to_look_ups(over, self._clock())
         self._advance([lanes[id(order)] for order in over])
 
-    def _ask(self, entries: Sequence[Order]) -> None:
-        """Looks up resting entries that an exit waits for; each once a second at most."""
-        due = [entry for entry in entries if time.monotonic() >= self._ask_again_at.get(entry.pk, 0.0)]
-        self._ask_again_at |= {entry.pk: time.monotonic() + 1 for entry in due}
+    def _ask(self, resting: Sequence[Order]) -> None:
+        """Looks up resting orders that an exit waits for; each at once, then ever less often."""
+        now = time.monotonic()
+        due = [order for order in resting if order.pk not in self._asked or self._asked[order.pk].is_due(now)]
+        for order in due:
+            self._asked[order.pk] = Question.after(self._asked.get(order.pk), now)
         self._errands.look_up(due)
 
     def _begin_cancellations(self, cancellations: Sequence[Cancellation], lanes: dict[int, Lane]) -> None:
@@ -153,18 +176,18 @@ class BatchRun:
         if self._errands.under_way:
             waits = any(not lane.working for lane in self._lanes.values())
             self._end(self._errands.collect(timeout_s=_LOOK_AGAIN_S if waits else LEASE.total_seconds() / 4))
-            self._idle_since = None
-        elif self._moved:
-            self._idle_since = None
-        elif self._lanes:
-            self._idle_since = self._idle_since or time.monotonic()
+        elif self._lanes and not self._moved:
             bell.wait(heard, timeout_s=_LOOK_AGAIN_S)
+        is_busy = self._moved or any(lane.working for lane in self._lanes.values())
+        self._idle_since = None if is_busy else self._idle_since or time.monotonic()
 
     def _waits_too_long(self) -> bool:
         """Paused exchanges may want hours: no thread is kept for that long."""
         if self._idle_since is None or time.monotonic() - self._idle_since < _HAND_OVER_AFTER_S:
             return False
-        Batch.objects.leave(self.batch.pk, by=self._by, until=self._clock() + _LEAVE_FOR)
+        now = self._clock()
+        pause = min(max(_LEAVE_FOR, (now - self.batch.created_at) / 4), _LEAVE_FOR_LONGEST)
+        Batch.objects.leave(self.batch.pk, by=self._by, until=now + pause)
         logger.info("batch left to the tracker batch=%s", self.batch.pk)
         return True
 
@@ -183,11 +206,9 @@ class BatchRun:
 
     def _retry(self, errand: Errand, lane: Lane) -> None:
         """Puts another attempt right behind the one that was refused for now."""
-        step = lane.steps[0]
-        if step is errand.order and deserves_another(step, errand.error):
-            again = next_attempt(step, now=self._clock())
-            self.orders.append(again)
-            lane.steps.insert(1, again)
+        if errand.again is not None and lane.steps[0] is errand.order:
+            self.orders.append(errand.again)
+            lane.steps.insert(1, errand.again)
 
     def _settle(self, steps: Sequence[Step]) -> None:
         """Lets later batches pass."""

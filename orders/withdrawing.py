@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from orders.enums import Evidence, OrderStatus
 from orders.lifecycle import OPEN
@@ -12,6 +12,25 @@ from orders.models.transitions import Transition
 from orders.recording import adopt
 
 _UNSENT = (OrderStatus.INITIALIZED, OrderStatus.QUEUED)
+
+
+def withdraw_waiting(
+    cancellations: Sequence[Cancellation], *, actor: str, now: datetime, found: list[Order]
+) -> None:
+    """Cancels what earlier deliveries have waiting, before its turn comes: it would be sent only to be canceled.
+
+    Exits stay, unless they are named: "cancel all" is said of what rests, and what was to be left must still be left.
+    """
+    batch = cancellations[0].batch_id
+    orders = list(_earlier(batch, cancellations).filter(status__in=_UNSENT, batch__lt=batch))
+    meant = [(c, order) for c in cancellations for order in orders if _means(c, order)]
+    wanted = {o.pk: (c, o) for c, o in meant if c.target_id is not None or not o.is_closing}
+    changes = {pk: _change(order, c, actor, now) for pk, (c, order) in wanted.items()}
+    moved = Order.objects.transition(changes.values()) if changes else set()
+    for pk in moved:
+        cancellation, order = wanted[pk]
+        order.canceled_by, order.status = cancellation, changes[pk].target
+        found.append(order)
 
 
 def withdraw(
@@ -52,15 +71,16 @@ def withdraw(
 
 
 def _candidates(cancellations: Sequence[Cancellation]) -> list[Order]:
-    batch = cancellations[0].batch_id
+    return list(_earlier(cancellations[0].batch_id, cancellations).filter(status__in=[*OPEN, *_UNSENT]))
+
+
+def _earlier(batch: int, cancellations: Sequence[Cancellation]) -> QuerySet[Order]:
     last = max(cancellation.sequence for cancellation in cancellations)
-    earlier = Q(batch__lt=batch) | Q(batch=batch, sequence__lt=last)
     rows = Order.objects.filter(
-        earlier,
-        status__in=[*OPEN, *_UNSENT],
+        Q(batch__lt=batch) | Q(batch=batch, sequence__lt=last),
         strategy_account__in={cancellation.strategy_account_id for cancellation in cancellations},
     )
-    return list(rows.select_related("account").order_by("pk"))
+    return rows.select_related("account").order_by("pk")
 
 
 def _refreshed(instance: Order | None, row: Order) -> Order:
