@@ -13,6 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
 
 from exchanges import vault
 from exchanges.adapters.protocol import Credentials, OrderReport, OrderRequest
@@ -33,6 +35,7 @@ from orders.mailbox import Mailbox
 from orders.models import Order
 from orders.models.transitions import Transition
 from orders.recording import Observation, adopt, record
+from orders.retrying import deserves_another, store_attempts
 
 # Answers that come close together are written together; one that hangs holds the others up this long at most.
 IDLE_S = 0.025
@@ -49,6 +52,8 @@ class Errand:
     verb: str
     report: OrderReport | None = None
     error: ExchangeError | None = None
+    asked_at: datetime | None = None  # when its first call left
+    again: Order | None = None  # the attempt that follows a refusal
 
 
 @dataclass(slots=True)
@@ -93,8 +98,9 @@ class Errands:
         self._start([Errand(order, FILLS, report=report) for order, report in orders_and_reports])
 
     def _start(self, errands: Sequence[Errand]) -> None:
-        calls = []
+        calls, now = [], self.clock()
         for errand in errands:
+            errand.asked_at = errand.asked_at or now
             try:
                 calls.append(_call(errand))
             except vault.CredentialsUnreadable:
@@ -143,14 +149,7 @@ class Errands:
             _mark_unknown(step.unknown, now)
             step.over += step.unknown
         step.over += step.absent
-        self._note_answers(step, now)
-
-    def _note_answers(self, step: Round, now: datetime) -> None:
-        """Exits trust what is known of a resting entry only if the exchange was asked about it after they came."""
-        asked = [e.order for e, report in step.reports if e.verb == ASK and report.filled <= e.order.filled]
-        asked += [errand.order for errand, seen in step.fills if not seen.lacks_trades]
-        if asked:
-            Order.objects.filter(pk__in=[order.pk for order in asked]).update(answered_at=now)
+        _note_answers(step)
 
     def _write_reports(self, step: Round, now: datetime) -> None:
         for verb, evidence in ((PLACE, Evidence.REPLY), (CANCEL, Evidence.REPLY), (ASK, Evidence.QUERY)):
@@ -168,7 +167,16 @@ class Errands:
 
     def _refuse(self, refused: Sequence[tuple[Errand, Rejected]], now: datetime) -> None:
         changes = {errand.order.pk: self._refusal(errand.order, error, now) for errand, error in refused}
-        moved = Order.objects.transition(changes.values())
+        with (
+            transaction.atomic()
+        ):  # an exit that is wanted still is not lost between its refusal and its next attempt
+            moved = Order.objects.transition(changes.values())
+            deserving = [
+                e for e, error in refused if e.order.pk in moved and deserves_another(e.order, error)
+            ]
+            attempts = store_attempts([errand.order for errand in deserving], now=now)
+        for errand, attempt in zip(deserving, attempts, strict=True):
+            errand.again = attempt
         stale = [errand.order for errand, _ in refused if errand.order.pk not in moved]
         for errand, error in refused:
             errand.error = error
@@ -194,6 +202,19 @@ class Errands:
             self.actor,
             fields,
             http_status=error.http_status,
+        )
+
+
+def _note_answers(step: Round) -> None:
+    """Exits trust what is known of a resting order only if the exchange was asked about it after they came."""
+    told = [errand for errand, report in step.reports if errand.verb == ASK]  # with all its trades
+    told += [errand for errand, seen in step.fills if not seen.lacks_trades]
+    asked = [errand.asked_at for errand in told if errand.asked_at]
+    if asked:
+        # One time for all is the earliest: what was asked later is only asked once more.
+        rows = Order.objects.filter(pk__in=[errand.order.pk for errand in told])
+        rows.filter(Q(answered_at__isnull=True) | Q(answered_at__lt=min(asked))).update(
+            answered_at=min(asked)
         )
 
 

@@ -15,7 +15,7 @@ from orders.models import Order, Position, PositionDifference
 from orders.risk import Exposure, Level, OpenRemainder, strictest_of
 from strategies.models import LIMIT_NAMES, Limits, Strategy, StrategyAccount, SystemRisk
 
-Place = tuple[int, str]  # account and symbol
+Place = tuple[int, str]  # account, or strategy account where said so, and symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Standing:
 
     strictest: Level
     limits: Limits
+    takes_part: bool = True  # the strategy, the share and the account are on, and its owner may follow
 
     @property
     def counts_matter(self) -> bool:
@@ -33,21 +34,35 @@ class Standing:
 
 
 @dataclass(slots=True)
+class Net:
+    """What an account holds over all strategies, and what their open orders may still do to it."""
+
+    held: Decimal = Decimal(0)
+    shares: set[int] = field(default_factory=set)  # strategy accounts that hold or work it
+    open_by_share: dict[tuple[int, Side], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+
+    def left_without(self, share: int, side: Side) -> Decimal:
+        """The holding if every order of the other strategy accounts on that side fills."""
+        others = [
+            left for (other, sent), left in self.open_by_share.items() if other != share and sent is side
+        ]
+        return self.held + side.sign * sum(others, Decimal(0))
+
+
+@dataclass(slots=True)
 class Facts:
     now: datetime
     standings: Mapping[int, Standing]
     exposures: dict[int, Exposure] = field(default_factory=lambda: defaultdict(Exposure))
     unknown: dict[Place, str] = field(default_factory=dict)  # client order ids whose outcome is open
-    account_net: dict[Place, Decimal] = field(
-        default_factory=lambda: defaultdict(Decimal)
-    )  # over all strategies
-    stale_entries: list[Order] = field(
-        default_factory=list
-    )  # resting; may have filled since somebody last looked
-    unsettled_entries: set[Place] = field(
-        default_factory=set
-    )  # by strategy account: what is held is not yet known
+    net: dict[Place, Net] = field(default_factory=lambda: defaultdict(Net))
+    unsure: dict[Place, list[Order]] = field(
+        default_factory=lambda: defaultdict(list)
+    )  # by strategy account: what may have filled since somebody last looked
     differences: dict[Place, PositionDifference] = field(default_factory=dict)
+
+    def note_unsure(self, order: Order) -> None:
+        self.unsure[order.strategy_account_id, order.symbol].append(order)
 
 
 def read_standings(orders: Sequence[Order]) -> dict[int, Standing]:
@@ -56,11 +71,12 @@ def read_standings(orders: Sequence[Order]) -> dict[int, Standing]:
     strategy = Strategy.objects.get(pk=orders[0].strategy_id)
     above = strictest_of(_level("system", system), _level("strategy", strategy))
     wider = Limits.of(strategy, system)
-    columns = ["pk", "trading_state", "state_reason", "account__trading_state", "account__state_reason"]
-    rows = StrategyAccount.objects.filter(strategy=strategy).values_list(*columns, *LIMIT_NAMES)
+    columns = ["pk", "takes_part", "trading_state", "state_reason"]
+    columns += ["account__trading_state", "account__state_reason"]
+    rows = StrategyAccount.objects.with_participation(strategy).values_list(*columns, *LIMIT_NAMES)
     return {
-        pk: Standing(_strictest(above, *levels), wider.narrowed(limits))
-        for pk, *levels, limits in ((*row[:5], row[5:]) for row in rows)
+        pk: Standing(_strictest(above, *levels), wider.narrowed(limits), takes_part and strategy.is_active)
+        for pk, takes_part, *levels, limits in ((*row[:6], row[6:]) for row in rows)
     }
 
 
@@ -84,8 +100,9 @@ def read_facts(orders: Sequence[Order], standings: Mapping[int, Standing], *, no
         _read_positions(orders, facts)
     _read_unknown(orders, facts)
     if any(order.is_closing for order in orders):
-        _read_stale_entries(orders, facts)
-        _read_account_net(orders, facts)
+        _read_resting(orders, facts)
+        _read_net(orders, facts)
+        _read_net_orders(orders, facts)
     if any(not order.is_closing for order in orders):
         _read_differences(orders, facts)
     return facts
@@ -121,28 +138,39 @@ def _read_recent(shares: Sequence[int], facts: Facts) -> None:
 
 def _read_unknown(orders: Sequence[Order], facts: Facts) -> None:
     rows = _of_same_symbols(Order.objects.of_unknown_outcome(), orders)
-    columns = ("account_id", "strategy_account_id", "symbol", "client_order_id", "status", "reduce_only")
-    for account, share, symbol, name, status, reduce_only in rows.values_list(*columns):
-        facts.unknown[account, symbol] = name
-        if status != OrderStatus.PENDING_CANCEL and not reduce_only:
-            facts.unsettled_entries.add((share, symbol))
+    for row in rows.select_related("account"):
+        facts.unknown[row.account_id, row.symbol] = row.client_order_id
+        if row.status == OrderStatus.SUBMITTED:  # others are asked about with the resting ones
+            facts.note_unsure(row)
 
 
-def _read_account_net(orders: Sequence[Order], facts: Facts) -> None:
+def _read_net(orders: Sequence[Order], facts: Facts) -> None:
     """What the exchange sees where it nets positions: the sum over all strategies of an account."""
     rows = Position.objects.held().filter(strategy_account__strategy__market_type=orders[0].market_type)
-    columns = ("strategy_account__account_id", "symbol", "quantity")
-    for account, symbol, quantity in _of_same_symbols(rows, orders).values_list(*columns):
-        facts.account_net[account, symbol] += quantity
+    columns = ("strategy_account__account_id", "strategy_account_id", "symbol", "quantity")
+    for account, share, symbol, quantity in _of_same_symbols(rows, orders).values_list(*columns):
+        net = facts.net[account, symbol]
+        net.held += quantity
+        net.shares.add(share)
 
 
-def _read_stale_entries(orders: Sequence[Order], facts: Facts) -> None:
+def _read_net_orders(orders: Sequence[Order], facts: Facts) -> None:
+    rows = Order.objects.open().filter(market_type=orders[0].market_type)
+    columns = ("account_id", "strategy_account_id", "symbol", "side", "quantity", "filled")
+    for account, share, symbol, side, quantity, filled in _of_same_symbols(rows, orders).values_list(
+        *columns
+    ):
+        net = facts.net[account, symbol]
+        net.open_by_share[share, Side(side)] += quantity - filled
+        net.shares.add(share)
+
+
+def _read_resting(orders: Sequence[Order], facts: Facts) -> None:
     came_at = min(order.created_at for order in orders if order.is_closing)
-    entries = Order.objects.working().filter(strategy=orders[0].strategy_id, reduce_only=False)
-    unseen = entries.filter(Q(answered_at__isnull=True) | Q(answered_at__lt=came_at))
-    entered = unseen.filter(Q(qty_per__isnull=True) | Q(qty_per__gt=0))
-    facts.stale_entries = list(_of_same_symbols(entered, orders).select_related("account"))
-    facts.unsettled_entries |= {(row.strategy_account_id, row.symbol) for row in facts.stale_entries}
+    resting = Order.objects.working().filter(strategy=orders[0].strategy_id)
+    unseen = resting.filter(Q(answered_at__isnull=True) | Q(answered_at__lt=came_at))
+    for row in _of_same_symbols(unseen, orders).select_related("account"):
+        facts.note_unsure(row)
 
 
 def _read_differences(orders: Sequence[Order], facts: Facts) -> None:

@@ -63,7 +63,7 @@ def prepare(orders: Sequence[Order], *, desk: PriceDesk, actor: str, now: dateti
         desk.has(_price_key(order), now=now)  # asks for it, now that no transaction is open
     sent = [order for order in due if order.pk in moved and order.status == OrderStatus.SUBMITTED]
     early_places = {(order.strategy_account_id, order.symbol) for order in early}
-    ask = [o for o in facts.stale_entries if (o.strategy_account_id, o.symbol) in early_places]
+    ask = [order for place in early_places for order in facts.unsure[place]]
     return Turn(sent, [*waiting, *unpriced, *early], ask)
 
 
@@ -87,7 +87,7 @@ def preview(orders: Sequence[Order], *, now: datetime) -> None:
     books = _books(
         planned, now
     )  # before the transaction, and before prices: both may have to ask an exchange
-    desk, standings = PriceDesk(), read_standings(planned)
+    desk, standings = PriceDesk(lambda: now), read_standings(planned)
     desk.fetch({_price_key(o) for o in planned if _wants_last_price(o, standings)}, now=now)
     with transaction.atomic():
         judge = Judge(read_facts(planned, standings, now=now), books, desk)
@@ -117,15 +117,26 @@ def _ready(
 
 
 def _comes_too_early(order: Order, facts: Facts) -> bool:
-    """An exit while it is open what an entry before it became would find too little, or nothing, to close.
+    """An exit while it is open what an order before it became: an entry may have added to what is held, an exit taken
+    from it.
 
-    With nothing held it waits until that is settled; with something held only as long as a look-up usually takes.
+    It waits until that is settled. Only where something is held and the exchange itself keeps an exit from growing
+    beyond that does it wait no longer than a look-up usually takes.
     """
-    place = (order.strategy_account_id, order.symbol)
-    if not order.is_closing or place not in facts.unsettled_entries:
+    unsure = facts.unsure.get((order.strategy_account_id, order.symbol))
+    if not order.is_closing or not unsure:
         return False
     holds = facts.exposures[order.strategy_account_id].held.get(order.symbol)
-    return not holds or facts.now - order.created_at < _USUAL_LOOK_UP
+    may_oversize = any(other.is_closing for other in unsure) and not _is_capped_there(order, facts)
+    return not holds or may_oversize or facts.now - order.created_at < _USUAL_LOOK_UP
+
+
+def _is_capped_there(order: Order, facts: Facts) -> bool:
+    """Reduce-only bounds an exit by the account's position, which is the strategy's only if no other trades it."""
+    abilities = gateway.capabilities(order.account.exchange, MarketType(order.market_type))
+    return abilities.has_reduce_only and facts.net[order.account_id, order.symbol].shares <= {
+        order.strategy_account_id
+    }
 
 
 def _is_overdue(order: Order, now: datetime) -> bool:
@@ -237,6 +248,8 @@ class Judge:
         """Raises Denied."""
         standing = self.facts.standings[order.strategy_account_id]
         check_state(standing.strictest, is_exit=order.is_closing)
+        if not (standing.takes_part or order.is_closing):
+            raise Denied("not_taking_part")
         _check_credentials(order)
         market = self._market(order)
         abilities = gateway.capabilities(order.account.exchange, MarketType(order.market_type))
@@ -278,9 +291,11 @@ class Judge:
 
     def _net_covers(self, order: Order, sized: Sized) -> bool:
         """Strategies that hold against each other on one account cancel out at the exchange: a reduce-only exit of one
-        of them would be refused there. Its size is bounded by what it holds in any case."""
-        net = self.facts.account_net[order.account_id, order.symbol]
-        return -sized.side.sign * net >= sized.quantity
+        of them would be refused there. Its size is bounded by what it holds when it is sent; should the position go
+        before it does, orders.orphans withdraws it."""
+        net = self.facts.net[order.account_id, order.symbol]
+        left = net.left_without(order.strategy_account_id, sized.side)
+        return -sized.side.sign * left >= sized.quantity
 
     def _check_doubts(self, order: Order) -> None:
         """While it is open what became of an order or a holding, nothing that adds to it goes out."""

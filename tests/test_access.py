@@ -1,13 +1,16 @@
 """Who may trade, and what they are told (SPEC section 5)."""
 
+import time
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from exchanges.enums import MarketType
+from exchanges.gateway import gateway
+from exchanges.models import Account
 from orders.models import Order
-from strategies.models import Subscription, WebhookToken
+from strategies.models import Strategy, StrategyAccount, Subscription, WebhookToken
 from tests.desk import BTC_CLOSE, BTC_LIMIT, open_desk
 from tests.factories import AccountFactory, StrategyFactory, SubscriptionFactory, issue_token
 
@@ -181,3 +184,28 @@ def test_a_delivery_notes_when_its_token_was_used_last(deliver, follow1):
     deliver(follow1.alert(BTC_LIMIT))
 
     assert WebhookToken.objects.get().last_used_at is not None
+
+
+def switch_off(model):
+    return lambda: model.objects.update(is_active=False)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [switch_off(Subscription), switch_off(Strategy), switch_off(StrategyAccount), switch_off(Account)],
+    ids=["subscription", "strategy", "share", "account"],
+)
+def test_an_entry_that_waited_is_not_sent_for_someone_who_left(
+    deliver, paper, follow1, settings, runs, leave
+):
+    deliver(follow1.alert(BTC_LIMIT, dry_run=True))  # markets are known
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 100
+    gateway._paused_until["paper"] = time.monotonic() + 1
+    deliver(follow1.alert(BTC_LIMIT))
+
+    leave()
+
+    assert runs[-1].finished.wait(20)
+    order = Order.objects.get(account=follow1.accounts["S1"])
+    assert (order.status, order.reason) == ("denied", "not_taking_part")
+    assert follow1.posts("S1") == []

@@ -146,9 +146,11 @@ def test_nothing_that_adds_risk_goes_out_while_an_outcome_is_unknown(deliver, pa
 def test_a_close_waits_while_an_entrys_outcome_is_unknown(deliver, paper, solo, settings, runs):
     settings.WEBHOOK_ANSWER_BUDGET_MS = 1000
     paper.fault(**POST, action="drop", when="after")
+    paper.fault(path="/fapi/v1/order", method="GET", action="status", value=503, times=None)
     deliver(solo.alert(BTC_MARKET))
 
     (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
+    paper.clear_faults()
     track()
 
     assert all(run.finished.wait(10) for run in runs)

@@ -1,7 +1,7 @@
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from exchanges import registry
@@ -17,12 +17,14 @@ RARELY_READ = [*LIMIT_NAMES, "trading_state", "state_reason", "state_changed_at"
 
 
 class StrategyAccountQuerySet(models.QuerySet["StrategyAccount"]):
+    def with_participation(self, strategy: Strategy) -> "StrategyAccountQuerySet":
+        """The strategy's shares with `takes_part`."""
+        takes_part = ExpressionWrapper(_takes_part(strategy), output_field=BooleanField())
+        return self.filter(strategy=strategy).annotate(takes_part=takes_part)
+
     def taking_part_in(self, strategy: Strategy) -> "StrategyAccountQuerySet":
-        """Active shares of active accounts whose owner may follow the strategy today."""
-        follows = Subscription.objects.active().filter(strategy=strategy, user=OuterRef("account__owner"))
         return (
-            self.filter(strategy=strategy, is_active=True, account__is_active=True)
-            .filter(Q(account__owner=strategy.owner_id) | Exists(follows))
+            self.filter(_takes_part(strategy), strategy=strategy)
             .select_related("account")
             .defer(*RARELY_READ, *(f"account__{name}" for name in RARELY_READ_OF_ACCOUNTS))
             .order_by("account__name", "pk")
@@ -30,6 +32,13 @@ class StrategyAccountQuerySet(models.QuerySet["StrategyAccount"]):
 
     def owned_by(self, user_id: int) -> "StrategyAccountQuerySet":
         return self.filter(account__owner=user_id)
+
+
+def _takes_part(strategy: Strategy) -> Q:
+    """Active shares of active accounts whose owner may follow the strategy today."""
+    follows = Subscription.objects.active().filter(strategy=strategy, user=OuterRef("account__owner"))
+    may_follow = Q(account__owner=strategy.owner_id) | Q(Exists(follows))
+    return Q(is_active=True, account__is_active=True) & may_follow
 
 
 class StrategyAccount(RiskLimits):
