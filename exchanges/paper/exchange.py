@@ -14,7 +14,7 @@ from .errors import Refusal
 from .faults import AFTER, BEFORE, NOT_ACCEPTED, Faults, spoil
 from .journal import Journal
 from .ledger import Ledger
-from .limits import Limits, retry_after_s
+from .limits import Limits, cost, retry_after_s
 from .public import PUBLIC
 from .replies import Reply, refusal, send, success
 from .routes import SIGNED, Route
@@ -134,8 +134,9 @@ class PaperExchange:
         return reply
 
     def _weigh(self, sent: Sent, weight: int, orders: int) -> dict[str, str]:
-        used = self.limits.spend(sent.remote, sent.path, bool(sent.symbol), weight, sent.received_at)
-        headers = {"X-MBX-USED-WEIGHT-1M": str(used)}
+        spent = cost(sent.path, sent.params, weight)
+        used = self.limits.spend(sent.remote, sent.path, spent, sent.received_at)
+        headers = {_weight_header(sent.path): str(used)}
         if orders:
             counts = self.limits.order_counts(sent.api_key, orders, sent.received_at)
             headers |= {"X-MBX-ORDER-COUNT-10S": str(counts[0]), "X-MBX-ORDER-COUNT-1M": str(counts[1])}
@@ -144,7 +145,7 @@ class PaperExchange:
     def _refused(self, error: Refusal, sent: Sent) -> Reply:
         reply = refusal(error)
         used = self.limits.used(sent.remote, sent.path, sent.received_at)
-        reply.headers["X-MBX-USED-WEIGHT-1M"] = str(used)
+        reply.headers[_weight_header(sent.path)] = str(used)
         if error.status == 429:
             reply.headers["Retry-After"] = str(retry_after_s(sent.received_at))
         return reply
@@ -154,9 +155,15 @@ class PaperExchange:
         self.store.wipe()
         self.faults.clear()
         self.journal.clear()
+        self.limits.counts.clear()
 
     def close(self) -> None:
         self.store.close()
+
+
+def _weight_header(path: str) -> str:
+    """The wallet's endpoints count apart from the trading of the host that they share."""
+    return "X-SAPI-USED-IP-WEIGHT-1M" if path.startswith("/sapi/") else "X-MBX-USED-WEIGHT-1M"
 
 
 def _note(entry: dict | None, fault) -> None:

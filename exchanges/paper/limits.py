@@ -3,15 +3,30 @@
 from dataclasses import dataclass, field
 
 from .errors import Refusal
+from .fields import Params
 
 MINUTE_MS = 60_000
 TEN_SECONDS_MS = 10_000
 WITHOUT_SYMBOL = {
     "/api/v3/openOrders": 80,
     "/api/v3/ticker/24hr": 80,
+    "/api/v3/ticker/bookTicker": 4,
+    "/api/v3/ticker/price": 4,
     "/fapi/v1/openOrders": 40,
+    "/fapi/v1/openAlgoOrders": 40,
     "/fapi/v1/ticker/24hr": 40,
+    "/fapi/v1/ticker/bookTicker": 5,
+    "/fapi/v1/ticker/price": 2,
+    "/fapi/v2/ticker/price": 2,
 }
+OF_ONE_ORDER = {"/api/v3/myTrades": 5}
+
+
+def cost(path: str, params: Params, weight: int) -> int:
+    """What a request weighs: `weight`, but for the endpoints where its parameters count."""
+    if params.get("orderId") and path in OF_ONE_ORDER:
+        return OF_ONE_ORDER[path]
+    return weight if params.get("symbol") else WITHOUT_SYMBOL.get(path, weight)
 
 
 @dataclass(slots=True)
@@ -21,10 +36,9 @@ class Limits:
     weight_limit: int = 0
     counts: dict[tuple, tuple[int, int]] = field(default_factory=dict)
 
-    def spend(self, remote: str, path: str, has_symbol: bool, weight: int, now: int) -> int:
+    def spend(self, remote: str, path: str, weight: int, now: int) -> int:
         """Weight used in this minute, this request included. Raises -1003 beyond the limit."""
-        cost = weight if has_symbol else WITHOUT_SYMBOL.get(path, weight)
-        used = self._count((remote, path[1:5]), MINUTE_MS, cost, now)
+        used = self._count((remote, path[1:5]), MINUTE_MS, weight, now)
         if self.weight_limit and used > self.weight_limit:
             raise Refusal(-1003)
         return used

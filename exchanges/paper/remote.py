@@ -51,7 +51,7 @@ class PaperControl:
         return self._call("POST", "balances", {"api_key": key, "market": market, "balances": balances})
 
     def reset(self) -> None:
-        """Empty ledger, opening prices, no faults, no request log."""
+        """Empty ledger, opening prices, no faults, no request log, no weight used."""
         self._call("DELETE", "state")
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:

@@ -1,11 +1,17 @@
 """Keys, signatures, clocks and weights."""
 
+import asyncio
+import itertools
+import tempfile
 import time
+from pathlib import Path
 
 import ccxt
 import ccxt.async_support
 import pytest
 
+from exchanges.paper.exchange import PaperExchange
+from exchanges.paper.signing import read
 from exchanges.paper.testing import running_paper_exchange
 
 from .conftest import Desk, connect
@@ -105,3 +111,65 @@ def test_no_secret_and_no_signature_is_shown(spot, paper):
 
     assert "alice-secret" not in shown
     assert "signature" not in shown
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "weight"),
+    [
+        ("/fapi/v1/openOrders", "symbol=BTCUSDT", 1),
+        ("/fapi/v1/openOrders", "", 40),
+        ("/fapi/v1/openAlgoOrders", "symbol=BTCUSDT", 1),
+        ("/fapi/v1/openAlgoOrders", "", 40),
+        ("/fapi/v3/positionRisk", "", 5),
+        ("/fapi/v3/balance", "", 5),
+        ("/fapi/v1/allOrders", "symbol=BTCUSDT", 5),
+        ("/fapi/v1/allAlgoOrders", "symbol=BTCUSDT", 5),
+        ("/fapi/v1/userTrades", "symbol=BTCUSDT", 5),
+        ("/fapi/v1/order", "symbol=BTCUSDT&orderId=1", 1),
+        ("/fapi/v1/algoOrder", "algoId=1", 1),
+        ("/fapi/v1/positionSide/dual", "", 30),
+        ("/fapi/v2/ticker/price", "symbol=BTCUSDT", 1),
+        ("/fapi/v2/ticker/price", "", 2),
+        ("/api/v3/openOrders", "symbol=BTCUSDT", 6),
+        ("/api/v3/openOrders", "", 80),
+        ("/api/v3/account", "", 20),
+        ("/api/v3/allOrders", "symbol=BTCUSDT", 20),
+        ("/api/v3/myTrades", "symbol=BTCUSDT", 20),
+        ("/api/v3/myTrades", "symbol=BTCUSDT&orderId=1", 5),
+        ("/api/v3/order", "symbol=BTCUSDT&orderId=1", 4),
+        ("/api/v3/ticker/price", "symbol=BTCUSDT", 2),
+        ("/api/v3/ticker/price", "", 4),
+    ],
+)
+def test_a_question_weighs_what_binance_says(path, parameters, weight):
+    assert weights_of([("GET", path, parameters)]) == [weight]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "placing", "canceling"),
+    [
+        ("/api/v3/order", "symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=90000", 1, 1),
+        ("/fapi/v1/order", "symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=90000", 0, 1),
+    ],
+)
+def test_an_order_weighs_little_and_is_counted(path, parameters, placing, canceling):
+    asked = [("POST", path, f"{parameters}&newClientOrderId=one")]
+    asked += [("DELETE", path, "symbol=BTCUSDT&origClientOrderId=one")]
+
+    assert weights_of(asked) == [placing, canceling]
+
+
+def weights_of(asked):
+    """What each request adds, by the header of its answer."""
+    with tempfile.TemporaryDirectory() as folder:
+        exchange = PaperExchange(Path(folder) / "paper.sqlite3")
+        told = [0, *(asyncio.run(weight_told(exchange, *each)) for each in asked)]
+        exchange.close()
+    return [after - before for before, after in itertools.pairwise(told)]
+
+
+async def weight_told(exchange, method, path, parameters):
+    now = int(time.time() * 1000)
+    query = f"{parameters}&timestamp={now}&signature={'0' * 64}"
+    reply = await exchange.answer(read(method, f"{path}?{query}", b"", "bob", "127.0.0.1", now))
+    return int(reply.headers["X-MBX-USED-WEIGHT-1M"])
