@@ -74,7 +74,7 @@ def paper(
 def forget_exchanges() -> None:
     """As a new process starts: no markets, clients or pauses in memory."""
     markets.forget()
-    for memory in (gateway._templates, gateway._capabilities, gateway._paused_until):
+    for memory in (gateway._templates, gateway._capabilities, gateway._paused_until, gateway._used):
         memory.clear()
 
 

@@ -10,7 +10,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -28,11 +30,20 @@ logger = logging.getLogger(__name__)
 
 _COMMANDS = ("place_order", "cancel_order", "set_leverage")
 CLOCK_SKEW = "clock_skew"
+_PATIENT_AT_A_TIME = (
+    8  # calls that can wait: few enough that each hears of the weight that those before it used
+)
+
+Line = tuple[str, MarketType]  # an exchange's host: request weight is counted per address and host
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One verb of `ExchangeAdapter` with its arguments. `tag` is the caller's own, handed back with the outcome."""
+    """One verb of `ExchangeAdapter` with its arguments. `tag` is the caller's own, handed back with the outcome.
+
+    One that `can_wait` leaves the exchange's request weight to those that cannot: few of them are under way at a
+    time, and none starts while half of a minute's weight is used; that raises Unavailable, code "budget".
+    """
 
     exchange: str
     market_type: MarketType
@@ -40,6 +51,11 @@ class Call:
     args: tuple[Any, ...] = ()
     credentials: Credentials | None = field(default=None, repr=False)
     tag: Any = None
+    can_wait: bool = False
+
+    @property
+    def line(self) -> Line:
+        return (self.exchange, self.market_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +81,8 @@ class Gateway:
         self._templates: dict[tuple[str, MarketType], Any] = {}
         self._capabilities: dict[tuple[str, MarketType], Capabilities] = {}
         self._paused_until: dict[str, float] = {}
+        self._used: dict[Line, tuple[int, int]] = {}  # minute -> request weight used in it
+        self._patient: dict[Line, asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, calls: Sequence[Call], deliver: Callable[[Outcome], None]) -> None:
@@ -130,33 +148,54 @@ class Gateway:
         task.add_done_callback(self._running.discard)
 
     async def _run(self, call: Call, deliver: Callable[[Outcome], None]) -> None:
+        async with self._patience(call):
+            outcome = await self._outcome(call)
+        deliver(outcome)
+
+    def _patience(self, call: Call) -> AbstractAsyncContextManager[None]:
+        if not call.can_wait:
+            return nullcontext()
+        return self._patient.setdefault(call.line, asyncio.Semaphore(_PATIENT_AT_A_TIME))
+
+    async def _outcome(self, call: Call) -> Outcome:
         try:
             async with asyncio.timeout(settings.EXCHANGE_TIMEOUT_S):
-                outcome = Outcome(call, value=await self._dispatch(call))
+                return Outcome(call, value=await self._dispatch(call))
         except ExchangeError as error:
-            outcome = Outcome(call, error=error)
             self._note_pause(call.exchange, error)
             if error.code == CLOCK_SKEW:
                 self._keep(self._loop.create_task(self._set_clock(call.exchange, call.market_type)))
+            return Outcome(call, error=error)
         except TimeoutError:
-            outcome = Outcome(call, error=OutcomeUnknown("No answer in time.", code="timeout"))
+            return Outcome(call, error=OutcomeUnknown("No answer in time.", code="timeout"))
         except Exception as error:
             # Boundary: whatever broke, the request may have been sent, and the caller must hear of it.
             logger.exception("exchange call failed exchange=%s verb=%s", call.exchange, call.verb)
-            outcome = Outcome(call, error=OutcomeUnknown(f"Unexpected {type(error).__name__}."))
-        deliver(outcome)
+            return Outcome(call, error=OutcomeUnknown(f"Unexpected {type(error).__name__}."))
 
     async def _dispatch(self, call: Call) -> Any:
         if call.verb not in _COMMANDS and self.pause_left_s(call.exchange):
             raise Unavailable("The exchange asked us to wait.", code="paused")
         adapter = self._adapter(call.exchange, call.market_type, call.credentials)
+        if call.can_wait and self._is_scarce(call.line, adapter.capabilities.weight_per_minute):
+            raise Unavailable("This minute's request weight is kept for orders.", code="budget")
         return await getattr(adapter, call.verb)(*call.args)
+
+    def _is_scarce(self, line: Line, per_minute: int | None) -> bool:
+        """Whether more than half of this minute's weight is used, by anyone behind this address."""
+        minute, used = self._used.get(line, (0, 0))
+        return per_minute is not None and minute == _minute() and 2 * used > per_minute
+
+    def _note_weight(self, line: Line, minute: int, used: int) -> None:
+        if minute >= self._used.get(line, (0, 0))[0]:  # an answer that came late says nothing of this minute
+            self._used[line] = (minute, used)
 
     def _adapter(
         self, exchange: str, market_type: MarketType, credentials: Credentials | None
     ) -> CcxtAdapter:
         dialect = DIALECTS[EXCHANGES[exchange].dialect]
         client = clone(self._template(exchange, market_type), credentials)
+        client.note_weight = partial(self._note_weight, (exchange, market_type), _minute())
         return dialect.adapters[market_type](client, market_type)
 
     async def _set_clock(self, exchange: str, market_type: MarketType) -> None:
@@ -200,6 +239,7 @@ class Gateway:
             if self._pid == os.getpid():
                 return
             self._templates, self._paused_until, self._running = {}, {}, set()
+            self._used, self._patient = {}, {}
             self._loop = asyncio.new_event_loop()
             started = threading.Event()
             threading.Thread(target=self._serve, args=(started,), name="exchanges", daemon=True).start()
@@ -214,6 +254,11 @@ class Gateway:
 
     async def _open_session(self) -> Session:
         return new_session(ca_file=settings.EXCHANGE_CA_FILE)
+
+
+def _minute() -> int:
+    """Exchanges count by the minutes of the clock."""
+    return int(time.time()) // 60
 
 
 gateway = Gateway()

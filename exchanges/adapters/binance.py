@@ -62,12 +62,14 @@ def _said(raw: dict[str, Any], name: str) -> bool:
 
 
 class BinanceTransport(StrictTransport):
+    weight_header = "X-MBX-USED-WEIGHT-1M"
+
     def classify(self, http_status: int, body: object | None, retry_after: str | None) -> ExchangeError:
         return classify_binance(http_status, body, retry_after=retry_after)
 
 
 class BinanceSpot(CcxtAdapter):
-    capabilities = Capabilities(order_types=frozenset(OrderType))
+    capabilities = Capabilities(order_types=frozenset(OrderType), weight_per_minute=6000)
     trading_permission = "enableSpotAndMarginTrading"
 
     async def place_order(self, request: OrderRequest) -> OrderReport:
@@ -89,9 +91,10 @@ class BinanceSpot(CcxtAdapter):
             report = self._raw_report(await self._get(self._named(key)), key.symbol)
             return confirmed(report, key.client_order_id)
 
-    async def fetch_open_orders(self) -> Sequence[OrderReport]:
+    async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
         async with self._asking():
-            return [self._raw_report(raw) for raw in await self.client.privateGetOpenOrders()]
+            rows = await self.client.privateGetOpenOrders(self._of(symbol))
+            return [self._raw_report(raw, symbol) for raw in rows]
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():
@@ -160,6 +163,9 @@ class BinanceSpot(CcxtAdapter):
         """By the exchange's id where we have it: it may reuse our client order id, theirs never repeats."""
         name = {"orderId": key.order_id} if key.order_id else {"origClientOrderId": key.client_order_id}
         return {"symbol": self._id(key.symbol), **name}
+
+    def _of(self, symbol: str) -> dict[str, str]:
+        return {"symbol": self._id(symbol)} if symbol else {}
 
     def _since(self, symbol: str, since: datetime) -> dict[str, str]:
         return {"symbol": self._id(symbol), "startTime": str(int(since.timestamp() * 1000)), "limit": "1000"}
@@ -239,7 +245,9 @@ class BinanceSpot(CcxtAdapter):
 class BinanceFutures(BinanceSpot):
     """Stop orders live at endpoints of their own ("algo orders") and become another order when they trigger."""
 
-    capabilities = Capabilities(order_types=frozenset(OrderType), has_reduce_only=True, has_leverage=True)
+    capabilities = Capabilities(
+        order_types=frozenset(OrderType), has_reduce_only=True, has_leverage=True, weight_per_minute=2400
+    )
     trading_permission = "enableFutures"
 
     async def place_order(self, request: OrderRequest) -> OrderReport:
@@ -270,11 +278,14 @@ class BinanceFutures(BinanceSpot):
             report = confirmed(self._algo_report(await self._get_algo(key), key.symbol), key.client_order_id)
             return await self._followed(report) if report.working_order_id else report
 
-    async def fetch_open_orders(self) -> Sequence[OrderReport]:
+    async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
         async with self._asking():
-            plain = [self._raw_report(raw) for raw in await self.client.fapiPrivateGetOpenOrders()]
-            algo = [self._algo_report(raw) for raw in await self.client.fapiPrivateGetOpenAlgoOrders()]
-        return [*plain, *algo]
+            plain = await self.client.fapiPrivateGetOpenOrders(self._of(symbol))
+            algo = await self.client.fapiPrivateGetOpenAlgoOrders(self._of(symbol))
+            return [
+                *(self._raw_report(raw, symbol) for raw in plain),
+                *(self._algo_report(raw, symbol) for raw in algo),
+            ]
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():

@@ -154,9 +154,9 @@ class CcxtAdapter:
         async with self._asking():
             return self._report(await self.client.fetch_order(key.order_id, key.symbol))
 
-    async def fetch_open_orders(self) -> Sequence[OrderReport]:
+    async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
         async with self._asking():
-            return [self._report(order) for order in await self.client.fetch_open_orders()]
+            return [self._report(order) for order in await self.client.fetch_open_orders(symbol or None)]
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():

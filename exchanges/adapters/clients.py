@@ -58,7 +58,7 @@ def install_markets(template: Any, raw_markets: Sequence[dict[str, Any]]) -> Non
 def clone(template: Any, credentials: Credentials | None) -> Any:
     client = copy.copy(template)
     client.options = dict(template.options)
-    client.sent, client.send_before = False, None
+    client.sent, client.send_before, client.note_weight = False, None, None
     if credentials is not None:
         client.apiKey, client.secret, client.password = (
             credentials.api_key,

@@ -48,6 +48,7 @@ class Capabilities:
     has_fractions: bool = True
     has_leverage: bool = False
     receive_window_s: int = 5  # after this a request that was not yet seen can no longer be accepted
+    weight_per_minute: int | None = None  # of requests that one address may send; None where it is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,9 @@ class ExchangeAdapter(Protocol):
 
     async def fetch_order(self, key: OrderKey) -> OrderReport: ...
 
-    async def fetch_open_orders(self) -> Sequence[OrderReport]: ...
+    async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
+        """Of one symbol, or of all: some exchanges count that question forty times as much."""
+        ...
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]: ...
 

@@ -6,6 +6,7 @@ unreadable answer, and hides ambiguous failures in its generic error; hence this
 
 import json
 import ssl
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from exchanges.adapters.outcomes import classify_generic
 from exchanges.errors import ExchangeError, NotSent, OutcomeUnknown
 
 _KEEP_ALIVE_S = 75
+_MAX_DIGITS = 9  # of a number in a header
 
 Session = aiohttp.ClientSession
 
@@ -35,6 +37,10 @@ class StrictTransport:
     call_timeout = aiohttp.ClientTimeout(sock_connect=3)  # the whole call is timed by the gateway
     sent = False
     send_before: datetime | None = None
+    weight_header = (
+        ""  # in which the exchange tells how much of this minute's weight is used; "" where it does not
+    )
+    note_weight: Callable[[int], None] | None = None
 
     def __del__(self) -> None:
         """ccxt's own complains about open sessions; ours belongs to the process."""
@@ -63,7 +69,13 @@ class StrictTransport:
             ) from None  # aiohttp's text may hold the signed URL
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise OutcomeUnknown("The connection broke before the exchange's answer was complete.") from None
+        self._note_weight(response.headers)
         return self._conclude(response.status, response.headers.get("Retry-After"), raw)
+
+    def _note_weight(self, headers: Mapping[str, str]) -> None:
+        used = headers.get(self.weight_header, "") if self.weight_header else ""
+        if self.note_weight is not None and used.isascii() and used.isdigit():
+            self.note_weight(int(used[:_MAX_DIGITS]))
 
     def _conclude(self, status: int, retry_after: str | None, raw: bytes) -> Any:
         parsed = parse_json(raw)

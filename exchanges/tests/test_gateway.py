@@ -1,0 +1,179 @@
+"""What leaves for an exchange, and what stays here: request weight, pauses, clocks."""
+
+import asyncio
+import time
+
+import pytest
+from django.utils import timezone
+
+from exchanges import gateway as module
+from exchanges import markets
+from exchanges.adapters.binance import BinanceFutures, BinanceSpot
+from exchanges.adapters.ccxt_adapter import CcxtAdapter
+from exchanges.adapters.protocol import Credentials
+from exchanges.enums import MarketType
+from exchanges.errors import Unavailable
+from exchanges.gateway import Call, gateway
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FUTURES, SPOT = MarketType.FUTURES, MarketType.SPOT
+LINE = ("paper", FUTURES)
+ALICE, BOB = Credentials("alice-key", "alice-secret"), Credentials("bob-key", "bob-secret")
+BTC = "BTC/USDT:USDT"
+
+
+def ask(verb="fetch_balance", *args, market_type=FUTURES, credentials=ALICE, **more):
+    return Call("paper", market_type, verb, args, credentials, **more)
+
+
+@pytest.fixture
+def books(paper, minute):
+    for kind in (FUTURES, SPOT):
+        markets.book("paper", kind, now=timezone.now())
+
+
+@pytest.fixture
+def minute(monkeypatch):
+    """Ours stands still unless the test moves it; the exchange's does not end while a test runs."""
+    if time.time() % 60 > 57:
+        time.sleep(3)
+    now = [1000]
+    monkeypatch.setattr(module, "_minute", lambda: now[0])
+    return now
+
+
+def use(weight, minute=1000, line=LINE):
+    gateway._used[line] = (minute, weight)
+
+
+# Request weight
+
+
+def test_every_answer_tells_how_much_weight_is_used(books):
+    gateway.call(ask())
+    first = gateway._used[LINE]
+
+    gateway.call(ask())
+
+    assert gateway._used[LINE] == (1000, first[1] + 5)
+
+
+def test_a_refusal_tells_it_too(books, minute, paper):
+    gateway.call(ask())
+    minute[0] += 1
+    paper.open_account(ALICE.api_key, "another secret")
+
+    with pytest.raises(Exception, match="Signature"):
+        gateway.call(ask())
+
+    assert gateway._used[LINE][0] == 1001
+
+
+def test_spot_and_futures_are_counted_apart(books):
+    gateway.call(ask())
+    futures = gateway._used[LINE]
+    gateway.call(ask(market_type=SPOT))
+
+    assert gateway._used[LINE] == futures
+    assert gateway._used["paper", SPOT][1] >= 20
+
+
+@pytest.mark.parametrize(("kind", "per_minute"), [(FUTURES, 2400), (SPOT, 6000)])
+def test_what_can_wait_leaves_half_of_the_weight_to_orders(books, paper, kind, per_minute):
+    use(per_minute // 2 + 1, line=("paper", kind))
+    before = len(paper.requests())
+
+    patient, urgent = gateway.call_all([ask(market_type=kind, can_wait=True), ask(market_type=kind)])
+
+    assert (type(patient.error), patient.error.code) == (Unavailable, "budget")
+    assert urgent.error is None
+    assert len(paper.requests()) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("weight", "minute_of_it", "line"), [(1200, 1000, LINE), (2400, 999, LINE), (6000, 1000, ("paper", SPOT))]
+)
+def test_weight_below_half_of_an_earlier_minute_or_another_host_keeps_nothing_back(
+    books, weight, minute_of_it, line
+):
+    use(weight, minute_of_it, line)
+
+    assert gateway.call(ask(can_wait=True))
+
+
+def test_a_late_answer_does_not_undo_what_is_known_of_this_minute(minute):
+    gateway._note_weight(LINE, 1000, 50)
+    gateway._note_weight(LINE, 999, 2400)
+
+    assert gateway._used[LINE] == (1000, 50)
+
+
+def test_an_exchange_that_tells_no_limit_keeps_nothing_back(books, monkeypatch):
+    monkeypatch.setattr(BinanceFutures, "capabilities", CcxtAdapter.capabilities)
+    use(10**6)
+
+    assert gateway.call(ask(can_wait=True))
+
+
+def test_few_that_can_wait_run_at_a_time_and_waiting_costs_them_nothing(books, monkeypatch, settings):
+    settings.EXCHANGE_TIMEOUT_S = 0.5
+    running, most = 0, 0
+
+    async def slow(self):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.2)
+        running -= 1
+
+    monkeypatch.setattr(BinanceFutures, "fetch_balance", slow)
+
+    outcomes = gateway.call_all([ask(can_wait=True) for _ in range(32)])
+
+    assert most == 8
+    assert [outcome.error for outcome in outcomes] == [None] * 32
+
+
+def test_those_that_cannot_wait_do_not_queue_behind_those_that_can(books, monkeypatch):
+    async def slow(self):
+        await asyncio.sleep(0.5)
+
+    monkeypatch.setattr(BinanceFutures, "fetch_balance", slow)
+    finished = []
+    gateway.start([ask(can_wait=True) for _ in range(16)], finished.append)
+
+    gateway.call(ask("fetch_positions"))
+
+    assert finished == []
+    while len(finished) < 16:
+        time.sleep(0.05)
+
+
+def test_a_fan_out_that_can_wait_stops_at_half_of_the_limit(books, paper):
+    calls = [ask("fetch_open_orders", can_wait=True) for _ in range(60)]  # 80 each
+
+    outcomes = gateway.call_all(calls)
+
+    assert {outcome.error and outcome.error.code for outcome in outcomes} == {None, "budget"}
+    assert 1200 < gateway._used[LINE][1] <= 1200 + 8 * 80
+
+
+@pytest.mark.parametrize(
+    ("kind", "symbol", "weight"),
+    [(FUTURES, "", 80), (FUTURES, BTC, 2), (SPOT, "", 80), (SPOT, "BTC/USDT", 6)],
+)
+def test_open_orders_of_one_symbol_weigh_less(books, kind, symbol, weight):
+    gateway.call(ask("fetch_prices", ["BTC/USDT" if kind is SPOT else BTC], market_type=kind))
+    before = gateway._used["paper", kind][1]
+
+    gateway.call(ask("fetch_open_orders", *filter(None, [symbol]), market_type=kind))
+
+    assert gateway._used["paper", kind][1] - before == weight
+
+
+def test_adapters_tell_the_weight_that_their_exchange_allows():
+    assert (BinanceSpot.capabilities.weight_per_minute, BinanceFutures.capabilities.weight_per_minute) == (
+        6000,
+        2400,
+    )
