@@ -29,13 +29,19 @@ class Rejected(ExchangeError):
 
 
 class Throttled(Rejected):
-    """Refused for too many requests. `retry_after_s`: seconds until the next try is welcome."""
+    """Refused for too many requests. `retry_after_s`: seconds until the next try is welcome.
+
+    `per_account`: only one account sent too much; the others behind this address may go on.
+    """
 
     default_code = "throttled"
 
-    def __init__(self, message: str = "", *, retry_after_s: int = 60, **evidence: object) -> None:
+    def __init__(
+        self, message: str = "", *, retry_after_s: int = 60, per_account: bool = False, **evidence: object
+    ) -> None:
         super().__init__(message, **evidence)  # type: ignore[arg-type]
         self.retry_after_s = retry_after_s
+        self.per_account = per_account
 
 
 class AuthenticationFailed(Rejected):

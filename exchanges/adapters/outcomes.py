@@ -21,13 +21,15 @@ DEFAULT_RETRY_S = 60
 MAX_RETRY_S = 3 * 24 * 3600  # Binance's longest ban
 MAX_MESSAGE = 200
 
-_THROTTLED = (418, 429)
+_BANNED = 418  # the address, whatever the code
+_THROTTLED = (_BANNED, 429)
 _FORBIDDEN_BY_FIREWALL = 403
 _UNAUTHORIZED = 401
 _NO_REFUSAL = (408, 409)  # timed out; partly done
 
 _NEW_ORDER_REJECTED = -2010
-_TOO_MANY = (-1003, -1015)
+_TOO_MANY_ORDERS = -1015  # counted per account, where everything else is counted per address
+_TOO_MANY = (-1003, _TOO_MANY_ORDERS)
 _NO_SUCH_ORDER = (-2011, -2013)
 _DUPLICATE = -4116
 _BAD_KEY = (-1022, -2014, -2015)
@@ -71,14 +73,15 @@ def classify_binance(http_status: int, body: object | None, *, retry_after: str 
     """
     code, message = _code_of(body), _message_of(body)
     is_firewall = http_status == _FORBIDDEN_BY_FIREWALL and code is None
+    per_account = code == _TOO_MANY_ORDERS and http_status != _BANNED
     if http_status in _THROTTLED or is_firewall:
-        return _throttled(http_status, code, message, retry_after)
+        return _throttled(http_status, code, message, retry_after, per_account=per_account)
     if http_status == _UNAUTHORIZED:
         return _concluded(AuthenticationFailed, http_status, code, message)
     if code is None or not _is_refusal(http_status):
         return _concluded(OutcomeUnknown, http_status, code, message)
     if code in _TOO_MANY:
-        return _throttled(http_status, code, message, retry_after)
+        return _throttled(http_status, code, message, retry_after, per_account=per_account)
     return _by_code(http_status, code, message)
 
 
@@ -146,10 +149,13 @@ def _is_refusal(http_status: int) -> bool:
     return 400 <= http_status < 500 and http_status not in _NO_REFUSAL
 
 
-def _throttled(http_status: int, code: int | None, message: str, retry_after: str | None) -> Throttled:
+def _throttled(
+    http_status: int, code: int | None, message: str, retry_after: str | None, *, per_account: bool = False
+) -> Throttled:
     return Throttled(
         message,
         retry_after_s=retry_after_s(retry_after),
+        per_account=per_account,
         exchange_code=_text(code),
         http_status=http_status,
     )

@@ -118,6 +118,26 @@ def test_the_status_goes_before_the_code(status, code, conclusion):
     assert type(conclude(status, code)) is conclusion
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "per_account"),
+    [
+        (429, -1015, True),
+        (400, -1015, True),
+        (418, -1015, False),
+        (429, -1003, False),
+        (400, -1003, False),
+        (429, None, False),
+        (403, None, False),
+    ],
+)
+def test_only_too_many_orders_is_about_one_account(status, code, per_account):
+    assert conclude(status, code).per_account is per_account
+
+
+def test_an_exchange_without_a_table_says_nothing_about_one_account():
+    assert classify_generic(429, {"code": -1015}).per_account is False
+
+
 @pytest.mark.parametrize("message", ["Service Unavailable.", "Unknown error, please check your request."])
 def test_an_unavailable_futures_service_proves_nothing(message):
     assert type(classify_binance(503, {"msg": message}, retry_after=None)) is OutcomeUnknown
