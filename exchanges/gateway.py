@@ -6,6 +6,7 @@ database, and nothing in here ever repeats a call.
 
 import asyncio
 import logging
+import math
 import os
 import threading
 import time
@@ -28,8 +29,8 @@ from exchanges.registry import EXCHANGES, Exchange
 
 logger = logging.getLogger(__name__)
 
-_COMMANDS = ("place_order", "cancel_order", "set_leverage")
 CLOCK_SKEW = "clock_skew"
+PLACE_ORDER = "place_order"
 _PATIENT_AT_A_TIME = (
     8  # calls that can wait: few enough that each hears of the weight that those before it used
 )
@@ -80,7 +81,9 @@ class Gateway:
         self._session: Session
         self._templates: dict[tuple[str, MarketType], Any] = {}
         self._capabilities: dict[tuple[str, MarketType], Capabilities] = {}
-        self._paused_until: dict[str, float] = {}
+        self._paused_until: dict[
+            tuple[str, str], float
+        ] = {}  # by exchange, and API key where it is one account's
         self._used: dict[Line, tuple[int, int]] = {}  # minute -> request weight used in it
         self._patient: dict[Line, asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -132,9 +135,25 @@ class Gateway:
     async def _read_capabilities(self, key: tuple[str, MarketType]) -> Capabilities:
         return self._adapter(*key, credentials=None).capabilities
 
-    def pause_left_s(self, exchange: str) -> float:
-        """Seconds until the exchange wants to hear from us again; 0 when it does now."""
-        return max(0.0, self._paused_until.get(exchange, 0.0) - time.monotonic())
+    def pause(self, exchange: str, seconds: float, *, api_key: str = "") -> None:
+        """Lets nothing leave for the exchange, or for one account at it, for so long. Never shortens a pause."""
+        until = time.monotonic() + seconds
+        with self._lock:
+            key = (exchange, api_key)
+            self._paused_until[key] = max(until, self._paused_until.get(key, 0.0))
+
+    def pause_left_s(self, exchange: str, credentials: Credentials | None = None) -> float:
+        """Seconds until the exchange wants to hear from this address, and this account, again; 0 when it does now."""
+        names = ("", credentials.api_key) if credentials else ("",)
+        return max(self._left_s(exchange, name) for name in names)
+
+    def pauses(self) -> dict[str, float]:
+        """Exchange -> seconds left, of the pauses that hold for the whole address."""
+        addresses = [exchange for exchange, api_key in list(self._paused_until) if not api_key]
+        return {exchange: left for exchange in addresses if (left := self._left_s(exchange, ""))}
+
+    def _left_s(self, exchange: str, api_key: str) -> float:
+        return max(0.0, self._paused_until.get((exchange, api_key), 0.0) - time.monotonic())
 
     # On the loop's thread
 
@@ -158,11 +177,14 @@ class Gateway:
         return self._patient.setdefault(call.line, asyncio.Semaphore(_PATIENT_AT_A_TIME))
 
     async def _outcome(self, call: Call) -> Outcome:
+        held_back = self._held_back(call)
+        if held_back is not None:
+            return Outcome(call, error=held_back)
         try:
             async with asyncio.timeout(settings.EXCHANGE_TIMEOUT_S):
                 return Outcome(call, value=await self._dispatch(call))
         except ExchangeError as error:
-            self._note_pause(call.exchange, error)
+            self._note_pause(call.exchange, call.credentials, error)
             if error.code == CLOCK_SKEW:
                 self._keep(self._loop.create_task(self._set_clock(call.exchange, call.market_type)))
             return Outcome(call, error=error)
@@ -173,9 +195,21 @@ class Gateway:
             logger.exception("exchange call failed exchange=%s verb=%s", call.exchange, call.verb)
             return Outcome(call, error=OutcomeUnknown(f"Unexpected {type(error).__name__}."))
 
+    def _held_back(self, call: Call) -> ExchangeError | None:
+        """During a pause nothing leaves: whoever goes on asking is banned for longer.
+
+        An order is refused by the words that the exchange said before, since this one provably was not sent.
+        """
+        left_s = self.pause_left_s(call.exchange, call.credentials)
+        if not left_s:
+            return None
+        words = "The exchange asked us to wait."
+        if call.verb != PLACE_ORDER:
+            return Unavailable(words, code="paused")
+        per_account = not self.pause_left_s(call.exchange)
+        return Throttled(words, retry_after_s=math.ceil(left_s), per_account=per_account)
+
     async def _dispatch(self, call: Call) -> Any:
-        if call.verb not in _COMMANDS and self.pause_left_s(call.exchange):
-            raise Unavailable("The exchange asked us to wait.", code="paused")
         adapter = self._adapter(call.exchange, call.market_type, call.credentials)
         if call.can_wait and self._is_scarce(call.line, adapter.capabilities.weight_per_minute):
             raise Unavailable("This minute's request weight is kept for orders.", code="budget")
@@ -200,20 +234,27 @@ class Gateway:
 
     async def _set_clock(self, exchange: str, market_type: MarketType) -> None:
         """After "your time is off": later calls carry the exchange's time. The refused one is not repeated."""
+        if self.pause_left_s(exchange):
+            return
         template = self._template(exchange, market_type)
         try:
             offset_ms = await read_clock_offset(template)
         except ExchangeError as error:
+            self._note_pause(exchange, None, error)
             logger.warning("clock not set exchange=%s code=%s", exchange, error.code)
             return
         template.options["timeDifference"] = offset_ms
         logger.warning("clock set exchange=%s offset_ms=%s", exchange, offset_ms)
 
-    def _note_pause(self, exchange: str, error: ExchangeError) -> None:
-        if isinstance(error, Throttled):
-            until = time.monotonic() + error.retry_after_s
-            self._paused_until[exchange] = max(until, self._paused_until.get(exchange, 0.0))
-            logger.warning("exchange throttles exchange=%s retry_after_s=%s", exchange, error.retry_after_s)
+    def _note_pause(self, exchange: str, credentials: Credentials | None, error: ExchangeError) -> None:
+        if not isinstance(error, Throttled):
+            return
+        api_key = credentials.api_key if error.per_account and credentials else ""
+        self.pause(exchange, error.retry_after_s, api_key=api_key)
+        logger.warning(
+            "exchange throttles exchange=%s one_account=%s retry_after_s=%s",
+            exchange, bool(api_key), error.retry_after_s,
+        )  # fmt: skip
 
     def _template(self, exchange: str, market_type: MarketType) -> Any:
         key = (exchange, market_type)
@@ -238,8 +279,8 @@ class Gateway:
         with self._lock:
             if self._pid == os.getpid():
                 return
-            self._templates, self._paused_until, self._running = {}, {}, set()
-            self._used, self._patient = {}, {}
+            self._templates, self._running = {}, set()
+            self._used, self._patient = {}, {}  # pauses hold for a child as well
             self._loop = asyncio.new_event_loop()
             started = threading.Event()
             threading.Thread(target=self._serve, args=(started,), name="exchanges", daemon=True).start()
