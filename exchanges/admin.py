@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exchanges import onboarding
 from exchanges.adapters.protocol import Credentials
-from exchanges.models import Account, Market, MarketList
+from exchanges.models import Account, ExchangePause, Market, MarketList
 from exchanges.registry import EXCHANGES
 
 
@@ -124,3 +124,8 @@ class MarketAdmin(ReadOnlyAdmin):
 @admin.register(MarketList)
 class MarketListAdmin(ReadOnlyAdmin):
     list_display = ["exchange", "market_type", "loaded_at"]
+
+
+@admin.register(ExchangePause)
+class ExchangePauseAdmin(ReadOnlyAdmin):
+    list_display = ["exchange", "until"]

@@ -1,4 +1,5 @@
 from exchanges.models.account import Account
 from exchanges.models.market import Market, MarketList
+from exchanges.models.pause import ExchangePause
 
-__all__ = ["Account", "Market", "MarketList"]
+__all__ = ["Account", "ExchangePause", "Market", "MarketList"]

@@ -2,18 +2,21 @@
 
 import asyncio
 import time
+from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.utils import timezone
 
 from exchanges import gateway as module
-from exchanges import markets
+from exchanges import markets, pauses
 from exchanges.adapters.binance import BinanceFutures, BinanceSpot
 from exchanges.adapters.ccxt_adapter import CcxtAdapter
-from exchanges.adapters.protocol import Credentials
-from exchanges.enums import MarketType
-from exchanges.errors import Unavailable
+from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest
+from exchanges.enums import MarketType, OrderType, Side
+from exchanges.errors import Throttled, Unavailable
 from exchanges.gateway import Call, gateway
+from exchanges.models import ExchangePause
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -177,3 +180,133 @@ def test_adapters_tell_the_weight_that_their_exchange_allows():
         6000,
         2400,
     )
+
+
+# Pauses
+
+
+def order(name="mine-1", symbol=BTC, quantity="0.01", price="80000"):
+    return OrderRequest(name, symbol, Side.BUY, OrderType.LIMIT, Decimal(quantity), Decimal(price))
+
+
+KEY = OrderKey(BTC, "mine-1")
+
+
+def throttle(paper, value, retry_after=30, **fault):
+    paper.fault(action="code", value=value, retry_after=retry_after, **fault)
+
+
+def test_an_account_that_ordered_too_much_pauses_alone(books, paper):
+    throttle(paper, -1015, api_key=ALICE.api_key)
+    with pytest.raises(Throttled) as caught:
+        gateway.call(ask("place_order", order()))
+
+    assert caught.value.per_account
+    assert gateway.pause_left_s("paper") == 0
+    assert 25 < gateway.pause_left_s("paper", ALICE) <= 30
+    assert gateway.pause_left_s("paper", BOB) == 0
+    assert gateway.call(ask("place_order", order(), credentials=BOB)).order_id
+
+
+@pytest.mark.parametrize(("value", "more"), [(-1003, {}), (-1015, {"status": 418})])
+def test_an_address_that_asked_too_much_pauses_all_of_its_accounts(books, paper, value, more):
+    throttle(paper, value, api_key=ALICE.api_key, **more)
+    with pytest.raises(Throttled) as caught:
+        gateway.call(ask("place_order", order()))
+
+    assert not caught.value.per_account
+    assert all(25 < gateway.pause_left_s("paper", one) <= 30 for one in (None, ALICE, BOB))
+
+
+def test_the_longer_pause_holds(books):
+    gateway.pause("paper", 50)
+    gateway.pause("paper", 10)
+    gateway.pause("paper", 80, api_key=ALICE.api_key)
+
+    assert 45 < gateway.pause_left_s("paper", BOB) <= 50
+    assert 75 < gateway.pause_left_s("paper", ALICE) <= 80
+
+
+@pytest.mark.parametrize("api_key", ["", ALICE.api_key])
+def test_nothing_leaves_during_a_pause(books, paper, api_key):
+    gateway.pause("paper", 20.5, api_key=api_key)
+    calls = [
+        ask("fetch_order", KEY),
+        ask("cancel_order", KEY),
+        ask("set_leverage", BTC, 2),
+        ask(market_type=SPOT),
+        ask("place_order", order()),
+    ]
+
+    *others, placed = [outcome.error for outcome in gateway.call_all(calls)]
+
+    assert {(type(error), error.code) for error in others} == {(Unavailable, "paused")}
+    assert (type(placed), placed.code, placed.retry_after_s) == (Throttled, "throttled", 21)
+    assert placed.per_account is bool(api_key)
+    assert paper.requests() == []
+    assert gateway.pause_left_s("paper", ALICE) < 20.5  # what we say to ourselves makes it no longer
+
+
+def test_the_clock_is_not_asked_for_during_a_pause(books, paper, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "read_clock_offset", asked.append)
+    gateway.pause("paper", 20)
+
+    asyncio.run_coroutine_threadsafe(gateway._set_clock("paper", FUTURES), gateway._loop).result()
+
+    assert asked == []
+
+
+# Pauses of other processes
+
+
+def test_a_pause_is_kept_by_every_process(books, new_process):
+    gateway.pause("paper", 300)
+    pauses.share(now=timezone.now())
+    new_process()
+
+    pauses.share(now=timezone.now())
+
+    assert 295 < gateway.pause_left_s("paper") <= 300
+
+
+def test_one_accounts_pause_stays_in_its_process(paper):
+    gateway.pause("paper", 300, api_key=ALICE.api_key)
+
+    pauses.share(now=timezone.now())
+
+    assert not ExchangePause.objects.exists()
+
+
+def test_a_shorter_pause_takes_nothing_from_a_longer_one(paper):
+    now = timezone.now()
+    ExchangePause.objects.extend("paper", now + timedelta(seconds=300))
+    gateway.pause("paper", 100)
+
+    pauses.share(now=now)
+    ExchangePause.objects.extend("paper", now + timedelta(seconds=200))
+
+    assert ExchangePause.objects.get().until == now + timedelta(seconds=300)
+    assert gateway.pause_left_s("paper") > 295
+
+
+def test_a_longer_pause_is_told_to_the_others(paper):
+    now = timezone.now()
+    ExchangePause.objects.extend("paper", now + timedelta(seconds=100))
+    gateway.pause("paper", 300)
+
+    pauses.share(now=now)
+
+    assert ExchangePause.objects.get().until > now + timedelta(seconds=295)
+
+
+def test_pauses_that_are_over_or_shared_already_cost_one_statement(paper, django_assert_num_queries):
+    now = timezone.now()
+    ExchangePause.objects.extend("binance", now - timedelta(seconds=5))
+    gateway.pause("paper", 300)
+    pauses.share(now=now)
+
+    with django_assert_num_queries(1):
+        pauses.share(now=timezone.now())
+
+    assert gateway.pause_left_s("binance") == 0
