@@ -16,6 +16,9 @@ from exchanges.adapters.protocol import Credentials
 from exchanges.adapters.transport import StrictTransport
 from exchanges.errors import Unavailable
 
+# Else a spot list asks the futures hosts as well, and fails where those are not reached.
+_OPTIONS: dict[str, dict[str, Any]] = {"binance": {"fetchMarkets": {"types": ["spot"]}}}
+
 
 def new_template(
     client_class: str, *, transport: type[StrictTransport], session: aiohttp.ClientSession, address: str = ""
@@ -34,6 +37,7 @@ def new_template(
                 "fetchMargins": False,
                 "adjustForTimeDifference": False,
                 "defaultType": "swap" if "usdm" in client_class else "spot",
+                **_OPTIONS.get(client_class, {}),
             },
         }
     )
