@@ -50,17 +50,17 @@ class DelayedFeed(SymbolError):
 
 
 class SymbolIndex:
-    """The active markets of one exchange and one market type by every name that they go by.
+    """The markets of one exchange and one market type by every name that they go by.
 
-    Dated contracts are reached by their exact symbol only. Look-up is by hash and ignores case.
+    Markets that are closed now are found as well, since positions are held in them, but no name that an open one
+    goes by reaches them. Dated contracts are reached by their exact symbol only. Look-up is by hash and ignores case.
     """
 
     def __init__(self, markets: Iterable[MarketSpec]) -> None:
         self._exact: dict[str, MarketSpec] = {}
         self._aliases: dict[str, tuple[MarketSpec, ...]] = {}
         for market in markets:
-            if market.is_active:
-                self._add(market)
+            self._add(market)
 
     def resolve(self, text: str) -> MarketSpec:
         """Raises UnknownSymbol, AmbiguousSymbol or DelayedFeed.
@@ -78,7 +78,8 @@ class SymbolIndex:
         exact = self._exact.get(f"{feed}:{name}") or self._exact.get(name)
         if exact is not None:
             return exact
-        found = [market for market in self._aliases.get(name, ()) if _may_come_from(feed, market)]
+        named = [market for market in self._aliases.get(name, ()) if _may_come_from(feed, market)]
+        found = [market for market in named if market.is_active] or named
         if not found:
             raise UnknownSymbol(text)
         if len(found) > 1:

@@ -37,6 +37,7 @@ TEXTS = {
     # Market
     "unknown_symbol": UnknownSymbol.template,
     "ambiguous_symbol": AmbiguousSymbol.template,
+    "market_closed": _("%(symbol)s is not open for trading at the exchange now. Exits are still sent."),
     "delayed_feed": DelayedFeed.template,
     "price_unavailable": _("There is no current price for %(symbol)s. Send a LIMIT order, or try again."),
     "markets_unavailable": _("The list of markets of %(exchange)s could not be read. Try again in a minute."),

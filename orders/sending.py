@@ -270,8 +270,12 @@ class Judge:
         if isinstance(book, ExchangeError):
             raise Denied("markets_unavailable", {"exchange": order.account.exchange})
         spec = book.specs.get(order.symbol)
-        if spec is None or not spec.is_active:
+        if spec is None:
             raise Denied("unknown_symbol", {"symbol": order.symbol})
+        if (
+            not spec.is_active and not order.is_closing
+        ):  # whether an exit still goes through is the exchange's word
+            raise Denied("market_closed", {"symbol": order.symbol})
         return spec
 
     def _sized_closing(self, order: Order, market: MarketSpec, abilities: Capabilities) -> Sized:
