@@ -123,7 +123,7 @@ class MarketAdmin(ReadOnlyAdmin):
 
 @admin.register(MarketList)
 class MarketListAdmin(ReadOnlyAdmin):
-    list_display = ["exchange", "market_type", "loaded_at"]
+    list_display = ["exchange", "market_type", "loaded_at", "is_doubted"]
 
 
 @admin.register(ExchangePause)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Q
 
 from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType
@@ -21,6 +22,7 @@ from exchanges.registry import EXCHANGES
 from exchanges.symbols import SymbolIndex
 
 _RECHECK = timedelta(seconds=60)
+_JUST_NOW = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -52,19 +54,35 @@ def book(exchange: str, market_type: MarketType, *, now: datetime) -> MarketBook
 
 
 def reload(exchange: str, market_type: MarketType, *, now: datetime) -> int:
-    """Fetches the list from the exchange and stores it; returns how many markets. Raises ExchangeError."""
+    """Fetches the list from the exchange and stores it; returns how many markets. Raises ExchangeError.
+
+    A list in which most of what was open is closed tells of maintenance, not of the markets, and is not taken.
+    """
     specs = gateway.call(Call(exchange, market_type, "load_markets"))
     if not specs:
         raise Unavailable("The exchange listed no markets.", code="no_markets")
+    open_before = Market.objects.of(exchange, market_type).active().symbols()
+    open_now = {spec.symbol for spec in specs if spec.is_active}
+    if 2 * len(open_before & open_now) < len(open_before):
+        raise Unavailable("The exchange lists most of its markets as closed.", code="markets_closed")
     Market.objects.replace(exchange, specs, now=now)
     return len(specs)
 
 
+def reload_soon(exchange: str, market_type: MarketType, *, now: datetime) -> None:
+    """Has the worker reload a list that an exchange's refusal contradicts, unless it was loaded just now."""
+    lists = MarketList.objects.filter(exchange=exchange, market_type=market_type, is_doubted=False)
+    lists.filter(loaded_at__lt=now - _JUST_NOW).update(is_doubted=True)
+
+
 def reload_old(*, now: datetime) -> dict[str, str]:
-    """Reloads every list in use that is older than MARKETS_MAX_AGE_S; one exchange's failure leaves the others be."""
+    """Reloads every list in use that is doubted or older than MARKETS_MAX_AGE_S.
+
+    One exchange's failure leaves the others be.
+    """
     limit = now - timedelta(seconds=settings.MARKETS_MAX_AGE_S)
     outcome = {}
-    for row in MarketList.objects.filter(loaded_at__lt=limit):
+    for row in MarketList.objects.filter(Q(loaded_at__lt=limit) | Q(is_doubted=True)):
         if row.exchange not in EXCHANGES:
             continue
         try:

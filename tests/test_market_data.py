@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,13 +11,14 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from exchanges import markets, prices
+from exchanges.adapters.binance import BinanceFutures
 from exchanges.enums import MarketType
-from exchanges.errors import ExchangeError
+from exchanges.errors import ExchangeError, Unavailable
 from exchanges.gateway import gateway
 from exchanges.models import Market
 from orders.models import Order
 from tests.crash import track
-from tests.desk import BTC, BTC_LIMIT, BTC_MARKET, open_desk
+from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, open_desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -118,3 +120,88 @@ def test_a_price_is_as_old_as_its_arrival_however_late_it_is_used(deliver, paper
     assert runs[-1].finished.wait(20)
 
     assert Order.objects.get().quantity == Decimal("12.5")
+
+
+def closed(specs):
+    return [replace(spec, is_active=False) for spec in specs]
+
+
+def listing(monkeypatch, specs):
+    """From now on the exchange lists these."""
+
+    async def load_markets(self):
+        return specs
+
+    monkeypatch.setattr(BinanceFutures, "load_markets", load_markets)
+
+
+def close_btc(new_process):
+    Market.objects.filter(symbol=BTC).update(is_active=False)
+    new_process()
+
+
+def test_a_market_that_is_closed_takes_no_entries(deliver, paper, new_process):
+    desk = open_desk(paper, "A1")
+    deliver(desk.alert(BTC_LIMIT, dry_run=True))
+    close_btc(new_process)
+
+    (row,) = deliver(desk.alert(BTC_LIMIT), HTTP_ACCEPT_LANGUAGE="en").json()["results"]
+
+    assert (row["status"], row["error_code"]) == ("failed", "market_closed")
+    assert row["error"] == f"{BTC} is not open for trading at the exchange now. Exits are still sent."
+    assert desk.posts("A1") == []
+
+
+def test_a_market_that_is_closed_is_left_if_the_exchange_lets_us(deliver, paper, new_process):
+    desk = open_desk(paper, "A1")
+    deliver(desk.alert(BTC_MARKET))
+    close_btc(new_process)
+
+    (row,) = deliver(desk.alert(BTC_CLOSE)).json()["results"]
+
+    assert row["status"] == "success"
+    assert desk.held("A1") == "0"
+
+
+@pytest.mark.parametrize(("closing", "is_taken"), [(0, True), (0.4, True), (0.6, False), (1, False)])
+def test_a_list_that_closes_most_markets_is_not_taken(paper, monkeypatch, closing, is_taken):
+    now = timezone.now()
+    specs = list(markets.book("paper", MarketType.FUTURES, now=now).specs.values())
+    some = int(len(specs) * closing)
+    listing(monkeypatch, closed(specs[:some]) + specs[some:])
+
+    if is_taken:
+        markets.reload("paper", MarketType.FUTURES, now=now)
+    else:
+        with pytest.raises(Unavailable) as caught:
+            markets.reload("paper", MarketType.FUTURES, now=now)
+        assert caught.value.code == "markets_closed"
+
+    assert Market.objects.filter(is_active=False).count() == (some if is_taken else 0)
+
+
+def test_a_list_without_most_markets_is_not_taken(paper, monkeypatch):
+    now = timezone.now()
+    specs = list(markets.book("paper", MarketType.FUTURES, now=now).specs.values())
+    listing(monkeypatch, specs[:1])
+
+    with pytest.raises(Unavailable):
+        markets.reload("paper", MarketType.FUTURES, now=now)
+
+
+@pytest.mark.parametrize(("age", "outcome"), [(timedelta(minutes=10), 1), (timedelta(minutes=1), 0)])
+def test_a_list_that_a_refusal_contradicts_is_reloaded_once(paper, age, outcome):
+    now = timezone.now()
+    markets.reload("paper", MarketType.FUTURES, now=now - age)
+
+    markets.reload_soon("paper", MarketType.FUTURES, now=now)
+
+    assert len(markets.reload_old(now=now)) == outcome
+    assert markets.reload_old(now=now) == {}
+
+
+def test_spot_markets_need_no_futures_hosts(paper):
+    for path in ("/fapi/", "/dapi/"):
+        paper.fault(path=path, action="status", value=451, times=None)
+
+    assert "BTC/USDT" in markets.book("paper", MarketType.SPOT, now=timezone.now()).specs

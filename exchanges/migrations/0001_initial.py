@@ -49,6 +49,7 @@ class Migration(migrations.Migration):
                 ('exchange', models.CharField(max_length=40)),
                 ('market_type', models.CharField(choices=[('SPOT', 'Spot'), ('FUTURES', 'Futures'), ('STOCK', 'Stocks')], max_length=10)),
                 ('loaded_at', models.DateTimeField(verbose_name='loaded at')),
+                ('is_doubted', models.BooleanField(default=False, verbose_name='to be reloaded')),
             ],
             options={
                 'verbose_name': 'market list',

@@ -16,6 +16,7 @@ class MarketList(models.Model):
     exchange = models.CharField(max_length=40)
     market_type = models.CharField(max_length=10, choices=MarketType.choices)
     loaded_at = models.DateTimeField(_("loaded at"))
+    is_doubted = models.BooleanField(_("to be reloaded"), default=False)
 
     class Meta:
         verbose_name = _("market list")
@@ -32,6 +33,12 @@ class MarketQuerySet(models.QuerySet["Market"]):
     def of(self, exchange: str, market_type: MarketType) -> "MarketQuerySet":
         return self.filter(exchange=exchange, market_type=market_type)
 
+    def active(self) -> "MarketQuerySet":
+        return self.filter(is_active=True)
+
+    def symbols(self) -> set[str]:
+        return set(self.values_list("symbol", flat=True))
+
     def replace(self, exchange: str, specs: Iterable[MarketSpec], *, now: datetime) -> None:
         """Stores what the exchange lists now; what it no longer lists stays as inactive, since orders name it."""
         rows: list[Any] = [Market.from_spec(exchange, spec) for spec in specs]
@@ -46,7 +53,7 @@ class MarketQuerySet(models.QuerySet["Market"]):
                 batch_size=500,
             )
             MarketList.objects.update_or_create(
-                exchange=exchange, market_type=market_type, defaults={"loaded_at": now}
+                exchange=exchange, market_type=market_type, defaults={"loaded_at": now, "is_doubted": False}
             )
 
 
