@@ -78,7 +78,7 @@ def size_opening(
         budget = _budget(market, capital, capital_currency, leverage)
         asked = budget * (qty_per or 0) / (_PERCENT * _known(market, reference))
     quantity = _on_lot(market, asked, reference)
-    _check_limits(market, quantity, limit or stop or reference)
+    _check_limits(market, order_type, quantity, limit or stop or reference)
     return Sized(side, quantity, limit, stop, reduce_only=False)
 
 
@@ -97,8 +97,10 @@ def size_closing(
 ) -> Sized:
     """Sizes a leg that closes -`qty_per` percent of `held`, the signed position of the strategy account.
 
-    Never more than is held; -100 closes all of it that is on the lot. The minimum notional holds only where
-    the exchange has no reduce-only orders, and is checked only where a price is known. Raises Denied.
+    Never more than is held; -100 closes all of it that is on the lot. An order without a limit price is cut down
+    to the most that the exchange takes of its kind: an exit that leaves a rest is better than none. The minimum
+    notional holds only where the exchange has no reduce-only orders, and is checked only where a price is known.
+    Raises Denied.
     """
     closing_side = _closing_side(side, held)
     limit, stop = _prices(market, order_type, closing_side, price, stop_price)
@@ -106,9 +108,11 @@ def size_closing(
     quantity = floor_to_step(asked, market.lot_size)
     if not quantity and qty_per == WHOLE:
         raise _nothing_held(closing_side)
+    if not order_type.needs_price:
+        quantity = min(quantity, floor_to_step(_maximum(market, order_type), market.lot_size))
     reference = None if has_reduce_only else limit or stop or last_price
     _check_lot(market, quantity, asked, reference)
-    _check_limits(market, quantity, reference)
+    _check_limits(market, order_type, quantity, reference)
     return Sized(closing_side, quantity, limit, stop, reduce_only=has_reduce_only)
 
 
@@ -191,9 +195,18 @@ def _check_lot(market: MarketSpec, quantity: Decimal, asked: Decimal, reference:
         raise Denied("below_lot", _params(market, quantity=asked, lot=market.lot_size, needed=needed))
 
 
-def _check_limits(market: MarketSpec, quantity: Decimal, price: Decimal | None) -> None:
+def _maximum(market: MarketSpec, order_type: OrderType) -> Decimal:
+    largest = min(market.max_quantity or _LARGEST, _LARGEST)
+    if order_type.needs_price:
+        return largest
+    return min(market.market_max_quantity or largest, largest)
+
+
+def _check_limits(
+    market: MarketSpec, order_type: OrderType, quantity: Decimal, price: Decimal | None
+) -> None:
     """What the exchange would refuse; the notional only where a price is given."""
-    minimum, maximum, least = market.min_quantity, market.max_quantity or _LARGEST, market.min_notional
+    minimum, maximum, least = market.min_quantity, _maximum(market, order_type), market.min_notional
     needed = minimum_that_would_do(market, price)
     if quantity < minimum:
         raise Denied("below_min_quantity", _params(market, quantity=quantity, minimum=minimum, needed=needed))

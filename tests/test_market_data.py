@@ -16,6 +16,7 @@ from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, Unavailable
 from exchanges.gateway import gateway
 from exchanges.models import Market
+from exchanges.paper.catalog import MARKETS
 from orders.models import Order
 from tests.crash import track
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, open_desk
@@ -205,3 +206,24 @@ def test_spot_markets_need_no_futures_hosts(paper):
         paper.fault(path=path, action="status", value=451, times=None)
 
     assert "BTC/USDT" in markets.book("paper", MarketType.SPOT, now=timezone.now()).specs
+
+
+def test_orders_at_the_market_have_a_maximum_of_their_own(paper):
+    for kind, symbol in ((MarketType.FUTURES, BTC), (MarketType.SPOT, "BTC/USDT")):
+        markets.book("paper", kind, now=timezone.now())
+        row = Market.objects.get(symbol=symbol, market_type=kind)
+        rules = MARKETS[str(kind).lower()]["BTCUSDT"]
+
+        assert (row.max_quantity, row.market_max_quantity) == (rules.max_qty, rules.market_max_qty)
+
+
+def test_a_close_of_more_than_a_market_order_may_be_leaves_the_rest(deliver, paper):
+    desk = open_desk(paper, "A1")
+    deliver(desk.alert(BTC_LIMIT, price="95000", qty_per=70))
+    held, most = Decimal(desk.held("A1")), MARKETS["futures"]["BTCUSDT"].market_max_qty
+
+    results = [deliver(desk.alert(BTC_CLOSE)).json()["results"][0] for _ in range(2)]
+
+    assert held > most
+    assert [Decimal(row["quantity"]) for row in results] == [most, held - most]
+    assert desk.held("A1") == "0"

@@ -223,8 +223,9 @@ class CcxtAdapter:
             tick_size=exact(market["precision"]["price"]),
             lot_size=lot,
             min_quantity=exact(limits["amount"]["min"]) * size or lot,
-            max_quantity=exact_or_none(limits["amount"]["max"]),
+            max_quantity=_times(limits["amount"]["max"], size),
             min_notional=exact((limits.get("cost") or {}).get("min")),
+            market_max_quantity=_times((limits.get("market") or {}).get("max"), size),
             contract_size=size,
             is_active=market["active"] is not False,
             raw=market,
@@ -301,6 +302,11 @@ def confirmed(report: OrderReport, client_order_id: str) -> OrderReport:
     if report.order_id and report.client_order_id == client_order_id:
         return report
     raise OutcomeUnknown("The answer does not name our order.", code="answer_without_our_order")
+
+
+def _times(contracts: Any, size: Decimal) -> Decimal | None:
+    """Base units; None where the exchange sets no limit."""
+    return EXACT.multiply(exact(contracts), size) or None
 
 
 def _ms(moment: datetime) -> int:

@@ -32,6 +32,9 @@ class MarketSpec:
     min_quantity: Decimal
     max_quantity: Decimal | None
     min_notional: Decimal
+    market_max_quantity: Decimal | None = (
+        None  # of orders without a limit price, where those may be smaller only
+    )
     contract_size: Decimal = Decimal(1)
     is_active: bool = True
     raw: dict[str, Any] = field(

@@ -30,6 +30,7 @@ class Migration(migrations.Migration):
                 ('lot_size', exchanges.fields.ExactDecimalField(verbose_name='lot size')),
                 ('min_quantity', exchanges.fields.ExactDecimalField(verbose_name='minimum quantity')),
                 ('max_quantity', exchanges.fields.ExactDecimalField(blank=True, null=True, verbose_name='maximum quantity')),
+                ('market_max_quantity', exchanges.fields.ExactDecimalField(blank=True, null=True, verbose_name='maximum quantity of market orders')),
                 ('min_notional', exchanges.fields.ExactDecimalField(verbose_name='minimum notional')),
                 ('contract_size', exchanges.fields.ExactDecimalField(default=1, verbose_name='contract size')),
                 ('is_active', models.BooleanField(default=True, verbose_name='active')),

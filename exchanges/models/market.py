@@ -62,7 +62,7 @@ class Market(models.Model):
 
     SPEC_FIELDS = [
         "exchange_symbol", "base", "quote", "tick_size", "lot_size", "min_quantity", "max_quantity",
-        "min_notional", "contract_size", "is_active", "raw",
+        "market_max_quantity", "min_notional", "contract_size", "is_active", "raw",
     ]  # fmt: skip
 
     exchange = models.CharField(_("exchange"), max_length=40)
@@ -75,6 +75,7 @@ class Market(models.Model):
     lot_size = ExactDecimalField(_("lot size"))
     min_quantity = ExactDecimalField(_("minimum quantity"))
     max_quantity = ExactDecimalField(_("maximum quantity"), null=True, blank=True)
+    market_max_quantity = ExactDecimalField(_("maximum quantity of market orders"), null=True, blank=True)
     min_notional = ExactDecimalField(_("minimum notional"))
     contract_size = ExactDecimalField(_("contract size"), default=1)
     is_active = models.BooleanField(_("active"), default=True)

@@ -187,6 +187,22 @@ def test_securities_are_counted_in_shares(numbers):
             "at most 9999",
         ),
         (
+            {"order_type": "MARKET", "qty_per": None, "qty": "121", "of": market(market_max_quantity="120")},
+            "above_max_quantity",
+            "The quantity 121 is above the maximum of 120 for BTC/USDT. Order at most 120.",
+        ),
+        (
+            {
+                "order_type": "STOP_MARKET",
+                "stop_price": "90000",
+                "qty_per": None,
+                "qty": "121",
+                "of": market(market_max_quantity="120"),
+            },
+            "above_max_quantity",
+            "Order at most 120.",
+        ),
+        (
             {"price": "0.04"},
             "invalid_after_rounding",
             "The price 0.04 becomes zero on the tick of 0.1 for BTC/USDT. Use at least 0.1.",
@@ -272,7 +288,31 @@ def test_a_close_is_not_denied_for_want_of_a_price():
 
 def test_the_minimum_and_maximum_quantity_hold_for_a_close():
     assert denial(closing, market(min_quantity="0.01"), held="0.009").code == "below_min_quantity"
-    assert denial(closing, held="1001").code == "above_max_quantity"
+    assert denial(closing, order_type="LIMIT", price="1", held="1001").code == "above_max_quantity"
+
+
+@pytest.mark.parametrize(
+    ("rules", "quantity"),
+    [
+        ({"market_max_quantity": "120"}, "120"),
+        ({"market_max_quantity": "120.0009"}, "120"),
+        ({"market_max_quantity": "1001"}, "1000"),
+        ({"market_max_quantity": None}, "1000"),
+        ({"market_max_quantity": "2000", "max_quantity": None}, "1500"),
+    ],
+)
+@pytest.mark.parametrize("order_type", ["MARKET", "STOP_MARKET"])
+def test_a_close_at_the_market_is_cut_down_to_what_the_exchange_takes(order_type, rules, quantity):
+    assert closing(market(**rules), order_type=order_type, stop_price="1", held="1500").quantity == D(
+        quantity
+    )
+
+
+def test_a_limit_price_lifts_the_maximum_of_market_orders():
+    spec = market(market_max_quantity="120")
+
+    assert opening(spec, qty_per=None, qty="121").quantity == 121
+    assert closing(spec, order_type="LIMIT", price="1", held="121").quantity == 121
 
 
 # Properties
@@ -316,14 +356,20 @@ def test_the_least_that_would_do_does_and_a_lot_less_does_not(lot, price, min_no
 
 
 @settings(max_examples=500, deadline=None)
-@given(lots, st.decimals(-(10**6), 10**6, places=8), st.decimals(-100, Decimal("-0.001"), places=3))
-def test_a_close_is_never_larger_than_the_position(lot, held, percent):
-    spec = market(lot_size=lot, min_quantity="0", max_quantity=None)
+@given(
+    lots,
+    st.decimals(-(10**6), 10**6, places=8),
+    st.decimals(-100, Decimal("-0.001"), places=3),
+    st.none() | st.decimals(10, 10**6, places=8),
+)
+def test_a_close_is_never_larger_than_the_position_nor_than_a_market_order(lot, held, percent, largest):
+    spec = market(lot_size=lot, min_quantity="0", max_quantity=None, market_max_quantity=largest)
     assume(abs(held) * -percent / 100 >= Decimal(lot))
 
     sized = closing(spec, side=None, held=held, qty_per=percent)
 
-    assert 0 < sized.quantity <= abs(held)
+    assert 0 < sized.quantity <= min(abs(held), largest or abs(held))
+    assert sized.quantity % Decimal(lot) == 0
     assert sized.side.sign * held < 0
 
 

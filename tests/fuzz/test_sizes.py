@@ -83,6 +83,7 @@ def sizings(draw: Any) -> dict[str, Any]:
         "tick_size": draw(steps),
         "lot_size": draw(steps),
         "max_quantity": draw(st.sampled_from([None, "1", "1E+19"])),
+        "market_max_quantity": draw(st.sampled_from([None, "0.5", "1E+19"])),
     }
     return {
         "market": market("BTC", "USDT", **rules),
@@ -99,6 +100,11 @@ def sizings(draw: Any) -> dict[str, Any]:
     }
 
 
+def most_at_the_market(given: dict[str, Any]) -> Decimal:
+    largest = given["market"].market_max_quantity
+    return Decimal("1E+20") if largest is None or given["order_type"].needs_price else largest
+
+
 def test_an_opening_order_is_sized_on_the_lot_or_denied_in_words():
     def check(given: dict[str, Any]) -> None:
         try:
@@ -109,6 +115,7 @@ def test_an_opening_order_is_sized_on_the_lot_or_denied_in_words():
         assert sized.quantity > 0
         assert sized.quantity >= rules.min_quantity
         assert rules.max_quantity is None or sized.quantity <= rules.max_quantity
+        assert sized.quantity <= most_at_the_market(given)
         assert floor_to_step(sized.quantity, rules.lot_size) == sized.quantity
         assert sized.price is None or sized.price > 0
 
@@ -119,7 +126,12 @@ def test_an_opening_order_is_sized_on_the_lot_or_denied_in_words():
 def closings(draw: Any) -> dict[str, Any]:
     kind = draw(st.sampled_from(list(OrderType)))
     return {
-        "market": market("BTC", "USDT", lot_size=draw(steps)),
+        "market": market(
+            "BTC",
+            "USDT",
+            lot_size=draw(steps),
+            market_max_quantity=draw(st.sampled_from([None, "0.5", "120", "1E+19"])),
+        ),
         "order_type": kind,
         "side": draw(st.none() | st.sampled_from(list(Side))),
         "qty_per": -draw(st.decimals("0.000001", "100", places=6)),
@@ -136,7 +148,7 @@ def test_a_closing_order_is_never_larger_than_what_is_held():
             sized = size_closing(**given)
         except Denied:
             return
-        assert 0 < sized.quantity <= abs(given["held"])
+        assert 0 < sized.quantity <= min(abs(given["held"]), most_at_the_market(given))
         assert sized.side is (Side.SELL if given["held"] > 0 else Side.BUY)
 
     fuzz(check, closings())
