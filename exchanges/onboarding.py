@@ -55,6 +55,10 @@ def _refusal(permissions: list[KeyPermissions]) -> Any:
         )
     if all(each.can_trade is False for each in permissions):
         return _("This key may not trade. Give it that permission at the exchange.")
+    if any(each.is_hedge_mode for each in permissions):
+        return _(
+            "This account holds long and short positions apart (hedge mode). Switch it to one-way mode at the exchange."
+        )
     return None
 
 

@@ -95,6 +95,10 @@ TEXTS = {
     "reduce_only_rejected": _(
         "The exchange holds no position that this order could reduce. Check the account."
     ),
+    "hedge_mode": _(
+        "The account holds long and short positions apart (hedge mode), which orders from here cannot tell apart."
+        " Switch it to one-way mode at the exchange."
+    ),
     "filter_failure": _("The order breaks a trading rule of the exchange: %(message)s"),
     "clock_skew": _(
         "The exchange refused the time of the request. Check this server's clock and send again."

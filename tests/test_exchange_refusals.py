@@ -15,6 +15,7 @@ REFUSALS = [
     ({"action": "code", "value": -1013}, "filter_failure", "-1013"),
     ({"action": "code", "value": -4164}, "below_min_notional", "-4164"),
     ({"action": "code", "value": -2022}, "reduce_only_rejected", "-2022"),
+    ({"action": "code", "value": -4061}, "hedge_mode", "-4061"),
     ({"action": "code", "value": -1021}, "clock_skew", "-1021"),
     ({"action": "code", "value": -2015}, "authentication_failed", "-2015"),
     ({"action": "code", "value": -1003, "retry_after": 1}, "throttled", "-1003"),

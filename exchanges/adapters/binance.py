@@ -7,6 +7,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,7 @@ from exchanges.adapters.ccxt_adapter import (
     identity,
     moment,
     name,
+    netted,
     not_negative,
     positive,
 )
@@ -315,11 +317,19 @@ class BinanceFutures(BinanceSpot):
     async def fetch_positions(self) -> Sequence[PositionReport]:
         async with self._asking():
             rows = await self.client.fapiPrivateV3GetPositionRisk()
-            return [
-                PositionReport(self._symbol(row["symbol"]), amount(row["positionAmt"]))
-                for row in rows
-                if exact(row["positionAmt"])
-            ]
+            return netted((self._symbol(row["symbol"]), amount(row["positionAmt"])) for row in rows)
+
+    async def fetch_permissions(self) -> KeyPermissions:
+        """Only a key that may trade futures is told the position mode.
+
+        https://developers.binance.com/docs/derivatives/usds-margined-futures/account/rest-api/Get-Current-Position-Mode
+        """
+        permissions = await super().fetch_permissions()
+        if not permissions.can_trade:
+            return permissions
+        async with self._asking():
+            raw = await self.client.fapiPrivateGetPositionSideDual()
+            return replace(permissions, is_hedge_mode=_said(raw, "dualSidePosition"))
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         async with self._commanding():

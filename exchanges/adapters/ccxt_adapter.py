@@ -1,6 +1,6 @@
 """Any exchange through ccxt's unified methods. Exchanges with traps of their own get a subclass."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -184,7 +184,7 @@ class CcxtAdapter:
             return []
         async with self._asking():
             rows = await self.client.fetch_positions()
-            return [self._position(row) for row in rows if exact(row["contracts"])]
+            return netted(self._position(row) for row in rows if exact(row["contracts"]))
 
     async def fetch_prices(self, symbols: Sequence[str]) -> dict[str, Decimal]:
         async with self._asking():
@@ -271,10 +271,10 @@ class CcxtAdapter:
             is_maker=trade.get("takerOrMaker") == "maker",
         )
 
-    def _position(self, row: dict[str, Any]) -> PositionReport:
+    def _position(self, row: dict[str, Any]) -> tuple[str, Decimal]:
         quantity = abs(amount(row["contracts"])) * self._contract_size(row["symbol"])
         sign = -1 if row["side"] == "short" else 1
-        return PositionReport(row["symbol"], sign * quantity)
+        return name(row["symbol"]), sign * quantity
 
     # Conclusions. Our transport raises ours; what else comes out of ccxt is judged by whether anything was sent.
 
@@ -302,6 +302,14 @@ def confirmed(report: OrderReport, client_order_id: str) -> OrderReport:
     if report.order_id and report.client_order_id == client_order_id:
         return report
     raise OutcomeUnknown("The answer does not name our order.", code="answer_without_our_order")
+
+
+def netted(rows: Iterable[tuple[str, Decimal]]) -> list[PositionReport]:
+    """One report per symbol: an account may hold a long and a short of it apart."""
+    held: dict[str, Decimal] = {}
+    for symbol, quantity in rows:
+        held[symbol] = EXACT.add(held.get(symbol, Decimal(0)), quantity)
+    return [PositionReport(symbol, amount(quantity)) for symbol, quantity in held.items() if quantity]
 
 
 def _times(contracts: Any, size: Decimal) -> Decimal | None:

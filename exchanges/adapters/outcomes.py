@@ -54,6 +54,7 @@ _REFUSALS = {
     -2026: "rejected",
     -2027: "rejected",
     -2028: "rejected",
+    -4061: "hedge_mode",
     -4118: "reduce_only_rejected",
     -4120: "order_type_unsupported",
     -4164: "below_min_notional",

@@ -133,11 +133,15 @@ class PositionReport:
 
 @dataclass(frozen=True, slots=True)
 class KeyPermissions:
-    """What a key may do, by its exchange's word; None where the exchange does not say."""
+    """What a key may do, by its exchange's word; None where the exchange does not say.
+
+    `is_hedge_mode`: its account holds long and short positions of one symbol apart.
+    """
 
     can_trade: bool | None = None
     can_withdraw: bool | None = None
     is_ip_restricted: bool | None = None
+    is_hedge_mode: bool | None = None
 
 
 class ExchangeAdapter(Protocol):

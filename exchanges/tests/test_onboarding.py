@@ -16,6 +16,7 @@ from exchanges.gateway import Call, gateway
 from exchanges.models import Account
 
 PERMISSIONS = "/sapi/v1/account/apiRestrictions"
+POSITION_MODE = "/fapi/v1/positionSide/dual"
 KEY = Credentials("a-new-key", "a-new-secret")
 ADD = reverse("admin:exchanges_account_add")
 
@@ -33,7 +34,10 @@ def test_the_exchange_says_what_a_key_may_do(paper, market_type, can_withdraw):
     paper.open_account(KEY.api_key, KEY.secret, can_withdraw=can_withdraw)
 
     assert ask(market_type=market_type) == KeyPermissions(
-        can_trade=True, can_withdraw=can_withdraw, is_ip_restricted=False
+        can_trade=True,
+        can_withdraw=can_withdraw,
+        is_ip_restricted=False,
+        is_hedge_mode=False if market_type is MarketType.FUTURES else None,
     )
 
 
@@ -91,6 +95,8 @@ def said(**permissions):
         ([said(), said(can_withdraw=True)], True, 0),
         ([said(can_trade=False)], True, 0),
         ([said(can_trade=False), said()], False, 0),
+        ([said(is_hedge_mode=False)], False, 0),
+        ([said(), said(is_hedge_mode=True)], True, 0),
         ([KeyPermissions()], False, 1),
     ],
 )
@@ -139,6 +145,32 @@ def test_a_key_that_may_withdraw_is_refused(desk, paper, alice):
     paper.open_account(KEY.api_key, KEY.secret, can_withdraw=True)
 
     assert refused(enter(desk, alice), "This key may withdraw.")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_in_hedge_mode_is_refused(desk, paper, alice):
+    paper.fault(action="garbage", path=POSITION_MODE, value={"dualSidePosition": True})
+
+    assert refused(enter(desk, alice), "Switch it to one-way mode at the exchange.")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("answer", [{}, {"dualSidePosition": "true"}, []])
+def test_an_account_whose_position_mode_is_not_told_is_to_be_asked_again(desk, paper, alice, answer):
+    paper.fault(action="garbage", path=POSITION_MODE, value=answer)
+
+    assert refused(enter(desk, alice), "please try again")
+
+
+def test_a_key_without_futures_is_not_asked_for_its_position_mode(paper):
+    paper.fault(
+        action="garbage",
+        path=PERMISSIONS,
+        value={"enableFutures": False, "enableWithdrawals": False, "ipRestrict": True},
+    )
+
+    assert ask(market_type=MarketType.FUTURES).is_hedge_mode is None
+    assert POSITION_MODE not in {row["path"] for row in paper.requests()}
 
 
 @pytest.mark.django_db(transaction=True)

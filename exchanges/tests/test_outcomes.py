@@ -33,6 +33,7 @@ CODES = {
     "insufficient_margin": [-2018, -2019],
     "reduce_only_rejected": [-2022, -2024, -4118],
     "below_min_notional": [-4164],
+    "hedge_mode": [-4061],
     "order_type_unsupported": [-4120],
     "rejected": [-1100, -1102, -1128, -1199, -2010, -2020, -2021, -2025, -2027],
     "authentication_failed": [-1022, -2014, -2015],

@@ -12,7 +12,7 @@ order_type_unsupported capital_currency_mismatch no_capital max_symbols earlier_
 credentials_unreadable not_taking_part not_whole_shares invalid_after_rounding not_found_at_exchange
 order_not_found order_not_open insufficient_balance insufficient_margin reduce_only_rejected
 filter_failure clock_skew authentication_failed throttled rejected outcome_unknown not_sent
-canceled_before_sending market_closed
+canceled_before_sending market_closed hedge_mode
 """
 
 

@@ -150,3 +150,12 @@ def test_a_strange_position_is_no_position(desk, strange):
 def test_an_object_in_place_of_a_list_is_no_answer(desk, kind, verb):
     with pytest.raises(ExchangeError):
         desk.ask(kind, verb, OrderType.MARKET, 200, b'{"":0}')
+
+
+def test_a_long_and_a_short_of_one_symbol_are_one_position(desk):
+    rows = [{"symbol": "BTCUSDT", "positionAmt": quantity} for quantity in ("10.526", "-3", "0")]
+    rows += [{"symbol": "ETHUSDT", "positionAmt": quantity} for quantity in ("2", "-2")]
+
+    said = desk.ask("futures", "fetch_positions", OrderType.LIMIT, 200, json.dumps(rows).encode())
+
+    assert said == [PositionReport("BTC/USDT:USDT", Decimal("7.526"))]
