@@ -66,6 +66,9 @@ def _said(raw: dict[str, Any], name: str) -> bool:
 class BinanceTransport(StrictTransport):
     weight_header = "X-MBX-USED-WEIGHT-1M"
 
+    def _doubt(self, *_: object) -> None:
+        """Binance refuses by HTTP status, and every answer is read field by field."""
+
     def classify(self, http_status: int, body: object | None, retry_after: str | None) -> ExchangeError:
         return classify_binance(http_status, body, retry_after=retry_after)
 

@@ -137,9 +137,11 @@ class CcxtAdapter:
             order = await self.client.create_order(
                 request.symbol, kind, request.side.value, self._amount(request), price, params
             )
-            return confirmed(self._report(order), request.client_order_id)
+            return confirmed(self._report(order), request.client_order_id, is_echoed=False)
 
     async def cancel_order(self, key: OrderKey) -> OrderReport | None:
+        if not key.order_id:
+            raise NotSent("The exchange's id of the order is not known.", code="no_order_id")
         async with self._commanding():
             await self.client.cancel_order(key.order_id, key.symbol)
         return None
@@ -151,8 +153,10 @@ class CcxtAdapter:
     # Questions
 
     async def fetch_order(self, key: OrderKey) -> OrderReport:
+        _check_id(key)
         async with self._asking():
-            return self._report(await self.client.fetch_order(key.order_id, key.symbol))
+            report = self._report(await self.client.fetch_order(key.order_id, key.symbol))
+            return confirmed(report, key.client_order_id, is_echoed=False)
 
     async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
         async with self._asking():
@@ -163,6 +167,7 @@ class CcxtAdapter:
             return [self._report(order) for order in await self.client.fetch_orders(symbol, _ms(since))]
 
     async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
+        _check_id(key)
         async with self._asking():
             trades = await self.client.fetch_order_trades(key.order_id, key.symbol)
             return [self._fill(trade) for trade in trades]
@@ -297,9 +302,13 @@ class CcxtAdapter:
             raise Unavailable(f"The answer could not be read: {type(error).__name__}.") from error
 
 
-def confirmed(report: OrderReport, client_order_id: str) -> OrderReport:
-    """The report, if it proves acceptance: an exchange id, and our client order id echoed. Raises OutcomeUnknown."""
-    if report.order_id and report.client_order_id == client_order_id:
+def confirmed(report: OrderReport, client_order_id: str, *, is_echoed: bool = True) -> OrderReport:
+    """The report, if it proves acceptance: an exchange id, and our client order id. Raises OutcomeUnknown.
+
+    Where the exchange does not always echo our id, its absence is no contradiction; another one is.
+    """
+    is_ours = report.client_order_id == client_order_id or not (is_echoed or report.client_order_id)
+    if report.order_id and is_ours:
         return report
     raise OutcomeUnknown("The answer does not name our order.", code="answer_without_our_order")
 
@@ -310,6 +319,12 @@ def netted(rows: Iterable[tuple[str, Decimal]]) -> list[PositionReport]:
     for symbol, quantity in rows:
         held[symbol] = EXACT.add(held.get(symbol, Decimal(0)), quantity)
     return [PositionReport(symbol, amount(quantity)) for symbol, quantity in held.items() if quantity]
+
+
+def _check_id(key: OrderKey) -> None:
+    """ccxt asks by the exchange's id, and by what it makes of an empty one."""
+    if not key.order_id:
+        raise Unavailable("The exchange's id of the order is not known.", code="no_order_id")
 
 
 def _times(contracts: Any, size: Decimal) -> Decimal | None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
+import ccxt
 import certifi
 import yarl
 
@@ -70,7 +71,18 @@ class StrictTransport:
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise OutcomeUnknown("The connection broke before the exchange's answer was complete.") from None
         self._note_weight(response.headers)
-        return self._conclude(response.status, response.headers.get("Retry-After"), raw)
+        answer = self._conclude(response.status, response.headers.get("Retry-After"), raw)
+        self._doubt(answer, raw, response.headers, url, method)
+        return answer
+
+    def _doubt(self, answer: Any, raw: bytes, headers: Mapping[str, str], url: str, method: str) -> None:
+        """Many exchanges refuse with HTTP 200. What ccxt takes for a refusal is no answer, and proves nothing else:
+        its classes mix what was refused with what may have happened all the same."""
+        text = raw.decode(errors="replace")
+        try:
+            self.handle_errors(200, "", url, method, headers, text, answer, {}, None)  # type: ignore[attr-defined]
+        except ccxt.BaseError as error:
+            raise OutcomeUnknown(f"The answer is no success: {type(error).__name__}.") from None
 
     def _note_weight(self, headers: Mapping[str, str]) -> None:
         used = headers.get(self.weight_header, "") if self.weight_header else ""

@@ -1,0 +1,184 @@
+"""Exchanges that are reached through ccxt alone: its words are no proof."""
+
+import asyncio
+import json
+from decimal import Decimal
+
+import pytest
+
+from exchanges.adapters.ccxt_adapter import CcxtAdapter
+from exchanges.adapters.clients import clone, new_template
+from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest, PositionReport
+from exchanges.adapters.transport import StrictTransport
+from exchanges.enums import MarketType, OrderType, Side
+from exchanges.errors import NotSent, OutcomeUnknown, Unavailable
+from tests.fuzz.replies import Line
+
+NAME = "th0123456789"
+SECRET = Credentials("key", "c2VjcmV0")
+PRE_FLIGHT = {"enableUnifiedMargin": False, "enableUnifiedAccount": True, "unifiedMarginStatus": 6}
+ORDER = OrderRequest(NAME, "BTC/USDT", Side.BUY, OrderType.LIMIT, Decimal(1), Decimal(100))
+SPOT = {
+    "id": "BTCUSDT", "symbol": "BTC/USDT", "base": "BTC", "quote": "USDT", "baseId": "BTC", "quoteId": "USDT",
+    "type": "spot", "spot": True, "swap": False, "future": False, "option": False, "contract": False,
+    "margin": False, "active": True, "precision": {"amount": "0.0001", "price": "0.1"},
+    "limits": {"amount": {"min": None, "max": None}, "price": {}, "cost": {}}, "info": {},
+}  # fmt: skip
+SWAP = SPOT | {
+    "symbol": "BTC/USDT:USDT", "settle": "USDT", "settleId": "USDT", "type": "swap", "spot": False, "swap": True,
+    "contract": True, "linear": True, "inverse": False, "contractSize": "0.01",
+    "precision": {"amount": "1", "price": "0.1"},
+    "limits": {"amount": {"min": "1", "max": "1000"}, "market": {"max": "120"}, "price": {}, "cost": {}},
+}  # fmt: skip
+
+
+class Desk:
+    """One client of one exchange; `says` is what it hears next."""
+
+    def __init__(self, name: str, market_type: MarketType, market: dict) -> None:
+        self.line, self.market_type = Line(), market_type
+        self.loop = asyncio.new_event_loop()
+        self.template = self.loop.run_until_complete(self._template(name, market))
+
+    async def _template(self, name, market):
+        template = new_template(name, transport=StrictTransport, session=self.line)
+        template.options.update(PRE_FLIGHT)
+        template.set_markets([market])
+        return template
+
+    def hear(self, said, verb, *args, status=200):
+        self.line.status, self.line.raw = status, json.dumps(said).encode()
+        adapter = CcxtAdapter(clone(self.template, SECRET), self.market_type)
+        return self.loop.run_until_complete(getattr(adapter, verb)(*args))
+
+
+@pytest.fixture
+def kraken():
+    yield (desk := Desk("kraken", MarketType.SPOT, SPOT))
+    desk.loop.close()
+
+
+@pytest.fixture
+def bybit():
+    yield (desk := Desk("bybit", MarketType.SPOT, SPOT))
+    desk.loop.close()
+
+
+@pytest.fixture
+def swaps():
+    yield (desk := Desk("bybit", MarketType.FUTURES, SWAP))
+    desk.loop.close()
+
+
+QUESTIONS = [("fetch_balance",), ("fetch_open_orders",), ("fetch_open_orders", "BTC/USDT")]
+KEY = OrderKey("BTC/USDT", NAME, "OABC-1")
+REFUSED = {"retCode": 10003, "retMsg": "API key is invalid.", "result": {}, "time": 1}
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+def test_a_refusal_in_a_200_is_no_empty_answer(bybit, question):
+    with pytest.raises(Unavailable):
+        bybit.hear(REFUSED, *question)
+
+
+def test_a_refused_question_about_positions_is_no_position(swaps):
+    with pytest.raises(Unavailable):
+        swaps.hear(REFUSED, "fetch_positions")
+
+
+@pytest.mark.parametrize("code", [10001, 10003, 110007, 170131])
+def test_a_refused_command_is_not_concluded_from_what_ccxt_makes_of_it(bybit, code):
+    refused = {"retCode": code, "retMsg": "Insufficient balance.", "result": {}, "time": 1}
+
+    with pytest.raises(OutcomeUnknown):
+        bybit.hear(refused, "place_order", ORDER)
+
+
+@pytest.mark.parametrize("errors", [["EOrder:Insufficient funds"], ["EAPI:Invalid key"], ["EService:Busy"]])
+def test_kraken_refuses_in_a_200_too(kraken, errors):
+    with pytest.raises(OutcomeUnknown):
+        kraken.hear({"error": errors}, "place_order", ORDER)
+    with pytest.raises(Unavailable):
+        kraken.hear({"error": errors}, "fetch_balance")
+
+
+@pytest.mark.parametrize("said", [{"retCode": "x"}, {"retCode": {}}, {}, [], {"error": 5}, {"error": [None]}])
+def test_what_ccxt_cannot_read_is_no_answer(bybit, kraken, said):
+    for desk in (bybit, kraken):
+        with pytest.raises(OutcomeUnknown):
+            desk.hear(said, "place_order", ORDER)
+
+
+def test_an_exchange_that_does_not_echo_our_id_accepts_with_its_own(kraken):
+    accepted = {"error": [], "result": {"descr": {"order": "buy 1 BTCUSDT @ limit 100"}, "txid": ["OABC-1"]}}
+
+    assert kraken.hear(accepted, "place_order", ORDER).order_id == "OABC-1"
+
+
+def test_an_acceptance_without_an_id_is_none(kraken):
+    with pytest.raises(OutcomeUnknown):
+        kraken.hear({"error": [], "result": {"descr": {}, "txid": []}}, "place_order", ORDER)
+
+
+@pytest.mark.parametrize(("echoed", "is_ours"), [(NAME, True), ("someone-elses", False)])
+def test_an_id_that_is_echoed_must_be_ours(bybit, echoed, is_ours):
+    accepted = {"retCode": 0, "retMsg": "OK", "result": {"orderId": "12", "orderLinkId": echoed}, "time": 1}
+
+    if is_ours:
+        assert bybit.hear(accepted, "place_order", ORDER).order_id == "12"
+    else:
+        with pytest.raises(OutcomeUnknown):
+            bybit.hear(accepted, "place_order", ORDER)
+
+
+@pytest.mark.parametrize("verb", ["fetch_order", "fetch_order_fills"])
+def test_an_order_without_its_exchange_s_id_cannot_be_asked_about(kraken, verb):
+    with pytest.raises(Unavailable) as caught:
+        kraken.hear({"error": [], "result": {}}, verb, OrderKey("BTC/USDT", NAME))
+
+    assert caught.value.code == "no_order_id"
+
+
+def test_an_order_without_its_exchange_s_id_is_not_canceled_by_another(kraken):
+    with pytest.raises(NotSent):
+        kraken.hear({"error": [], "result": {"count": 1}}, "cancel_order", OrderKey("BTC/USDT", NAME))
+
+
+@pytest.mark.parametrize(
+    ("echoed", "is_ours"), [({"cl_ord_id": NAME}, True), ({}, True), ({"cl_ord_id": "x"}, False)]
+)
+def test_another_order_than_the_one_that_was_asked_for_is_no_answer(kraken, echoed, is_ours):
+    words = {"pair": "BTCUSDT", "type": "buy", "ordertype": "limit", "price": "100", "leverage": "none"}
+    row = {"status": "open", "vol": "1", "vol_exec": "0", "opentm": 1790000000.5, "descr": words} | echoed
+    found = {"error": [], "result": {"OABC-1": row}}
+
+    if is_ours:
+        assert kraken.hear(found, "fetch_order", KEY).order_id == "OABC-1"
+    else:
+        with pytest.raises(Unavailable) as caught:
+            kraken.hear(found, "fetch_order", KEY)
+        assert caught.value.code == "answer_without_our_order"
+
+
+def test_limits_in_contracts_are_limits_in_base_units(swaps):
+    adapter = CcxtAdapter(clone(swaps.template, SECRET), MarketType.FUTURES)
+    spec = adapter._spec(SWAP)
+
+    assert (spec.lot_size, spec.min_quantity) == (Decimal("0.01"), Decimal("0.01"))
+    assert (spec.max_quantity, spec.market_max_quantity) == (Decimal(10), Decimal("1.2"))
+
+
+def test_a_market_without_limits_has_none(bybit):
+    spec = CcxtAdapter(clone(bybit.template, SECRET), MarketType.SPOT)._spec(SPOT)
+
+    assert (spec.max_quantity, spec.market_max_quantity) == (None, None)
+
+
+def test_a_long_and_a_short_of_one_symbol_are_one_position(swaps):
+    rows = [
+        {"symbol": "BTCUSDT", "side": side, "size": size, "positionIdx": place}
+        for side, size, place in (("Buy", "50", 1), ("Sell", "20", 2))
+    ]
+    said = {"retCode": 0, "retMsg": "OK", "result": {"list": rows}, "time": 1}
+
+    assert swaps.hear(said, "fetch_positions") == [PositionReport("BTC/USDT:USDT", Decimal("0.3"))]
