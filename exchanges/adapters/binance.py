@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from exchanges.adapters.ccxt_adapter import (
     CcxtAdapter,
@@ -39,7 +39,7 @@ from exchanges.adapters.protocol import (
 from exchanges.adapters.transport import StrictTransport
 from exchanges.amounts import EXACT
 from exchanges.enums import OrderType, ReportStatus, Side
-from exchanges.errors import ExchangeError, OrderNotFound
+from exchanges.errors import ExchangeError, OrderNotFound, Unavailable
 
 # A word that is not here keeps the order as it is.
 _STATUSES = {
@@ -52,7 +52,8 @@ _STATUSES = {
     "EXPIRED_IN_MATCH": ReportStatus.EXPIRED,
     "REJECTED": ReportStatus.REJECTED,
 }
-_PAGE = 1000
+_PAGE = 1000  # rows of an answer at most
+T = TypeVar("T")
 _STOPS = frozenset({OrderType.STOP_LIMIT, OrderType.STOP_MARKET})
 
 
@@ -61,6 +62,13 @@ def _said(raw: dict[str, Any], name: str) -> bool:
     if not isinstance(raw[name], bool):
         raise ValueError(name)  # noqa: TRY004 - an answer that cannot be read, not a mistake of ours
     return raw[name]
+
+
+def _complete(page: list[T]) -> list[T]:
+    """A full page may be a part of the history only, from which nobody may conclude that something is absent."""
+    if len(page) >= _PAGE:
+        raise Unavailable("There is more history than one answer holds.", code="history_too_long")
+    return page
 
 
 class BinanceTransport(StrictTransport):
@@ -103,7 +111,7 @@ class BinanceSpot(CcxtAdapter):
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():
-            rows = await self.client.privateGetAllOrders(self._since(symbol, since))
+            rows = _complete(await self.client.privateGetAllOrders(self._since(symbol, since)))
             return [self._raw_report(raw, symbol) for raw in rows]
 
     async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
@@ -113,7 +121,7 @@ class BinanceSpot(CcxtAdapter):
 
     async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]:
         async with self._asking():
-            return await self._fills(self._since(symbol, since), symbol)
+            return _complete(await self._fills(self._since(symbol, since), symbol))
 
     async def fetch_balance(self) -> Sequence[Balance]:
         async with self._asking():
@@ -173,7 +181,9 @@ class BinanceSpot(CcxtAdapter):
         return {"symbol": self._id(symbol)} if symbol else {}
 
     def _since(self, symbol: str, since: datetime) -> dict[str, str]:
-        return {"symbol": self._id(symbol), "startTime": str(int(since.timestamp() * 1000)), "limit": "1000"}
+        ours_ahead_ms = int(self.client.options.get("timeDifference") or 0)
+        start = int(since.timestamp() * 1000) - ours_ahead_ms
+        return {"symbol": self._id(symbol), "startTime": str(start), "limit": str(_PAGE)}
 
     def _order_parameters(self, request: OrderRequest) -> dict[str, Any]:
         amount, price = self._plain_numbers(request)
@@ -294,8 +304,8 @@ class BinanceFutures(BinanceSpot):
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():
-            plain = await self.client.fapiPrivateGetAllOrders(self._since(symbol, since))
-            algo = await self.client.fapiPrivateGetAllAlgoOrders(self._since(symbol, since))
+            plain = _complete(await self.client.fapiPrivateGetAllOrders(self._since(symbol, since)))
+            algo = _complete(await self.client.fapiPrivateGetAllAlgoOrders(self._since(symbol, since)))
             return [
                 *(self._raw_report(raw, symbol) for raw in plain),
                 *(self._algo_report(raw, symbol) for raw in algo),

@@ -159,3 +159,16 @@ def test_a_long_and_a_short_of_one_symbol_are_one_position(desk):
     said = desk.ask("futures", "fetch_positions", OrderType.LIMIT, 200, json.dumps(rows).encode())
 
     assert said == [PositionReport("BTC/USDT:USDT", Decimal("7.526"))]
+
+
+@pytest.mark.parametrize("verb", ["fetch_orders", "fetch_fills"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_page_is_not_all_of_the_history(desk, kind, verb):
+    def ask(rows: int) -> Any:
+        return desk.ask(kind, verb, OrderType.LIMIT, 200, json.dumps([ROW] * rows).encode())
+
+    assert len(ask(999)) >= 999
+    with pytest.raises(Unavailable) as caught:
+        ask(1000)
+
+    assert caught.value.code == "history_too_long"
