@@ -155,6 +155,11 @@ class Gateway:
     def _left_s(self, exchange: str, api_key: str) -> float:
         return max(0.0, self._paused_until.get((exchange, api_key), 0.0) - time.monotonic())
 
+    def set_clock(self, exchange: str, market_type: MarketType) -> None:
+        """Has later calls carry the exchange's time. In the background; where it fails they carry ours, as before."""
+        self._ensure_running()
+        self._loop.call_soon_threadsafe(self._begin_set_clock, exchange, market_type)
+
     # On the loop's thread
 
     def _spawn(self, calls: Sequence[Call], deliver: Callable[[Outcome], None]) -> None:
@@ -186,7 +191,7 @@ class Gateway:
         except ExchangeError as error:
             self._note_pause(call.exchange, call.credentials, error)
             if error.code == CLOCK_SKEW:
-                self._keep(self._loop.create_task(self._set_clock(call.exchange, call.market_type)))
+                self._begin_set_clock(call.exchange, call.market_type)
             return Outcome(call, error=error)
         except TimeoutError:
             return Outcome(call, error=OutcomeUnknown("No answer in time.", code="timeout"))
@@ -232,19 +237,26 @@ class Gateway:
         client.note_weight = partial(self._note_weight, (exchange, market_type), _minute())
         return dialect.adapters[market_type](client, market_type)
 
+    def _begin_set_clock(self, exchange: str, market_type: MarketType) -> None:
+        """After "your time is off" for the calls that follow: the refused one is not repeated."""
+        self._keep(self._loop.create_task(self._set_clock(exchange, market_type)))
+
     async def _set_clock(self, exchange: str, market_type: MarketType) -> None:
-        """After "your time is off": later calls carry the exchange's time. The refused one is not repeated."""
         if self.pause_left_s(exchange):
             return
         template = self._template(exchange, market_type)
         try:
-            offset_ms = await read_clock_offset(template)
+            async with asyncio.timeout(settings.EXCHANGE_TIMEOUT_S):
+                offset_ms = await read_clock_offset(template)
+        except TimeoutError:
+            logger.warning("clock not set exchange=%s code=timeout", exchange)
+            return
         except ExchangeError as error:
             self._note_pause(exchange, None, error)
             logger.warning("clock not set exchange=%s code=%s", exchange, error.code)
             return
         template.options["timeDifference"] = offset_ms
-        logger.warning("clock set exchange=%s offset_ms=%s", exchange, offset_ms)
+        logger.info("clock set exchange=%s offset_ms=%s", exchange, offset_ms)
 
     def _note_pause(self, exchange: str, credentials: Credentials | None, error: ExchangeError) -> None:
         if not isinstance(error, Throttled):

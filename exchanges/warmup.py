@@ -1,4 +1,4 @@
-"""Before the first delivery: markets in memory, clients built."""
+"""Before the first delivery: markets in memory, clients built, clocks compared."""
 
 import logging
 from datetime import datetime
@@ -8,6 +8,7 @@ from django.db import DatabaseError, close_old_connections
 from exchanges import markets
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError
+from exchanges.gateway import gateway
 from exchanges.models import Account
 from exchanges.registry import EXCHANGES
 
@@ -15,7 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 def warm_up(*, now: datetime) -> None:
-    """Opens the market book of every exchange in use. What fails here is tried again by who needs it."""
+    """Opens the market book of every exchange in use, and has its clock read in the background.
+
+    What fails here is tried again by who needs it.
+    """
     try:
         in_use = set(Account.objects.active().values_list("exchange", flat=True))
         for name in in_use & EXCHANGES.keys():
@@ -32,3 +36,4 @@ def _open(exchange: str, market_type: MarketType, now: datetime) -> None:
         markets.book(exchange, market_type, now=now)
     except ExchangeError as error:
         logger.warning("markets unavailable exchange=%s code=%s", exchange, error.code)
+    gateway.set_clock(exchange, market_type)

@@ -12,9 +12,12 @@ from typing import Any
 import aiohttp
 import ccxt.async_support as ccxt
 
+from exchanges.adapters.ccxt_adapter import UNREADABLE
 from exchanges.adapters.protocol import Credentials
 from exchanges.adapters.transport import StrictTransport
-from exchanges.errors import Unavailable
+from exchanges.errors import ExchangeError, Throttled, Unavailable
+
+_SLOW_MS = 2000
 
 # Else a spot list asks the futures hosts as well, and fails where those are not reached.
 _OPTIONS: dict[str, dict[str, Any]] = {"binance": {"fetchMarkets": {"types": ["spot"]}}}
@@ -73,12 +76,19 @@ def clone(template: Any, credentials: Credentials | None) -> Any:
 
 
 async def read_clock_offset(template: Any) -> int:
-    """How far our clock is ahead of the exchange's, in milliseconds. Raises ExchangeError."""
+    """How far our clock is ahead of the exchange's, in milliseconds.
+
+    Wrong by up to half of the time that the answer took; a slow one is none. Raises Throttled or Unavailable.
+    """
     client = clone(template, None)
     asked = client.milliseconds()
     try:
-        theirs = await client.fetch_time()
-    except ccxt.BaseError as error:
-        raise Unavailable("The exchange does not tell its time.") from error
+        theirs = int(await client.fetch_time())
+    except Throttled:
+        raise
+    except (ExchangeError, *UNREADABLE) as error:
+        raise Unavailable("The exchange does not tell its time.", code="no_time") from error
     answered = client.milliseconds()
-    return int((asked + answered) / 2 - int(theirs))
+    if answered - asked > _SLOW_MS:
+        raise Unavailable("The exchange took too long to tell its time.", code="no_time")
+    return (asked + answered) // 2 - theirs

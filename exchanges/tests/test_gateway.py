@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from exchanges import gateway as module
 from exchanges import markets, pauses
+from exchanges.adapters import clients
 from exchanges.adapters.binance import BinanceFutures, BinanceSpot
 from exchanges.adapters.ccxt_adapter import CcxtAdapter
 from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest
@@ -310,3 +311,90 @@ def test_pauses_that_are_over_or_shared_already_cost_one_statement(paper, django
         pauses.share(now=timezone.now())
 
     assert gateway.pause_left_s("binance") == 0
+
+
+# Clocks
+
+
+HOUR_MS = 3_600_000
+TIME = "/fapi/v1/time"
+
+
+@pytest.fixture
+def ahead(books, monkeypatch):
+    """Our clock is an hour ahead of the exchange's."""
+    client = type(gateway._template(*LINE))
+    monkeypatch.setattr(client, "milliseconds", staticmethod(lambda: time.time_ns() // 1_000_000 + HOUR_MS))
+
+
+def offset_ms():
+    return gateway._template(*LINE).options["timeDifference"]
+
+
+def set_clock():
+    """As in the background, but waited for."""
+    asyncio.run_coroutine_threadsafe(gateway._set_clock(*LINE), gateway._loop).result()
+
+
+def test_the_clock_is_set_in_the_background(ahead):
+    gateway.set_clock(*LINE)
+
+    until = time.monotonic() + 5
+    while not offset_ms() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert abs(offset_ms() - HOUR_MS) < 1000
+    assert gateway.call(ask())
+
+
+def test_history_is_asked_for_by_the_exchange_s_clock(ahead):
+    set_clock()
+    gateway.call(ask("place_order", order()))
+    a_minute_ago = timezone.now() + timedelta(milliseconds=HOUR_MS, minutes=-1)
+
+    (report,) = gateway.call(ask("fetch_orders", BTC, a_minute_ago))
+
+    assert report.client_order_id == "mine-1"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"action": "garbage", "value": {}},
+        {"action": "garbage", "value": []},
+        {"action": "garbage", "value": {"serverTime": "noon"}},
+        {"action": "garbage", "value": {"serverTime": [1]}},
+        {"action": "drop"},
+        {"action": "status", "value": 503},
+        {"action": "code", "value": -1121},
+        {"action": "delay", "value": 0.2},
+    ],
+    ids=str,
+)
+def test_a_time_that_cannot_be_read_sets_no_clock(ahead, paper, monkeypatch, fault):
+    monkeypatch.setattr(clients, "_SLOW_MS", 100)
+    paper.fault(path=TIME, times=None, **fault)
+
+    set_clock()
+    reading = asyncio.run_coroutine_threadsafe(
+        clients.read_clock_offset(gateway._template(*LINE)), gateway._loop
+    )
+
+    assert offset_ms() == 0
+    assert isinstance(reading.exception(), Unavailable)
+
+
+def test_an_exchange_that_never_tells_its_time_is_given_up(ahead, paper, settings):
+    settings.EXCHANGE_TIMEOUT_S = 0.1
+    paper.fault(path=TIME, action="delay", value=1)
+
+    set_clock()
+
+    assert offset_ms() == 0
+
+
+def test_asking_for_the_time_can_be_too_much_as_well(ahead, paper):
+    throttle(paper, -1003, path=TIME)
+
+    set_clock()
+
+    assert gateway.pause_left_s("paper") > 25
