@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
-from exchanges import vault
+from exchanges import markets, pauses, vault
 from exchanges.adapters.protocol import Credentials, OrderReport, OrderRequest
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.errors import (
@@ -24,6 +24,7 @@ from exchanges.errors import (
     ExchangeError,
     OrderNotFound,
     Rejected,
+    Throttled,
     Unavailable,
 )
 from exchanges.failpoints import failpoint
@@ -41,6 +42,8 @@ from orders.retrying import deserves_another, store_attempts
 IDLE_S = 0.025
 LONGEST_S = 0.5
 
+_STALE_MARKET = ("filter_failure", "unknown_symbol")
+
 PLACE, CANCEL, ASK, FILLS = "place_order", "cancel_order", "fetch_order", "fetch_order_fills"
 
 
@@ -53,6 +56,7 @@ class Errand:
     report: OrderReport | None = None
     error: ExchangeError | None = None
     asked_at: datetime | None = None  # when its first call left
+    can_wait: bool = False  # its questions leave the exchange's room to others
     again: Order | None = None  # the attempt that follows a refusal
 
 
@@ -91,8 +95,8 @@ class Errands:
         failpoint("K12")
         self._start([Errand(order, CANCEL) for order in orders])
 
-    def look_up(self, orders: Iterable[Order]) -> None:
-        self._start([Errand(order, ASK) for order in orders])
+    def look_up(self, orders: Iterable[Order], *, can_wait: bool = False) -> None:
+        self._start([Errand(order, ASK, can_wait=can_wait) for order in orders])
 
     def fetch_fills(self, orders_and_reports: Iterable[tuple[Order, OrderReport]]) -> None:
         self._start([Errand(order, FILLS, report=report) for order, report in orders_and_reports])
@@ -144,6 +148,7 @@ class Errands:
             step.over += [errand for errand, _ in step.fills]
         if step.refused:
             self._refuse(step.refused, now)
+            _tell(step.refused, now)
             step.over += [errand for errand, _ in step.refused]
         if step.unknown:
             _mark_unknown(step.unknown, now)
@@ -160,7 +165,7 @@ class Errands:
         for errand, report in step.reports:
             errand.report = report
             if report.filled > errand.order.filled:
-                errand.verb = FILLS
+                errand.verb, errand.can_wait = FILLS, False
                 step.next.append(errand)
             else:
                 step.over.append(errand)
@@ -203,6 +208,18 @@ class Errands:
             fields,
             http_status=error.http_status,
         )
+
+
+def _tell(refused: Sequence[tuple[Errand, Rejected]], now: datetime) -> None:
+    """What a refusal means for everybody: an exchange that wants a pause, a market that is not what we think."""
+    if any(isinstance(error, Throttled) for _, error in refused):
+        pauses.share(now=now)
+    for exchange, kind in {
+        (errand.order.account.exchange, errand.order.market_type)
+        for errand, error in refused
+        if error.code in _STALE_MARKET
+    }:
+        markets.reload_soon(exchange, MarketType(kind), now=now)
 
 
 def _note_answers(step: Round) -> None:
@@ -271,6 +288,7 @@ def _call(errand: Errand) -> Call:
         (argument,),
         credentials_of(order.account),
         tag=errand,
+        can_wait=errand.can_wait,
     )
 
 

@@ -4,11 +4,15 @@ It records and reports. It never trades to make numbers match, and takes no miss
 """
 
 import logging
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from exchanges import markets, vault
 from exchanges.adapters.protocol import Balance, OrderReport, PositionReport
@@ -19,40 +23,93 @@ from exchanges.models import Account
 from orders.differences import note_differences
 from orders.enums import OrderStatus
 from orders.errands import credentials_of
-from orders.models import ExternalOrder, Order, Position
+from orders.models import ExternalOrder, Order, Position, Trade
 
 logger = logging.getLogger(__name__)
 
 _SETTLING = timedelta(seconds=10)  # a fill shows up in a position before it shows up as a trade, or after
 LOOK_BACK = timedelta(hours=24)
+# What is in use is looked at often; all that an account has there, which exchanges count dearly, once in a while.
+COMPARE_EVERY = timedelta(seconds=30)
+SWEEP_EVERY = timedelta(hours=1)
+_JUST_CLOSED = timedelta(minutes=5)
+
+Place = tuple[int, str, str]  # account, market type, symbol
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One account at one market type, with what its strategies hold or work there."""
+    """One account at one market type. `symbols` are those that our strategies hold or work there."""
 
     account: Account
     market_type: MarketType
+    symbols: frozenset[str] = frozenset()
+    is_swept: bool = False  # look at everything
 
     def call(self, verb: str, *args: object) -> Call:
-        return Call(
-            self.account.exchange, self.market_type, verb, args, credentials_of(self.account), tag=self
-        )
+        credentials = credentials_of(self.account)
+        return Call(self.account.exchange, self.market_type, verb, args, credentials, tag=self, can_wait=True)
 
 
-def reconcile(*, clock: Callable[[], datetime]) -> list[Order]:
-    """One look at every account in use. Returns closed orders about which the exchange now says otherwise."""
-    subjects = [subject for subject in _subjects() if _is_ready(subject, clock())]
+def reconcile(*, clock: Callable[[], datetime], everything: bool = False) -> list[Order]:
+    """One look at every account whose turn it is. Returns closed orders about which the exchange says otherwise.
+
+    Two processes that look at the same time share the accounts. With `everything` each account is looked at whole.
+    """
+    subjects = [subject for subject in _subjects(clock(), everything) if _is_ready(subject, clock())]
     _note_external(subjects, clock())
     _compare_holdings(subjects, clock())
     return _contradicted(subjects, clock())
 
 
-def _subjects() -> list[Subject]:
-    rows = Order.objects.filter(account__is_active=True).values_list("account", "market_type").distinct()
-    pairs = set(rows)
-    accounts = Account.objects.in_bulk({account for account, _ in pairs})
-    return [Subject(accounts[account], MarketType(kind)) for account, kind in sorted(pairs)]
+def _subjects(now: datetime, everything: bool) -> list[Subject]:
+    accounts = _claim(now, everything)
+    used = set(Order.objects.filter(account__in=accounts).values_list("account", "market_type"))
+    symbols = _symbols_in_use(accounts)
+    subjects = [
+        Subject(
+            accounts[account],
+            MarketType(kind),
+            frozenset(symbols[account, kind]),
+            everything or _is_long_ago(accounts[account].swept_at, SWEEP_EVERY, now),
+        )
+        for account, kind in used
+    ]
+    random.shuffle(subjects)  # where the exchange has no room for all, it is not always the same ones
+    return subjects
+
+
+@transaction.atomic
+def _claim(now: datetime, everything: bool) -> dict[int, Account]:
+    """Accounts in use whose turn it is, as they were before; it is nobody else's until the next."""
+    rows = Account.objects.active().filter(Exists(Order.objects.filter(account=OuterRef("pk"))))
+    accounts = {
+        row.pk: row
+        for row in rows.select_for_update(skip_locked=True)
+        if everything or _is_long_ago(row.compared_at, COMPARE_EVERY, now)
+    }
+    Account.objects.filter(pk__in=accounts).update(compared_at=now)
+    swept = [pk for pk, row in accounts.items() if _is_long_ago(row.swept_at, SWEEP_EVERY, now)]
+    Account.objects.filter(pk__in=swept).update(swept_at=now)
+    return accounts
+
+
+def _is_long_ago(moment: datetime | None, period: timedelta, now: datetime) -> bool:
+    return moment is None or now - moment >= period
+
+
+def _symbols_in_use(accounts: Iterable[int]) -> dict[tuple[int, str], set[str]]:
+    """By account and market type."""
+    held = Position.objects.held().filter(strategy_account__account__in=accounts)
+    worked = Order.objects.open().filter(account__in=accounts)
+    columns = ("strategy_account__account_id", "strategy_account__strategy__market_type", "symbol")
+    symbols: dict[tuple[int, str], set[str]] = defaultdict(set)
+    for account, kind, symbol in [
+        *held.values_list(*columns),
+        *worked.values_list("account_id", "market_type", "symbol"),
+    ]:
+        symbols[account, kind].add(symbol)
+    return symbols
 
 
 def _is_ready(subject: Subject, now: datetime) -> bool:
@@ -79,7 +136,14 @@ def _answers(calls: Sequence[Call]) -> Iterable[Outcome]:
 
 def _note_external(subjects: Sequence[Subject], now: datetime) -> None:
     """Open orders at the exchange that no row of ours names."""
-    for outcome in _answers([subject.call("fetch_open_orders") for subject in subjects]):
+    calls = [subject.call("fetch_open_orders") for subject in subjects if subject.is_swept]
+    calls += [
+        subject.call("fetch_open_orders", symbol)
+        for subject in subjects
+        if not subject.is_swept
+        for symbol in sorted(subject.symbols)
+    ]
+    for outcome in _answers(calls):
         subject, reports = outcome.call.tag, outcome.value
         known = _known_names(reports)
         for report in reports:
@@ -112,31 +176,30 @@ def _keep_external(subject: Subject, report: OrderReport, now: datetime) -> None
 
 def _contradicted(subjects: Sequence[Subject], now: datetime) -> list[Order]:
     """Orders that we closed in the last day and that the exchange shows with more than we know."""
-    closed = Order.objects.filter(closed_at__gt=now - LOOK_BACK, submitted_at__isnull=False)
-    closed = closed.exclude(status=OrderStatus.FILLED).select_related("account")
-    by_place: dict[tuple[int, str, str], dict[str, Order]] = defaultdict(dict)
-    for order in closed:
-        by_place[order.account_id, order.market_type, order.symbol][order.client_order_id] = order
+    by_place = _closed_lately(subjects, now)
     ready = {(subject.account.pk, str(subject.market_type)): subject for subject in subjects}
-    calls = [
-        Call(
-            ready[account, kind].account.exchange,
-            MarketType(kind),
-            "fetch_orders",
-            (symbol, now - LOOK_BACK),
-            credentials_of(ready[account, kind].account),
-            tag=(account, kind, symbol),
-        )
-        for account, kind, symbol in by_place
-        if (account, kind) in ready
-    ]
-    outcomes = [outcome for outcome in gateway.call_all(calls) if outcome.error is None]
+    calls = {place: ready[place[:2]].call("fetch_orders", place[2], now - LOOK_BACK) for place in by_place}
+    outcomes = dict(zip(calls, gateway.call_all(list(calls.values())), strict=True))
     return [
-        by_place[outcome.call.tag][report.client_order_id]
-        for outcome in outcomes
+        by_place[place][report.client_order_id]
+        for place, outcome in outcomes.items()
+        if outcome.error is None
         for report in outcome.value
-        if _contradicts(report, by_place[outcome.call.tag].get(report.client_order_id))
+        if _contradicts(report, by_place[place].get(report.client_order_id))
     ]
+
+
+def _closed_lately(subjects: Sequence[Subject], now: datetime) -> dict[Place, dict[str, Order]]:
+    """By place and client order id: a whole day where everything is looked at, else what was closed just now."""
+    swept = {(s.account.pk, str(s.market_type)): s.is_swept for s in subjects}
+    closed = Order.objects.filter(closed_at__gt=now - LOOK_BACK, submitted_at__isnull=False)
+    closed = closed.exclude(status=OrderStatus.FILLED).filter(account__in={account for account, _ in swept})
+    by_place: dict[Place, dict[str, Order]] = defaultdict(dict)
+    for order in closed.select_related("account"):
+        is_swept = swept.get((order.account_id, order.market_type))
+        if is_swept or (is_swept is False and not _is_long_ago(order.closed_at, _JUST_CLOSED, now)):
+            by_place[order.account_id, order.market_type, order.symbol][order.client_order_id] = order
+    return by_place
 
 
 def _contradicts(report: OrderReport, order: Order | None) -> bool:
@@ -149,7 +212,8 @@ def _contradicts(report: OrderReport, order: Order | None) -> bool:
 
 
 def _compare_holdings(subjects: Sequence[Subject], now: datetime) -> None:
-    quiet = [subject for subject in subjects if not _is_moving(subject, now)]
+    moving = _moving(subjects, now)
+    quiet = [s for s in subjects if (s.account.pk, str(s.market_type)) not in moving]
     futures = [s.call("fetch_positions") for s in quiet if s.market_type is MarketType.FUTURES]
     spot = [s.call("fetch_balance") for s in quiet if s.market_type is MarketType.SPOT]
     for outcome in _answers(futures):
@@ -158,11 +222,13 @@ def _compare_holdings(subjects: Sequence[Subject], now: datetime) -> None:
         note_differences(outcome.call.tag, _spot_holdings(outcome.call.tag, outcome.value), now=now)
 
 
-def _is_moving(subject: Subject, now: datetime) -> bool:
+def _moving(subjects: Sequence[Subject], now: datetime) -> set[tuple[int, str]]:
     """Orders in flight or fresh trades: any difference now would be one of timing."""
-    orders = Order.objects.filter(account=subject.account, market_type=subject.market_type)
-    fresh = orders.filter(trades__recorded_at__gt=now - _SETTLING)
-    return orders.in_flight().exists() or fresh.exists()
+    accounts = {subject.account.pk for subject in subjects}
+    in_flight = Order.objects.in_flight().filter(account__in=accounts)
+    fresh = Trade.objects.filter(account__in=accounts, recorded_at__gt=now - _SETTLING)
+    columns = ("account_id", "market_type")
+    return {*in_flight.values_list(*columns), *fresh.values_list(*columns)}
 
 
 def _futures_holdings(

@@ -8,7 +8,7 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import transaction
 
-from exchanges import markets, vault
+from exchanges import markets, pauses, vault
 from exchanges.adapters.protocol import Capabilities, MarketSpec
 from exchanges.amounts import exact
 from exchanges.enums import MarketType, OrderType, Side
@@ -46,6 +46,7 @@ def prepare(orders: Sequence[Order], *, desk: PriceDesk, actor: str, now: dateti
 
     What is neither sent nor waiting was denied, or was moved by someone else; either way it is over.
     """
+    pauses.share(now=now)
     books = _books(orders, now)  # before the transaction, and before prices: both may have to ask an exchange
     ready, waiting = _ready(orders, desk, actor, now)
     if not ready:
@@ -106,7 +107,7 @@ def _ready(
     for order in orders:
         if _is_overdue(order, now):
             ready.append(order)
-        elif gateway.pause_left_s(order.account.exchange) > 0:
+        elif _is_paused(order):
             paused.append(order)
         elif _is_market_entry(order) and not desk.has(_price_key(order), now=now):
             unpriced.append(order)
@@ -142,6 +143,14 @@ def _is_capped_there(order: Order, facts: Facts) -> bool:
 def _is_overdue(order: Order, now: datetime) -> bool:
     """Entries expire, exits do not."""
     return not order.is_closing and now - order.created_at > timedelta(seconds=settings.ORDER_MAX_WAIT_S)
+
+
+def _is_paused(order: Order) -> bool:
+    try:
+        credentials = credentials_of(order.account)
+    except vault.CredentialsUnreadable:
+        return False  # it is denied for that
+    return gateway.pause_left_s(order.account.exchange, credentials) > 0
 
 
 def _is_market_entry(order: Order) -> bool:

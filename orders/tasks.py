@@ -12,8 +12,8 @@ from orders.tracking import Tracker
 
 
 def track_orders() -> None:
-    """A safety run beside the tracker's own process."""
-    Tracker(clock=timezone.now).pass_once()
+    """A safety run beside the tracker's own process: it does what that has not done."""
+    Tracker(clock=timezone.now).pass_once(everything=False)
     failpoint("K17")
 
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import close_old_connections
 
-from exchanges import markets
+from exchanges import markets, pauses
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, OrderNotFound
 from orders import batches
@@ -50,8 +50,9 @@ class Tracker:
         self._comparing: Future[list[Order]] | None = None
         self._compare_at = 0.0
 
-    def pass_once(self) -> None:
-        """Everything that can be done now, waited for."""
+    def pass_once(self, *, everything: bool = True) -> None:
+        """What can be done now, waited for: all of it, or only what nobody did lately."""
+        pauses.share(now=self._clock())
         self._resume_abandoned()
         while (
             self._running()
@@ -59,15 +60,16 @@ class Tracker:
             self._look_up(self._unsure())
             time.sleep(_LOOK_AGAIN_S)
             self._resume_abandoned()
-        self._reopen(reconcile(clock=self._clock))
+        self._reopen(reconcile(clock=self._clock, everything=everything))
         watch(now=self._clock())
-        self._look_up([*self._unsure(everything=True), *self._working(everything=True)])
+        self._look_up(self._unsure(everything=everything))
+        self._look_up(self._working(everything=everything), can_wait=True)
         self._withdraw_orphans()
         self._wait()
 
-    def _look_up(self, orders: Iterable[Order]) -> None:
+    def _look_up(self, orders: Iterable[Order], *, can_wait: bool = False) -> None:
         """Asks about these orders and waits for what follows."""
-        self._start(orders)
+        self._start(orders, can_wait=can_wait)
         self._wait()
 
     def _wait(self) -> None:
@@ -93,10 +95,11 @@ class Tracker:
     def step(self, *, for_s: float) -> None:
         """One turn of the loop: starts what is due and writes answers for `for_s` seconds."""
         until = time.monotonic() + for_s
+        pauses.share(now=self._clock())
         self._resume_abandoned()
         self._reconcile_in_background()
         self._start(self._unsure())
-        self._start(self._working())
+        self._start(self._working(), can_wait=True)
         self._withdraw_orphans()
         while (left := until - time.monotonic()) > 0:
             if self._errands.under_way:
@@ -131,18 +134,18 @@ class Tracker:
         return [order for order in rows if everything or _is_due(order, now)]
 
     def _working(self, *, everything: bool = False) -> list[Order]:
-        rows = Order.objects.working().exclude(status__in=IN_FLIGHT).select_related("account")
+        rows = Order.objects.working().exclude(status__in=IN_FLIGHT).select_related("account").order_by("?")
         limit = self._clock() - FOLLOW_EVERY
         return [order for order in rows if everything or (order.checked_at or order.created_at) < limit]
 
-    def _start(self, orders: Iterable[Order]) -> None:
+    def _start(self, orders: Iterable[Order], *, can_wait: bool = False) -> None:
         due = [order for order in orders if order.pk not in self._under_way]
         if not due:
             return
         self._open_books(due)
         Order.objects.filter(pk__in=[order.pk for order in due]).update(checked_at=self._clock())
         self._under_way |= {order.pk for order in due}
-        self._errands.look_up(due)
+        self._errands.look_up(due, can_wait=can_wait)
 
     def _open_books(self, orders: Iterable[Order]) -> None:
         """Answers are read with the exchange's markets at hand."""

@@ -31,12 +31,7 @@ def solo(paper):
 def paused():
     """The exchange wants to hear nothing for so many seconds."""
 
-    def pause(seconds):
-        gateway._ensure_running()
-        gateway._paused_until["paper"] = time.monotonic() + seconds
-
-    yield pause
-    gateway._paused_until.clear()
+    return lambda seconds: gateway.pause("paper", seconds)
 
 
 def test_an_exit_closes_what_a_resting_entry_filled_a_moment_ago(deliver, paper, solo):
@@ -113,7 +108,6 @@ def test_questions_wait_while_the_exchange_wants_a_pause(deliver, paper, solo):
     track()
 
     assert len(paper.requests()) == before
-    gateway._paused_until.clear()
 
 
 # Exits whose first attempt proves not to exist

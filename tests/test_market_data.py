@@ -114,7 +114,7 @@ def test_a_price_is_as_old_as_its_arrival_however_late_it_is_used(deliver, paper
     settings.WEBHOOK_ANSWER_BUDGET_MS, settings.PRICE_MAX_AGE_S = 100, 2
     paper.fault(path="/fapi/v2/ticker/price", action="delay", when="after", value=0.3)
     deliver(desk.alert(BTC_MARKET))
-    gateway._paused_until["paper"] = time.monotonic() + 4
+    gateway.pause("paper", 4)
     time.sleep(0.5)  # the price is here, and the order has to wait
     paper.set_prices({"BTCUSDT": "80000"})
 

@@ -65,6 +65,8 @@ def test_a_cancel_waits_for_the_orders_before_it(deliver, paper, solo, settings,
     paper.fault(**SLOW)
     settings.WEBHOOK_ANSWER_BUDGET_MS = 100
     deliver(solo.alert(BTC_LIMIT))
+    while Order.objects.waiting().exists():  # before it is sent, it would be withdrawn
+        time.sleep(0.02)
 
     deliver(solo.alert(CANCEL_ALL))
 

@@ -14,7 +14,7 @@ class Job:
 
 
 JOBS = [
-    Job("refresh markets", "exchanges.tasks.refresh_markets", 60),
+    Job("refresh markets", "exchanges.tasks.refresh_markets", 5),  # those that are old or in doubt
     Job("refresh prices", "orders.tasks.refresh_prices", 1),
     Job("track orders", "orders.tasks.track_orders", 1),
     Job("audit books", "orders.tasks.audit_books", 1),

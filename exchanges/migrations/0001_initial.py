@@ -84,6 +84,8 @@ class Migration(migrations.Migration):
                 ('uid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ('sealed_credentials', models.TextField(blank=True, editable=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
+                ('compared_at', models.DateTimeField(editable=False, null=True)),
+                ('swept_at', models.DateTimeField(editable=False, null=True)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='accounts', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
             ],
             options={

@@ -36,6 +36,9 @@ class Account(models.Model):
     uid = models.UUIDField(default=uuid4, unique=True, editable=False)
     sealed_credentials = models.TextField(editable=False, blank=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    # When our books were last held against the exchange, and when with all that it knows; read by the tracker.
+    compared_at = models.DateTimeField(null=True, editable=False)
+    swept_at = models.DateTimeField(null=True, editable=False)
 
     objects = AccountQuerySet.as_manager()
 

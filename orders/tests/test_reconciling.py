@@ -1,10 +1,11 @@
 """Our books against the exchange: what lasts is shown and freezes new risk; nothing is traded to make it fit."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from exchanges.adapters.protocol import OrderRequest
@@ -21,10 +22,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Later:
-    """A clock that is past the settling time of fresh trades."""
+    """Clocks that are past the settling time of fresh trades, each a look further."""
+
+    looks = 0
+
+    def __init__(self):
+        Later.looks += 1
+        self.ahead = timedelta(minutes=Later.looks)
 
     def __call__(self):
-        return timezone.now() + timedelta(minutes=1)
+        return timezone.now() + self.ahead
 
 
 def trade_by_hand(desk, name, kind, side=Side.BUY, price=None):
@@ -45,6 +52,44 @@ def test_an_order_placed_by_hand_is_recorded_and_left_alone(deliver, test1):
     assert (external.account.name, external.client_order_id) == ("A1", "by-hand-1")
     assert Order.objects.count() == 2
     assert [row["status"] for row in test1.ledger_orders("A1")] == ["NEW", "NEW"]
+
+
+def paths(paper, since):
+    return [row["path"] for row in paper.requests()[since:]]
+
+
+def test_what_is_not_in_use_is_asked_about_once_an_hour(deliver, test1, monkeypatch):
+    deliver(test1.alert(BTC_LIMIT))
+    now, asked, start = timezone.now(), [], gateway.start
+
+    def note_and_start(calls, answered):
+        asked[-1] += [call.args for call in calls if call.verb == "fetch_open_orders"]
+        start(calls, answered)
+
+    monkeypatch.setattr(gateway, "start", note_and_start)
+    for minutes in (0, 1, 59, 61):
+        asked.append([])
+        reconcile(clock=lambda later=minutes: now + timedelta(minutes=later))
+
+    assert asked == [[(), ()], [(BTC,), (BTC,)], [(BTC,), (BTC,)], [(), ()]]
+
+
+def test_two_processes_share_the_accounts(deliver, paper, test1):
+    deliver(test1.alert(BTC_LIMIT))
+    before, clock = len(paper.requests()), Later()
+
+    with ThreadPoolExecutor(2) as threads:
+        for look in [threads.submit(reconcile_and_close, clock) for _ in range(2)]:
+            look.result()
+
+    assert paths(paper, before).count("/fapi/v1/openOrders") == 2
+
+
+def reconcile_and_close(clock):
+    try:
+        reconcile(clock=clock)
+    finally:
+        connections.close_all()
 
 
 def test_books_that_agree_leave_no_difference(deliver, test1):

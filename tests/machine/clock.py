@@ -41,7 +41,7 @@ class Clock:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(timezone, "now", self.now)
             patch.setattr(transport, "datetime", SimpleNamespace(now=self.now))
-            patch.setattr(gateway, "time", SimpleNamespace(monotonic=self.monotonic))
+            patch.setattr(gateway, "time", SimpleNamespace(monotonic=self.monotonic, time=time.time))
             patch.setattr(exchange, "now_ms", self.milliseconds)
             patch.setattr(BaseExchange, "milliseconds", staticmethod(self.milliseconds))
             yield
