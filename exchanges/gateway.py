@@ -31,9 +31,8 @@ logger = logging.getLogger(__name__)
 
 CLOCK_SKEW = "clock_skew"
 PLACE_ORDER = "place_order"
-_PATIENT_AT_A_TIME = (
-    8  # calls that can wait: few enough that each hears of the weight that those before it used
-)
+# Calls that can wait are so few at a time that each hears of the weight that those before it used.
+_PATIENT_AT_A_TIME = 8
 
 Line = tuple[str, MarketType]  # an exchange's host: request weight is counted per address and host
 
