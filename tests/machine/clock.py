@@ -33,15 +33,18 @@ class Clock:
     def monotonic(self) -> float:
         return time.monotonic() + self.skipped_s
 
+    def time(self) -> float:
+        return time.time() + self.skipped_s
+
     def milliseconds(self) -> int:
-        return int((time.time() + self.skipped_s) * 1000)
+        return int(self.time() * 1000)
 
     @contextmanager
     def everywhere(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(timezone, "now", self.now)
             patch.setattr(transport, "datetime", SimpleNamespace(now=self.now))
-            patch.setattr(gateway, "time", SimpleNamespace(monotonic=self.monotonic, time=time.time))
+            patch.setattr(gateway, "time", SimpleNamespace(monotonic=self.monotonic, time=self.time))
             patch.setattr(exchange, "now_ms", self.milliseconds)
             patch.setattr(BaseExchange, "milliseconds", staticmethod(self.milliseconds))
             yield
@@ -50,7 +53,7 @@ class Clock:
 class Nudge(threading.Thread):
     """Pushes the clock while someone waits for it in real time: for a pause to end, for a lease to run out."""
 
-    AFTER_S, BY_S = 0.5, 10.0
+    AFTER_S, BY_S = 1.0, 10.0
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(name="nudge", daemon=True)
