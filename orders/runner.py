@@ -102,6 +102,7 @@ class BatchRun:
             if not self._lanes:
                 self.settled.set()
                 Batch.objects.finish(self.batch.pk, by=self._by, now=self._clock())
+                Batch.objects.wake_followers(self.batch, now=self._clock())
         finally:
             self.settled.set()
             self.finished.set()

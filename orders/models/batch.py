@@ -30,6 +30,11 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def reopen(self, pks: Iterable[int]) -> None:
         self.filter(pk__in=pks, finished_at__isnull=False).update(finished_at=None)
 
+    def wake_followers(self, batch: "Batch", *, now: datetime) -> None:
+        """Later batches that were left to wait may go on now."""
+        later = self.unfinished().filter(strategy=batch.strategy_id, pk__gt=batch.pk)
+        later.filter(claimed_by="", claimed_until__gt=now).update(claimed_until=now)
+
     def finish(self, pk: int, *, by: str, now: datetime) -> None:
         self.unfinished().filter(pk=pk, claimed_by=by).update(finished_at=now, claimed_until=None)
 

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.db.models import Max
 
 from exchanges.enums import TradingState
+from exchanges.gateway import gateway
 from exchanges.models import Account
 from exchanges.paper.testing import PaperControl
 from orders.audit import _check_orders, _check_positions, audit
@@ -196,10 +197,12 @@ def situation(now: datetime) -> str:
     batches = Batch.objects.unfinished().order_by("pk")
     parts = [f"now {now}"]
     parts += [f"batch {b.pk} of {b.claimed_by!r} until {b.claimed_until}" for b in batches]
-    orders = Order.objects.unsettled() | Order.objects.in_flight()
+    parts += [f"exchange wants a pause of {left_s:.0f} s" for left_s in gateway.pauses().values()]
+    orders = Order.objects.unsettled() | Order.objects.open()
     for order in orders.order_by("pk").prefetch_related("events"):
         moves = [f"{e.at:%H:%M:%S} {e.to_status} by {e.actor}" for e in order.events.order_by("pk")]
-        times = f"settled {order.settled_at} checked {order.checked_at}"
+        times = f"settled {order.settled_at} checked {order.checked_at} answered {order.answered_at}"
+        times += f" unknown {order.unknown_since} by {order.account} of {order.strategy_account_id}"
         fields = f"{order.order_type} {order.status} {times}"
         parts.append(f"order {order} of batch {order.batch_id}: {fields}; {moves}")
     parts += [f"cancellation {c.pk} of batch {c.batch_id}" for c in Cancellation.objects.unsettled()]
