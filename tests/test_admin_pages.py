@@ -1,7 +1,10 @@
 """Every page of the backoffice opens, with rows in it."""
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.test import RequestFactory
 from django.urls import reverse
 
 from tests.desk import BTC_MARKET
@@ -42,3 +45,39 @@ def test_staff_cannot_add_a_schedule(admin_client):
     response = admin_client.post(reverse("admin:django_q_schedule_add"), {"func": "os.system"})
 
     assert response.status_code == 403
+
+
+def actions_offered_to(user, model):
+    request = RequestFactory().get("/")
+    request.user = user
+    return set(admin.site._registry[model].get_actions(request))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label_lower)
+def test_actions_name_their_permission_and_are_not_offered_to_those_who_may_only_look(model):
+    model_admin = admin.site._registry[model]
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+
+    unguarded = [
+        name
+        for name in model_admin.actions or []
+        if not getattr(model_admin.get_action(name)[0], "allowed_permissions", None)
+    ]
+
+    assert unguarded == []
+    assert actions_offered_to(viewer, model) == set()
+
+
+@pytest.mark.parametrize(
+    ("right", "label", "action"),
+    [
+        ("change_order", "orders.OpenOrder", "cancel"),
+        ("change_positiondifference", "orders.PositionDifference", "declare_external"),
+    ],
+)
+def test_whoever_may_change_orders_may_act_on_them(right, label, action):
+    operator = User.objects.create_user("operator", is_staff=True)
+    operator.user_permissions.set(Permission.objects.filter(codename=right))
+
+    assert action in actions_offered_to(operator, apps.get_model(label))

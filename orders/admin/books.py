@@ -25,7 +25,13 @@ class PositionDifferenceAdmin(ReadOnlyAdmin):
     def freezes_now(self, row: PositionDifference) -> bool:
         return row.freezes
 
-    @admin.action(description=_("Declare the difference as held outside of the strategies"))
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Declaring sets an account free to trade again: not for those who may only look."""
+        return request.user.has_perm("orders.change_positiondifference")
+
+    @admin.action(
+        description=_("Declare the difference as held outside of the strategies"), permissions=["operate"]
+    )
     def declare_external(self, request: HttpRequest, queryset: QuerySet[PositionDifference]) -> None:
         for row in queryset.standing():  # type: ignore[attr-defined]
             declare_external(row, now=timezone.now())

@@ -79,7 +79,11 @@ admin.site.register(FailedOrder, OrderAdmin)
 class OpenOrderAdmin(OrderAdmin):
     actions = ["cancel"]
 
-    @admin.action(description=_("Cancel the selected orders at the exchange"))
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change orders may act on them; the rows themselves nobody edits."""
+        return request.user.has_perm("orders.change_order")
+
+    @admin.action(description=_("Cancel the selected orders at the exchange"), permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         orders = cancel_orders(queryset, actor=f"user:{request.user.pk}", clock=timezone.now)
         for order in orders:
