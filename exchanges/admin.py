@@ -1,7 +1,9 @@
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
@@ -24,6 +26,22 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
+class FixedOnceMadeForm(forms.ModelForm):
+    """For rows that money hangs on: what is in `fixed` is chosen when a row is made, and from then on only shown."""
+
+    fixed: Sequence[str] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self.fixed if self.is_fixed else ():
+            if name in self.fields:  # those who may only look get no fields at all
+                self.fields[name].disabled = True
+
+    @property
+    def is_fixed(self) -> bool:
+        return self.instance.pk is not None
+
+
 class UnseenInput(forms.TextInput):
     """Shows what is typed, and never what was sent."""
 
@@ -31,7 +49,7 @@ class UnseenInput(forms.TextInput):
         return None
 
 
-class AccountForm(forms.ModelForm):
+class AccountForm(FixedOnceMadeForm):
     """Credentials go in and never come out: empty fields keep what is stored.
 
     New ones are kept only once their exchange has said that they may not withdraw. `verdict` is what it said, where
@@ -43,6 +61,7 @@ class AccountForm(forms.ModelForm):
     password = forms.CharField(label=_("API password"), required=False, widget=forms.PasswordInput)
 
     verdict: onboarding.Verdict | None = None
+    fixed = ["owner", "exchange"]
 
     class Meta:
         model = Account
@@ -54,8 +73,6 @@ class AccountForm(forms.ModelForm):
             raise forms.ValidationError(_("Enter the API key and its secret together."))
         if not self.instance.sealed_credentials and not cleaned.get("api_key"):
             raise forms.ValidationError(_("A new account needs an API key and its secret."))
-        if self.instance.pk and "exchange" in self.changed_data and not cleaned.get("api_key"):
-            raise forms.ValidationError(_("Another exchange needs an API key of its own."))
         if cleaned.get("api_key") and cleaned.get("exchange"):
             self._examine(cleaned)
         return cleaned
@@ -90,14 +107,18 @@ class AccountAdmin(admin.ModelAdmin):
     search_fields = ["name", "owner__username"]
     autocomplete_fields = ["owner"]
 
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         """Asks the exchange first: from here on Django is in a transaction, where nobody waits for a network."""
-        request.verdict = self._verdict(request)  # type: ignore[attr-defined]
-        return super().changeform_view(request, *args, **kwargs)
+        known = self.get_object(request, unquote(object_id)) if object_id else None
+        exchange = known.exchange if known else request.POST.get("exchange", "")
+        request.verdict = self._verdict(request, exchange)  # type: ignore[attr-defined]
+        return super().changeform_view(request, object_id, *args, **kwargs)
 
-    def _verdict(self, request: HttpRequest) -> onboarding.Verdict | None:
+    def _verdict(self, request: HttpRequest, exchange: str) -> onboarding.Verdict | None:
         may_save = self.has_add_permission(request) or self.has_change_permission(request)
-        exchange, credentials = request.POST.get("exchange", ""), credentials_in(request.POST)
+        credentials = credentials_in(request.POST)
         if not may_save or exchange not in EXCHANGES or not (credentials.api_key and credentials.secret):
             return None
         return onboarding.examine(exchange, credentials)

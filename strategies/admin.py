@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext_lazy as _
 
+from exchanges.admin import FixedOnceMadeForm
 from strategies import tokens
 from strategies.models import LIMIT_NAMES, Strategy, StrategyAccount, Subscription, WebhookToken
 
@@ -22,8 +23,25 @@ LIMITS_FIELDSET: Any = (
 )
 
 
+class StrategyForm(FixedOnceMadeForm):
+    fixed = ["owner", "market_type"]
+
+    @property
+    def is_fixed(self) -> bool:
+        return self.instance.is_in_use
+
+
+class ShareForm(FixedOnceMadeForm):
+    fixed = ["strategy", "account"]
+
+
+class TokenForm(FixedOnceMadeForm):
+    fixed = ["user", "strategy"]
+
+
 class StrategyAccountInline(admin.TabularInline):
     model = StrategyAccount
+    form = ShareForm
     fields = ["account", "capital", "capital_currency", "leverage", "weight", "is_active"]
     extra = 0
     autocomplete_fields = ["account"]
@@ -31,6 +49,7 @@ class StrategyAccountInline(admin.TabularInline):
 
 @admin.register(Strategy)
 class StrategyAdmin(admin.ModelAdmin):
+    form = StrategyForm
     list_display = ["group_name", "name", "owner", "market_type", "is_active", "is_public"]
     list_filter = ["is_active", "is_public", "market_type"]
     list_select_related = ["owner"]
@@ -57,6 +76,7 @@ class StrategyAdmin(admin.ModelAdmin):
 
 @admin.register(StrategyAccount)
 class StrategyAccountAdmin(admin.ModelAdmin):
+    form = ShareForm
     list_display = [
         "strategy",
         "account",
@@ -99,6 +119,7 @@ class SubscriptionAdmin(admin.ModelAdmin):
 
 @admin.register(WebhookToken)
 class WebhookTokenAdmin(admin.ModelAdmin):
+    form = TokenForm
     fields = ["user", "strategy", "name", "expires_at"]
     list_display = [
         "prefix", "user", "strategy", "name", "must_be_signed", "last_used_at", "expires_at", "revoked_at",

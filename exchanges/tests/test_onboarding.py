@@ -227,20 +227,19 @@ def test_the_exchange_is_asked_once_and_in_no_transaction(desk, paper, alice, mo
 
 
 @pytest.mark.django_db(transaction=True)
-def test_another_exchange_needs_another_key_and_other_changes_none(desk, paper, alice):
+def test_an_account_stays_its_owners_and_its_exchanges_and_a_change_needs_no_new_key(desk, paper, alice, bob):
     enter(desk, alice)
     account = Account.objects.get()
     change = reverse("admin:exchanges_account_change", args=[account.pk])
     nothing_entered = {"api_key": "", "secret": ""}
     before = len(paper.requests())
 
-    moved = enter(desk, alice, change, exchange="binance", **nothing_entered)
-    renamed = enter(desk, alice, change, name="A9", **nothing_entered)
+    response = enter(desk, bob, change, name="A9", exchange="binance", **nothing_entered)
 
     account.refresh_from_db()
-    assert "needs an API key of its own" in moved.content.decode()
-    assert renamed.status_code == 302
-    assert (account.name, account.exchange, account.credentials) == ("A9", "paper", KEY)
+    assert response.status_code == 302
+    assert (account.name, account.owner, account.exchange) == ("A9", alice, "paper")
+    assert account.credentials == KEY
     assert len(paper.requests()) == before
 
 

@@ -3,6 +3,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.enums import MarketType
+from strategies.models.fixed import refuse_change
 from strategies.models.risk import RiskLimits
 
 
@@ -47,3 +48,12 @@ class Strategy(RiskLimits):
 
     def __str__(self) -> str:
         return self.group_name
+
+    def clean(self) -> None:
+        if self.is_in_use:
+            refuse_change(self, "owner", "market_type")
+
+    @property
+    def is_in_use(self) -> bool:
+        """Accounts take part in it, or alerts have come for it."""
+        return self.pk is not None and (self.strategy_accounts.exists() or self.batch_set.exists())

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from exchanges import registry
 from exchanges.enums import MarketType
 from exchanges.fields import ExactDecimalField
+from strategies.models.fixed import refuse_change
 from strategies.models.risk import LIMIT_NAMES, RiskLimits
 from strategies.models.strategy import Strategy
 from strategies.models.subscription import Subscription
@@ -78,6 +79,7 @@ class StrategyAccount(RiskLimits):
     def clean(self) -> None:
         if not self.strategy_id or not self.account_id:
             return
+        refuse_change(self, "strategy", "account")
         if not registry.trades(self.account.exchange, MarketType(self.strategy.market_type)):
             raise ValidationError(
                 _("%(exchange)s does not offer the market type %(market_type)s of this strategy."),

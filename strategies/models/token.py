@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exchanges import vault
 from strategies import tokens
+from strategies.models.fixed import refuse_change
 
 
 class WebhookTokenQuerySet(models.QuerySet["WebhookToken"]):
@@ -72,6 +73,9 @@ class WebhookToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}… {self.name}".strip()
+
+    def clean(self) -> None:
+        refuse_change(self, "user", "strategy")
 
     @property
     def identity(self) -> str:
