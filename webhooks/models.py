@@ -40,6 +40,10 @@ class WebhookLogQuerySet(models.QuerySet["WebhookLog"]):
             .first()
         )
 
+    def of_strangers(self) -> "WebhookLogQuerySet":
+        """Refused before anybody had proved who they are."""
+        return self.filter(status=DeliveryStatus.REFUSED, token__isnull=True)
+
     def older_than(self, moment: datetime) -> "WebhookLogQuerySet":
         return self.filter(received_at__lt=moment)
 

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _POLL_S = 0.05
 _COSTS_NO_ROW = ("throttled", "payload_too_large", "unavailable", "sender_not_allowed")
+_ROWS_OF_STRANGERS = 600  # a minute, whatever many addresses they come from
 Json = dict[str, Any]
 
 
@@ -148,7 +149,7 @@ def _row(handling: Handling | Accepted, status: DeliveryStatus, **fields: Any) -
         token=admission.token if admission else None,
         sender=handling.address or None,
         fingerprint=delivery.fingerprint if delivery else "",
-        content=delivery.content if delivery else {},
+        content=delivery.content if delivery and admission else {},  # a stranger's words only cost disk
         signaled_at=delivery.sent_at if delivery else None,
         received_at=timing.received_at,
         validated_at=timing.at(timing.validated),
@@ -166,8 +167,8 @@ def _answered_row(handling: Handling | Accepted, status: DeliveryStatus, **field
 def _log_refusal(error: WebhookError, handling: Handling) -> int | None:
     """The refused delivery's row; none for what was throttled or too large, which must not cost one.
 
-    Refusals of senders that did not prove who they are leave as many rows a minute and address as wrong tokens may:
-    anyone can send what is no JSON, and nobody may fill the disk with it.
+    Refusals of senders that did not prove who they are leave as many rows a minute and address as wrong tokens may,
+    and all of them together a fixed number: anyone can send what is no JSON, and nobody may fill the disk with it.
     """
     if error.code in _COSTS_NO_ROW or not (handling.admission or _may_leave_a_row(handling.address)):
         return None
@@ -180,7 +181,10 @@ def _log_refusal(error: WebhookError, handling: Handling) -> int | None:
 
 
 def _may_leave_a_row(address: str) -> bool:
-    return throttle.is_within("rows", neighborhood(address), settings.WEBHOOK_FAILED_AUTH_PER_MINUTE)
+    limit = settings.WEBHOOK_FAILED_AUTH_PER_MINUTE
+    return throttle.is_within("rows", neighborhood(address), limit) and throttle.is_within(
+        "rows", "all", _ROWS_OF_STRANGERS
+    )
 
 
 # Answering

@@ -5,10 +5,21 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from webhooks.models import WebhookLog
+from webhooks.models import WebhookLog, WebhookLogQuerySet
+
+STRANGERS_KEPT = timedelta(days=7)
+PORTION = 5_000  # what one DELETE looks up and names
 
 
 def drop_old_deliveries() -> int:
-    """Removes deliveries older than WEBHOOK_RETENTION_DAYS; their orders and trades stay."""
-    limit = timezone.now() - timedelta(days=settings.WEBHOOK_RETENTION_DAYS)
-    return WebhookLog.objects.older_than(limit).delete()[0]
+    """Removes deliveries older than WEBHOOK_RETENTION_DAYS, whose orders and trades stay, and strangers' sooner."""
+    now, rows = timezone.now(), WebhookLog.objects.all()
+    strangers = rows.of_strangers().older_than(now - STRANGERS_KEPT)
+    return _drop(strangers) + _drop(rows.older_than(now - timedelta(days=settings.WEBHOOK_RETENTION_DAYS)))
+
+
+def _drop(rows: WebhookLogQuerySet) -> int:
+    dropped = 0
+    while portion := list(rows.order_by("pk").values_list("pk", flat=True)[:PORTION]):
+        dropped += WebhookLog.objects.filter(pk__in=portion).delete()[0]
+    return dropped

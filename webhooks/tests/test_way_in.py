@@ -15,7 +15,7 @@ from standardwebhooks.webhooks import Webhook
 from orders.models import Order
 from strategies.models import WebhookToken
 from tests.desk import BTC_LIMIT
-from webhooks import throttle
+from webhooks import services, throttle
 from webhooks.errors import WebhookError
 from webhooks.models import WebhookLog
 from webhooks.senders import networks
@@ -317,6 +317,24 @@ def test_refusals_of_strangers_leave_no_more_rows_than_wrong_tokens_may(deliver,
     assert [answer.json()["webhook_id"] is None for answer in answers] == [False] * 3 + [True] * 2
     assert WebhookLog.objects.count() == 3
     assert deliver(test1.alert(BTC_LIMIT)).status_code == 200
+
+
+def test_refusals_of_strangers_from_many_addresses_leave_a_bounded_number_of_rows(deliver, db, monkeypatch):
+    monkeypatch.setattr(services, "_ROWS_OF_STRANGERS", 3)
+
+    for number in range(5):
+        deliver("{", REMOTE_ADDR=f"192.0.2.{number}")
+
+    assert WebhookLog.objects.count() == 3
+
+
+def test_what_a_stranger_said_is_not_kept(deliver, test1):
+    deliver(test1.alert(BTC_LIMIT, token="th_" + "x" * 43))
+    deliver(test1.alert(BTC_LIMIT, symbol="NO/SUCH"))
+
+    strangers, owners = WebhookLog.objects.order_by("pk")
+    assert (strangers.error_code, strangers.content) == ("invalid_token", {})
+    assert (owners.error_code, owners.content["symbol"]) == ("invalid_symbol", "NO/SUCH")
 
 
 def test_the_memory_of_one_process_holds_more_counters_than_a_stranger_can_push_out():
