@@ -17,6 +17,7 @@ from orders.runner import BatchRun
 from tests.desk import Desk, open_desk
 from tests.factories import UserFactory
 from tests.rules import assert_rules_hold
+from webhooks import throttle
 
 RUN_S = 30
 
@@ -81,6 +82,13 @@ def forget_exchanges() -> None:
 @pytest.fixture
 def new_process(paper: PaperControl) -> Callable[[], None]:
     return forget_exchanges
+
+
+@pytest.fixture
+def one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The minute in which throttles count begins now, and does not end before the test does."""
+    cache.clear()
+    monkeypatch.setattr(throttle, "_key", lambda scope, name: f"throttle:{scope}:{name}")
 
 
 @pytest.fixture

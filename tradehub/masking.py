@@ -9,9 +9,16 @@ _SECRETS = re.compile(
     re.IGNORECASE,
 )
 
+MAX_MESSAGE = 1000  # characters
+
 
 def masked(text: str) -> str:
     return _SECRETS.sub(lambda found: f"{found['name'] or found['mark']}***", text)
+
+
+def cut(message: str) -> str:
+    """Masked before it is cut, or half of a secret would not look like one any more."""
+    return message if len(message) <= MAX_MESSAGE else masked(message)[: MAX_MESSAGE - 1] + "…"
 
 
 class MaskingFilter(logging.Filter):
@@ -26,7 +33,11 @@ class MaskingFilter(logging.Filter):
 
 
 class MaskingFormatter(logging.Formatter):
-    """Masks the finished line, stack trace and all."""
+    """Masks the finished line, stack trace and all. Messages are cut: what somebody sent has no length of ours."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = cut(record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         return masked(super().format(record))

@@ -139,7 +139,10 @@ LOGGING = {
             "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
         }
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "nowhere": {"class": "logging.NullHandler"},
+    },
     "root": {
         "handlers": ["console"],
         "level": LOG_LEVEL,
@@ -149,7 +152,9 @@ LOGGING = {
         "ccxt": {"level": "INFO"},
         "aiohttp": {"level": "INFO"},
         "asyncio": {"level": "INFO"},
-        "django.request": {"filters": ["mask"]},
+        # A stranger's 404s and wrong hosts must not fill the disk, with a line or even a stack trace for each.
+        "django.request": {"filters": ["mask"], "level": "ERROR"},
+        "django.security": {"handlers": ["nowhere"], "propagate": False},
     },
 }
 

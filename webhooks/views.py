@@ -11,12 +11,15 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from exchanges.failpoints import failpoint
+from webhooks import throttle
 from webhooks.errors import WebhookError
 from webhooks.senders import is_allowed, sender_of
 from webhooks.services import receive
 from webhooks.signatures import HEADERS
 
 logger = logging.getLogger(__name__)
+
+_TOLD_PER_MINUTE = 60  # enough to see who should be on the list, not enough to fill the disk
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -51,7 +54,8 @@ def _sender(request: Request) -> str:
     forwarded_for = request.META.get("HTTP_X_FORWARDED_FOR", "")
     sender = sender_of(request.META.get("REMOTE_ADDR", ""), forwarded_for, settings.TRUSTED_PROXIES)
     if not is_allowed(sender, settings.WEBHOOK_ALLOWED_SENDERS):
-        logger.info("sender not allowed address=%s", sender)
+        if throttle.is_within("told", "all", _TOLD_PER_MINUTE):
+            logger.info("sender not allowed address=%s", sender)
         raise WebhookError("sender_not_allowed")
     return sender
 

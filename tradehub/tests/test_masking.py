@@ -3,6 +3,7 @@ import sys
 
 import pytest
 from django.conf import settings
+from django.test import Client
 
 from tradehub.masking import MaskingFormatter, masked
 
@@ -42,9 +43,53 @@ def test_the_console_is_masked():
     assert settings.LOGGING["formatters"]["line"]["()"] == "tradehub.masking.MaskingFormatter"
 
 
-def test_a_token_in_a_url_reaches_no_handler(client, db, caplog):
-    client.get("/api/webhook/th_abcdefgh12345678")
+def test_a_long_message_is_cut_and_its_stack_trace_is_not():
+    formatter = MaskingFormatter("%(message)s")
+    try:
+        {}["9" * 3000]
+    except KeyError:
+        record = logging.LogRecord("n", logging.ERROR, "p", 1, "x%s", ("y" * 70_000,), sys.exc_info())
 
-    (record,) = [record for record in caplog.records if record.name == "django.request"]
-    assert record.getMessage() == "Not Found: /api/webhook/th_***"
+    message, trace = formatter.format(record).split("\n", 1)
+
+    assert len(message) == 1000
+    assert message.endswith("y…")
+    assert "9" * 3000 in trace
+
+
+@pytest.mark.parametrize("place", range(960, 1000))
+def test_a_secret_at_the_cut_is_masked(place):
+    record = logging.LogRecord("n", logging.ERROR, "p", 1, "x" * place + " th_abcdefgh12345678" * 9, (), None)
+
+    assert "th_abc" not in MaskingFormatter("%(message)s").format(record)
+
+
+@pytest.fixture
+def lines():
+    """What every handler of the root sees."""
+    seen = []
+    handler = logging.Handler()
+    handler.emit = seen.append
+    logging.getLogger().addHandler(handler)
+    yield seen
+    logging.getLogger().removeHandler(handler)
+
+
+def test_a_token_in_a_url_reaches_no_handler(client, db, lines):
+    logging.getLogger("django.request").error("Internal Server Error: %s", "/api/webhook/th_abcdefgh12345678")
+
+    (record,) = lines
+    assert record.getMessage() == "Internal Server Error: /api/webhook/th_***"
     assert "th_abcdefgh" not in repr(vars(record))
+
+
+def test_what_a_stranger_does_wrong_writes_no_line(client, db, lines):
+    answers = [
+        client.get("/api/webhook/th_abcdefgh12345678"),
+        client.get("/api/orders/"),
+        client.get("/", headers={"Host": "evil.example"}),
+        Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "x"}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [404, 401, 400, 403]
+    assert lines == []

@@ -15,7 +15,7 @@ from standardwebhooks.webhooks import Webhook
 from orders.models import Order
 from strategies.models import WebhookToken
 from tests.desk import BTC_LIMIT
-from webhooks import services, throttle
+from webhooks import services, throttle, views
 from webhooks.errors import WebhookError
 from webhooks.models import WebhookLog
 from webhooks.senders import networks
@@ -78,6 +78,17 @@ def test_everyone_else_is_refused_before_anything_is_read_or_stored(
     assert code(response) == (403, "sender_not_allowed")
     assert response.json()["webhook_id"] is None
     assert not WebhookLog.objects.exists()
+
+
+def test_the_log_names_some_of_those_who_are_not_on_the_list(
+    deliver, test1, only_tradingview, caplog, one_minute
+):
+    caplog.set_level("INFO", "webhooks")
+    for _ in range(views._TOLD_PER_MINUTE + 5):
+        deliver("{", REMOTE_ADDR=STRANGER)
+
+    told = [record for record in caplog.records if STRANGER in record.getMessage()]
+    assert len(told) == views._TOLD_PER_MINUTE
 
 
 def test_without_a_list_everyone_may_knock(deliver, test1):
@@ -319,7 +330,9 @@ def test_refusals_of_strangers_leave_no_more_rows_than_wrong_tokens_may(deliver,
     assert deliver(test1.alert(BTC_LIMIT)).status_code == 200
 
 
-def test_refusals_of_strangers_from_many_addresses_leave_a_bounded_number_of_rows(deliver, db, monkeypatch):
+def test_refusals_of_strangers_from_many_addresses_leave_a_bounded_number_of_rows(
+    deliver, db, monkeypatch, one_minute
+):
     monkeypatch.setattr(services, "_ROWS_OF_STRANGERS", 3)
 
     for number in range(5):
@@ -334,7 +347,7 @@ def test_what_a_stranger_said_is_not_kept(deliver, test1):
 
     strangers, owners = WebhookLog.objects.order_by("pk")
     assert (strangers.error_code, strangers.content) == ("invalid_token", {})
-    assert (owners.error_code, owners.content["symbol"]) == ("invalid_symbol", "NO/SUCH")
+    assert (owners.error_code, owners.content["orders"][0]["symbol"]) == ("invalid_symbol", "NO/SUCH")
 
 
 def test_the_memory_of_one_process_holds_more_counters_than_a_stranger_can_push_out():
