@@ -81,3 +81,10 @@ def test_whoever_may_change_orders_may_act_on_them(right, label, action):
     operator.user_permissions.set(Permission.objects.filter(codename=right))
 
     assert action in actions_offered_to(operator, apps.get_model(label))
+
+
+@pytest.mark.parametrize("path", ["/", "/admin"])
+def test_short_addresses_lead_to_the_backoffice(client, path):
+    response = client.get(path)
+
+    assert (response.status_code, response.headers["Location"]) == (302, "/admin/")

@@ -9,5 +9,5 @@ urlpatterns = [
     path("", include("orders.urls")),
     re_path(r"^api/health/?$", HealthView.as_view(), name="health"),
     path("admin/", admin.site.urls),
-    re_path(r"^(admin)?$", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    re_path(r"^(?:admin)?$", RedirectView.as_view(pattern_name="admin:index"), name="home"),
 ]
