@@ -180,3 +180,22 @@ def test_nothing_after_storing_turns_the_answer_into_an_error(deliver, paper, te
 
     assert response.status_code == 200
     assert len(order_posts(paper)) == 2
+
+
+@pytest.mark.parametrize("error", [services.DatabaseError, RuntimeError])
+def test_nothing_after_noting_a_duplicate_turns_the_answer_into_an_error(
+    deliver, paper, test1, monkeypatch, error
+):
+    first = deliver(test1.alert(BTC_LIMIT, id="a1")).json()
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(services, "_answer", fail)
+
+    response = deliver(test1.alert(BTC_LIMIT, id="a1"))
+
+    assert response.status_code == 200
+    assert (response.json()["duplicate"], response.json()["results"]) == (True, [])
+    assert response.json()["webhook_id"] == first["webhook_id"]
+    assert len(order_posts(paper)) == 2

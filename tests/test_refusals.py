@@ -102,17 +102,25 @@ def test_a_strategy_without_accounts_refuses(deliver, paper):
     assert_refused(deliver(desk.alert(BTC_LIMIT)), 400, "no_accounts")
 
 
-def test_what_cannot_be_stored_asks_to_be_sent_again(deliver, test1, monkeypatch):
-    def full(*args, **kwargs):
-        raise DatabaseError("disk full")
+@pytest.mark.parametrize(
+    ("place", "name"), [(services.batches, "store"), (services, "_plan"), (services, "admit")]
+)
+@pytest.mark.parametrize("error", [DatabaseError("disk full"), RuntimeError("a fault of ours")])
+def test_what_cannot_be_stored_asks_to_be_sent_again_and_leaves_a_trace(
+    deliver, test1, monkeypatch, caplog, place, name, error
+):
+    def fail(*args, **kwargs):
+        raise error
 
-    monkeypatch.setattr(services.batches, "store", full)
+    monkeypatch.setattr(place, name, fail)
 
     response = deliver(test1.alert(BTC_LIMIT))
 
     assert_refused(response, 503, "unavailable")
     assert response.json()["webhook_id"] is None
     assert test1.posts("A1") == []
+    (told,) = [record for record in caplog.records if record.name == "webhooks.services"]
+    assert told.exc_info[1] is error
 
 
 @pytest.mark.parametrize("path", ["/api/webhook", "/api/webhook/"])

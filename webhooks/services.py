@@ -81,7 +81,9 @@ def receive(
     except WebhookError as error:
         error.webhook_id = _log_refusal(error, handling)
         raise
-    except DatabaseError as error:
+    except Exception as error:
+        # Boundary: nothing is stored yet, whatever went wrong, so the sender is to send it again, and is told so in
+        # the shape that it knows. What happens after storing never comes here.
         logger.exception("delivery not stored")
         raise WebhookError("unavailable") from error
 
@@ -116,7 +118,7 @@ def _handle(accepted: Accepted) -> Json:
         logger.warning(
             "delivery with warnings webhook_id=%s count=%s", log.pk, len(accepted.delivery.warnings)
         )
-    return _repeat(log, accepted) if run is None else _run(log, run, accepted)
+    return _answer_stored(log, run, accepted)
 
 
 # Storing
@@ -138,6 +140,7 @@ def _store(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
         log.save(force_insert=True)
         WebhookToken.objects.filter(pk=admission.token.pk).update(last_used_at=now)
         failpoint("K4")
+    failpoint("K2")
     return log, run
 
 
@@ -190,22 +193,26 @@ def _may_leave_a_row(address: str) -> bool:
 # Answering
 
 
-def _run(log: WebhookLog, run: BatchRun, accepted: Accepted) -> Json:
-    """From here on the delivery is stored: whatever happens, the answer is 200."""
-    failpoint("K2")
+def _answer_stored(log: WebhookLog, run: BatchRun | None, accepted: Accepted) -> Json:
+    """From here on the delivery is stored: whatever happens, the answer is 200. No run: it repeats `log`'s."""
     accepted.timing.send()
     try:
-        batches.start(run)
-        run.settled.wait(accepted.budget_left_s())
-        failpoint("K11")
-        accepted.timing.settle()
-        body = _answer(log, run.orders, run.canceled, run.cancellations, accepted)
+        body = _repeat(log, accepted) if run is None else _run(log, run, accepted)
     except Exception:
         # Boundary: a 5xx would make the sender repeat what is already under way. The tracker finishes it.
         logger.exception("answer without results webhook_id=%s", log.pk)
         body = _envelope(log, accepted, [], [])
-    _note_answer(log, accepted.timing)
-    return body
+    if run is not None:
+        _note_answer(log, accepted.timing)
+    return {**body, "duplicate": run is None}
+
+
+def _run(log: WebhookLog, run: BatchRun, accepted: Accepted) -> Json:
+    batches.start(run)
+    run.settled.wait(accepted.budget_left_s())
+    failpoint("K11")
+    accepted.timing.settle()
+    return _answer(log, run.orders, run.canceled, run.cancellations, accepted)
 
 
 def _note_answer(log: WebhookLog, timing: Timing) -> None:
@@ -220,20 +227,18 @@ def _note_answer(log: WebhookLog, timing: Timing) -> None:
 def _repeat(log: WebhookLog, accepted: Accepted) -> Json:
     """The first delivery's answer, waited for within our own budget."""
     assert log.batch_id is not None
-    accepted.timing.send()
     while accepted.budget_left_s() > _POLL_S and Batch.objects.unfinished().filter(pk=log.batch_id).exists():
         time.sleep(_POLL_S)
     accepted.timing.settle()
     orders = Order.objects.select_related("account")
     cancellations = list(Cancellation.objects.filter(batch=log.batch_id))
-    body = _answer(
+    return _answer(
         log,
         list(orders.filter(batch=log.batch_id)),
         list(orders.filter(canceled_by__in=cancellations)),
         cancellations,
         accepted,
     )
-    return {**body, "duplicate": True}
 
 
 def _dry_run(accepted: Accepted) -> Json:
