@@ -9,6 +9,10 @@ from rest_framework.views import exception_handler as rest_exception_handler
 from webhooks.errors import WebhookError
 
 
+def error_body(text: Any, code: Any, webhook_id: int | None = None) -> dict[str, Any]:
+    return {"success": False, "error": text, "code": code, "webhook_id": webhook_id}
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, WebhookError):
         return _webhook_error(error)
@@ -17,11 +21,11 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return None
     code = error.get_codes() if isinstance(error, APIException) else "not_found"
     text = response.data.get("detail", response.data) if isinstance(response.data, dict) else response.data
-    response.data = {"success": False, "error": text, "code": code, "webhook_id": None}
+    response.data = error_body(text, code)
     return response
 
 
 def _webhook_error(error: WebhookError) -> Response:
-    body = {"success": False, "error": error.text, "code": error.code, "webhook_id": error.webhook_id}
+    body = error_body(error.text, error.code, error.webhook_id)
     headers = {"Retry-After": error.params["retry_after_s"]} if error.code == "throttled" else None
     return Response(body, status=error.http_status, headers=headers)
