@@ -39,8 +39,8 @@ def make_kinds() -> dict[str, list[str]]:
     expired = [WebhookToken.objects.issue(user=user, expires_at=timezone.now())[1] for _ in range(50)]
     valid = [WebhookToken.objects.issue(user=user)[1] for _ in range(50)]
     return {
-        "unknown": [tokens.new_token().clear for _ in range(50)],
-        "unknown too": [tokens.new_token().clear for _ in range(50)],
+        "unknown": [tokens.new_token(tokens.WEBHOOK_MARK).clear for _ in range(50)],
+        "unknown too": [tokens.new_token(tokens.WEBHOOK_MARK).clear for _ in range(50)],
         "known prefix, wrong": [clear[:-4] + "AAAA" for clear in valid],
         "revoked": revoked,
         "expired": expired,

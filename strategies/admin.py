@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -10,7 +11,15 @@ from django.utils.translation import gettext_lazy as _
 
 from exchanges.admin import FixedOnceMadeForm
 from strategies import tokens
-from strategies.models import LIMIT_NAMES, Strategy, StrategyAccount, Subscription, WebhookToken
+from strategies.models import (
+    LIMIT_NAMES,
+    ApiToken,
+    Strategy,
+    StrategyAccount,
+    Subscription,
+    Token,
+    WebhookToken,
+)
 
 STATE_FIELDSET: Any = (_("Trading state"), {"fields": ["trading_state", "state_reason", "state_changed_at"]})
 LIMITS_FIELDSET: Any = (
@@ -117,50 +126,65 @@ class SubscriptionAdmin(admin.ModelAdmin):
     autocomplete_fields = ["user", "strategy"]
 
 
-@admin.register(WebhookToken)
-class WebhookTokenAdmin(admin.ModelAdmin):
+class TokenAdmin(admin.ModelAdmin):
+    """Tokens are shown once, when they are made; later they are only revoked."""
+
     form = TokenForm
-    fields = ["user", "strategy", "name", "expires_at"]
-    list_display = [
-        "prefix", "user", "strategy", "name", "must_be_signed", "last_used_at", "expires_at", "revoked_at",
-    ]  # fmt: skip
     list_filter = ["revoked_at"]
-    list_select_related = ["user", "strategy"]
     search_fields = ["prefix", "name", "user__username"]
-    autocomplete_fields = ["user", "strategy"]
-    actions = ["revoke", "renew_signing_secret", "drop_signing_secret"]
+    actions = ["revoke"]
 
-    @admin.display(boolean=True, description=_("must be signed"))
-    def must_be_signed(self, token: WebhookToken) -> bool:
-        return token.must_be_signed
-
-    def save_model(self, request: HttpRequest, obj: WebhookToken, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Token, form: Any, change: bool) -> None:
         if not change:
-            issued = tokens.new_token()
+            issued = tokens.new_token(obj.mark)
             obj.prefix, obj.digest = issued.prefix, issued.digest
             request.issued = issued.clear  # type: ignore[attr-defined]  # for response_add
         obj.save()
 
-    def response_add(self, request: HttpRequest, obj: WebhookToken, *args: Any) -> HttpResponse:
+    def response_add(self, request: HttpRequest, obj: Token, *args: Any) -> HttpResponse:
         issued: str = request.issued  # type: ignore[attr-defined]
-        return self._show_once(request, [(obj, issued)], _("The token, shown only this once:"))
+        return self.show_once(request, [(obj, issued)], _("The token, shown only this once:"))
 
-    def _show_once(
-        self, request: HttpRequest, shown: list[tuple[WebhookToken, str]], explanation: Any
+    def show_once(
+        self, request: HttpRequest, shown: Sequence[tuple[Token, str]], explanation: Any
     ) -> HttpResponse:
         """On a page that nobody keeps: a message would pass through a cookie, or the table of sessions."""
         context = {**self.admin_site.each_context(request), "shown": shown, "explanation": explanation}
+        context["back"] = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
         response = TemplateResponse(request, "admin/strategies/shown_once.html", context)
         add_never_cache_headers(response)
         return response
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # a token that was used is named by deliveries; revoke it
+        return False  # deliveries name the token that they came with; revoke it
 
     @admin.action(description=_("Revoke the selected tokens"), permissions=["change"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[WebhookToken]) -> None:
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         revoked = queryset.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
         self.message_user(request, _("%(count)s tokens were revoked.") % {"count": revoked})
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(TokenAdmin):
+    fields = ["user", "name", "expires_at"]
+    list_display = ["prefix", "user", "name", "last_used_at", "expires_at", "revoked_at"]
+    list_select_related = ["user"]
+    autocomplete_fields = ["user"]
+
+
+@admin.register(WebhookToken)
+class WebhookTokenAdmin(TokenAdmin):
+    fields = ["user", "strategy", "name", "expires_at"]
+    list_display = [
+        "prefix", "user", "strategy", "name", "must_be_signed", "last_used_at", "expires_at", "revoked_at",
+    ]  # fmt: skip
+    list_select_related = ["user", "strategy"]
+    autocomplete_fields = ["user", "strategy"]
+    actions = [*TokenAdmin.actions, "renew_signing_secret", "drop_signing_secret"]
+
+    @admin.display(boolean=True, description=_("must be signed"))
+    def must_be_signed(self, token: WebhookToken) -> bool:
+        return token.must_be_signed
 
     @admin.action(description=_("Require signatures: make a new signing secret"), permissions=["change"])
     def renew_signing_secret(
@@ -169,7 +193,7 @@ class WebhookTokenAdmin(admin.ModelAdmin):
         shown = [(token, token.renew_signing_secret()) for token in queryset]
         for token, _secret in shown:
             self.log_change(request, token, "Signing secret renewed.")
-        return self._show_once(
+        return self.show_once(
             request,
             shown,
             _(

@@ -1,4 +1,4 @@
-"""Webhook tokens: 256 random bits, shown once, kept as a digest that is found by a public prefix."""
+"""Tokens: 256 random bits, shown once, kept as a digest that is found by a public prefix."""
 
 import base64
 import hashlib
@@ -7,12 +7,15 @@ import re
 import secrets
 from dataclasses import dataclass, field
 
-MARK = "th_"
+WEBHOOK_MARK, API_MARK, SIGNING_MARK = (
+    "th_",
+    "tr_",
+    "whsec_",
+)  # masked in logs and answers, wherever they turn up
 RANDOM_BYTES = 32
-PREFIX_LENGTH = len(MARK) + 8
+PREFIX_LENGTH = len(WEBHOOK_MARK) + 8
 
-SIGNING_MARK = "whsec_"
-_SHAPE = re.compile(MARK + r"[A-Za-z0-9_-]{43}")
+_RANDOM = re.compile(r"[A-Za-z0-9_-]{43}")
 
 # The digest of no token: what has none to be compared with is compared with this.
 DUMMY_DIGEST = "0" * 64
@@ -27,8 +30,8 @@ class IssuedToken:
     digest: str
 
 
-def new_token() -> IssuedToken:
-    clear = MARK + secrets.token_urlsafe(RANDOM_BYTES)
+def new_token(mark: str) -> IssuedToken:
+    clear = mark + secrets.token_urlsafe(RANDOM_BYTES)
     return IssuedToken(clear, prefix_of(clear), digest_of(clear))
 
 
@@ -41,9 +44,9 @@ def digest_of(clear: str) -> str:
     return hashlib.sha256(clear.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def is_token(clear: str) -> bool:
+def is_token(clear: str, mark: str) -> bool:
     """Whether it can be one of ours; what cannot is not worth asking the database about."""
-    return _SHAPE.fullmatch(clear) is not None
+    return clear.startswith(mark) and _RANDOM.fullmatch(clear, len(mark)) is not None
 
 
 def matches(digest: str, other: str) -> bool:

@@ -9,7 +9,7 @@ from factory.django import DjangoModelFactory
 from exchanges.adapters.protocol import Credentials
 from exchanges.enums import MarketType
 from exchanges.models import Account
-from strategies.models import Strategy, StrategyAccount, Subscription, WebhookToken
+from strategies.models import ApiToken, Strategy, StrategyAccount, Subscription, WebhookToken
 
 
 class UserFactory(DjangoModelFactory):
@@ -68,3 +68,7 @@ class SubscriptionFactory(DjangoModelFactory):
 def issue_token(user: User, **fields: Any) -> str:
     """The clear text, as its owner sees it once."""
     return WebhookToken.objects.issue(user=user, **fields)[1]
+
+
+def issue_api_token(user: User, **fields: Any) -> str:
+    return ApiToken.objects.issue(user=user, **fields)[1]

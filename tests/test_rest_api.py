@@ -1,11 +1,15 @@
 """What the REST API shows to whom: everyone their own rows, and nobody anything else."""
 
+from datetime import timedelta
+
 import pytest
-from rest_framework.authtoken.models import Token
+from django.contrib.auth.models import User
+from django.utils import timezone
 
 from orders.models import Order, Position, Trade
+from strategies.models import ApiToken
 from tests.desk import BTC_MARKET, open_desk
-from tests.factories import AccountFactory, SubscriptionFactory
+from tests.factories import AccountFactory, SubscriptionFactory, issue_api_token
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,7 +28,7 @@ def traded(deliver, paper, alice, bob, charlie):
 
 
 def as_user(user):
-    return {"HTTP_AUTHORIZATION": f"Token {Token.objects.get_or_create(user=user)[0].key}"}
+    return {"HTTP_AUTHORIZATION": f"Token {issue_api_token(user)}"}
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -60,6 +64,62 @@ def test_a_webhook_token_opens_no_rows(client, traded, path):
     response = client.get(path, HTTP_AUTHORIZATION=f"Token {traded.token}")
 
     assert (response.status_code, response.json()["code"]) == (401, "authentication_failed")
+
+
+def revoke(token):
+    ApiToken.objects.update(revoked_at=timezone.now())
+
+
+def expire(token):
+    ApiToken.objects.update(expires_at=timezone.now())
+
+
+def leave(token):
+    User.objects.update(is_active=False)
+
+
+@pytest.mark.parametrize("change", [revoke, expire, leave])
+def test_a_token_that_has_ended_opens_no_rows(client, traded, alice, change):
+    headers = as_user(alice)
+    assert client.get("/api/orders/", **headers).status_code == 200
+
+    change(headers)
+
+    assert client.get("/api/orders/", **headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "header", ["Token", "Token ", "Token x y", "Token tr_", "Token a\x00b", "Token 한글", "Bearer x", "x"]
+)
+def test_no_header_breaks_the_answer(client, db, header):
+    assert client.get("/api/orders/", HTTP_AUTHORIZATION=header).status_code == 401
+
+
+def test_an_api_token_opens_no_webhook(deliver, traded, alice):
+    assert deliver(traded.alert(BTC_MARKET, token=issue_api_token(alice))).status_code == 401
+
+
+def test_use_of_a_token_is_noted_once_a_minute(client, traded, alice, django_assert_num_queries):
+    headers = as_user(alice)
+    before = timezone.now()
+
+    client.get("/api/orders/", **headers)
+    first = ApiToken.objects.get().last_used_at
+    client.get("/api/orders/", **headers)
+
+    assert before <= first == ApiToken.objects.get().last_used_at
+    ApiToken.objects.update(last_used_at=before - timedelta(minutes=1))
+    client.get("/api/orders/", **headers)
+    assert ApiToken.objects.get().last_used_at >= first
+
+
+def test_a_token_is_kept_as_a_digest_only(client, traded, alice):
+    clear = issue_api_token(alice)
+
+    (row,) = ApiToken.objects.values()
+
+    assert clear not in repr(row)
+    assert clear[11:] not in repr(row)
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -12,6 +12,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection
+from django.test import Client
 from django.urls import reverse
 from standardwebhooks.webhooks import Webhook
 
@@ -21,6 +22,7 @@ from exchanges.models import Account
 from strategies.models import WebhookToken
 from tests.crash import track
 from tests.desk import BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_at
+from tests.factories import issue_api_token
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -161,6 +163,17 @@ def run_faults(send, paper, test1):
     track()
 
 
+def run_reads(deliver, ears, test1, reading):
+    for path in ("orders", "trades", "positions"):
+        assert (
+            ears.hear(Client().get(f"/api/{path}/", HTTP_AUTHORIZATION=f"Token {reading}")).status_code == 200
+        )
+    ears.hear(Client().get("/api/orders/", HTTP_AUTHORIZATION=f"Token {reading}x"))
+    ears.hear(Client().get(f"/api/orders/{reading}/"))
+    for change in ({"token": reading}, {"symbol": reading}, {"side": reading}, {"id": reading}):
+        ears.hear(deliver(test1.alert(BTC_LIMIT, change)))
+
+
 def run_desk(desk, paper, ears, alice):
     for model, model_admin in admin.site._registry.items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
@@ -186,9 +199,11 @@ def refuse_keys(desk, paper, ears, alice):
 def test_planted_secrets_are_found_nowhere(send, deliver, ears, log, paper, test1, planted, desk, alice):
     run_alerts(send, deliver, ears, test1)
     run_faults(send, paper, test1)
+    reading = issue_api_token(alice)
+    run_reads(deliver, ears, test1, reading)
     run_desk(desk, paper, ears, alice)
 
-    canaries = [KEY, SECRET, PASSWORD, REFUSED_KEY, REFUSED_SECRET, planted, test1.token]
+    canaries = [KEY, SECRET, PASSWORD, REFUSED_KEY, REFUSED_SECRET, planted, test1.token, reading]
     assert ears.errors
     assert len(ears.heard) > 60
     assert log.getvalue()

@@ -5,7 +5,7 @@ import re
 
 _SECRETS = re.compile(
     r"(?P<name>\b(?:signature|apikey|api_key|secret|password)[\"']?\s*[=:]\s*[\"']?)[^\s&,;\"'})\]]+"
-    r"|(?P<mark>\b(?:th_|whsec_))[\w+/=-]{4,}",
+    r"|(?P<mark>\b(?:th_|tr_|whsec_))[\w+/=-]{4,}",
     re.IGNORECASE,
 )
 

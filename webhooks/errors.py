@@ -9,10 +9,10 @@ from django.utils.translation import gettext_lazy as _
 
 MAX_SHOWN = 80  # of one value
 MAX_PARAM = 400  # of an explanation that holds several
-_WHOLE_TOKEN = re.compile(r"th_[\w-]{40,}")
-_TOKEN = re.compile(
-    rf"(?<!\w)th_[\w-]{{4,}}|{_WHOLE_TOKEN.pattern}"
-)  # also a part of one, but not nor(th_wind)
+_WHOLE_TOKEN = re.compile(r"t[hr]_[\w-]{40,}")
+# Also a part of one, but not nor(th_wind).
+_TOKEN = re.compile(rf"(?<!\w)t[hr]_[\w-]{{4,}}|{_WHOLE_TOKEN.pattern}")
+_MARK = 3  # characters
 
 TEXTS = {
     "invalid_json": (HTTPStatus.BAD_REQUEST, _("The body is not valid JSON")),
@@ -64,7 +64,7 @@ class WebhookError(Exception):
 
 def shown(value: object, limit: int = MAX_SHOWN) -> str:
     """Someone's input as it may be repeated to them: one short line, never a token."""
-    masked = _TOKEN.sub("th_***", str(value))
+    masked = _TOKEN.sub(lambda found: f"{found[0][:_MARK]}***", str(value))
     line = "".join(char if char.isprintable() else "?" for char in masked[: limit + 1])
     return line if len(line) <= limit else line[: limit - 1] + "…"
 

@@ -6,9 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.urls import reverse
+from django.utils import timezone
 
 from exchanges.management.commands.rotate_credentials import Command as RotateCredentials
-from strategies.models import WebhookToken
+from strategies.models import ApiToken, WebhookToken
 
 CHANGELIST = reverse("admin:strategies_webhooktoken_changelist")
 
@@ -35,22 +36,33 @@ def act(desk, name, *tokens):
     return desk.post(CHANGELIST, {"action": name, "_selected_action": [token.pk for token in tokens]})
 
 
-def test_a_new_token_is_on_the_page_and_in_no_cookie_or_session(desk, alice):
+@pytest.mark.parametrize("kind", [WebhookToken, ApiToken])
+def test_a_new_token_is_on_the_page_and_in_no_cookie_or_session(desk, alice, kind):
+    name = f"admin:strategies_{kind._meta.model_name}"
     before = sessions()
 
-    response = desk.post(
-        reverse("admin:strategies_webhooktoken_add"), {"user": alice.pk, "name": "TradingView"}
-    )
+    response = desk.post(reverse(f"{name}_add"), {"user": alice.pk, "name": "TradingView"})
 
     (clear,) = shown_in(response)
-    row = WebhookToken.objects.get()
+    row = kind.objects.get()
     assert clear.startswith(row.prefix)
+    assert kind.objects.find(clear, now=timezone.now()) == row
+    assert reverse(f"{name}_changelist") in response.content.decode()
     assert "messages" not in response.cookies
     assert sessions() == before
-    assert clear not in desk.get(CHANGELIST).content.decode()
-    assert (
-        clear not in desk.get(reverse("admin:strategies_webhooktoken_change", args=[row.pk])).content.decode()
-    )
+    for page in (reverse(f"{name}_changelist"), reverse(f"{name}_change", args=[row.pk])):
+        assert clear not in desk.get(page).content.decode()
+
+
+@pytest.mark.parametrize("kind", [WebhookToken, ApiToken])
+def test_a_token_is_revoked_and_never_deleted(desk, alice, kind):
+    row, clear = kind.objects.issue(user=alice)
+    name = f"admin:strategies_{kind._meta.model_name}"
+
+    desk.post(reverse(f"{name}_changelist"), {"action": "revoke", "_selected_action": [row.pk]})
+
+    assert kind.objects.find(clear, now=timezone.now()) is None
+    assert desk.post(reverse(f"{name}_delete", args=[row.pk])).status_code == 403
 
 
 def test_a_signing_secret_is_made_shown_and_dropped(desk, alice):

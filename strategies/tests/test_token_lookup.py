@@ -31,7 +31,7 @@ def test_a_token_is_found_by_its_clear_text(issued):
 
 
 def unknown(row, clear):
-    return tokens.new_token().clear
+    return tokens.new_token(tokens.WEBHOOK_MARK).clear
 
 
 def wrong_behind_a_known_prefix(row, clear):

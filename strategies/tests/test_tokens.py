@@ -6,7 +6,9 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from strategies.tokens import (
+    API_MARK,
     DUMMY_DIGEST,
+    WEBHOOK_MARK,
     digest_of,
     is_token,
     matches,
@@ -16,32 +18,38 @@ from strategies.tokens import (
 )
 
 
-def test_a_new_token_carries_256_random_bits_behind_its_mark():
-    token = new_token()
+@pytest.mark.parametrize(("mark", "shown"), [(WEBHOOK_MARK, "th_"), (API_MARK, "tr_")])
+def test_a_new_token_carries_256_random_bits_behind_its_mark(mark, shown):
+    token = new_token(mark)
 
-    assert token.clear.startswith("th_")
+    assert token.clear.startswith(shown)
     assert len(token.clear) == 3 + 43
-    assert token.clear != new_token().clear
+    assert token.clear != new_token(mark).clear
+
+
+def test_a_token_of_one_kind_has_not_the_shape_of_the_other():
+    assert not is_token(new_token(API_MARK).clear, WEBHOOK_MARK)
+    assert not is_token(new_token(WEBHOOK_MARK).clear, API_MARK)
 
 
 def test_what_is_kept_is_a_prefix_and_a_digest():
-    token = new_token()
+    token = new_token(WEBHOOK_MARK)
 
     assert token.prefix == token.clear[:11] == prefix_of(token.clear)
     assert token.digest == hashlib.sha256(token.clear.encode()).hexdigest() == digest_of(token.clear)
 
 
 def test_a_token_is_not_printed():
-    token = new_token()
+    token = new_token(WEBHOOK_MARK)
 
     assert token.clear not in repr(token)
 
 
 def test_a_token_matches_its_own_digest_only():
-    token = new_token()
+    token = new_token(WEBHOOK_MARK)
 
     assert matches(digest_of(token.clear), token.digest)
-    assert not matches(digest_of(new_token().clear), token.digest)
+    assert not matches(digest_of(new_token(WEBHOOK_MARK).clear), token.digest)
     assert not matches(digest_of(token.clear[:-1]), token.digest)
 
 
@@ -49,15 +57,15 @@ def test_a_token_matches_its_own_digest_only():
 def test_any_text_can_be_compared(clear):
     assert not matches(digest_of(clear), DUMMY_DIGEST)
     assert not matches(digest_of(clear), "다이제스트")
-    assert not is_token(clear)
+    assert not is_token(clear, WEBHOOK_MARK)
 
 
 @pytest.mark.parametrize("change", [lambda t: t[:-1], lambda t: t + "x", lambda t: t[3:], lambda t: t + "\n"])
 def test_only_what_was_issued_has_the_shape_of_a_token(change):
-    clear = new_token().clear
+    clear = new_token(WEBHOOK_MARK).clear
 
-    assert is_token(clear)
-    assert not is_token(change(clear))
+    assert is_token(clear, WEBHOOK_MARK)
+    assert not is_token(change(clear), WEBHOOK_MARK)
 
 
 def test_a_signing_secret_is_one_that_standard_webhooks_takes():

@@ -3,16 +3,23 @@
 import secrets
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from rest_framework.authtoken.models import Token
 
 from exchanges.adapters.protocol import Credentials
 from exchanges.enums import MarketType
 from exchanges.models import Account
 from exchanges.vault import CredentialsUnreadable
-from strategies.models import Strategy, StrategyAccount, Subscription, WebhookToken
+from strategies.models import (
+    ApiToken,
+    Strategy,
+    StrategyAccount,
+    Subscription,
+    Token,
+    WebhookToken,
+)
 from tradehub.demo.access import Access
 
 ADMIN, OWNER, SUBSCRIBER = "admin", "alice", "bob"
@@ -43,12 +50,12 @@ def seed(*, before: Access, url: str, now: datetime) -> Access:
         )
     return Access(
         url=url,
-        token=ensure_token(owner, before.token, now=now),
-        subscriber_token=ensure_token(subscriber, before.subscriber_token, now=now),
+        token=ensure_token(WebhookToken, owner, before.token, now=now),
+        subscriber_token=ensure_token(WebhookToken, subscriber, before.subscriber_token, now=now),
         admin_user=ADMIN,
         admin_password=admin_password,
-        api_token=Token.objects.get_or_create(user=owner)[0].key,
-        subscriber_api_token=Token.objects.get_or_create(user=subscriber)[0].key,
+        api_token=ensure_token(ApiToken, owner, before.api_token, now=now),
+        subscriber_api_token=ensure_token(ApiToken, subscriber, before.subscriber_api_token, now=now),
         accounts={account.name: account.credentials.api_key for account in (a1, a2, s1)},
     )
 
@@ -103,10 +110,11 @@ def ensure_strategy(owner: User, group_name: str, *, is_public: bool) -> Strateg
     return strategy
 
 
-def ensure_token(user: User, clear: str, *, now: datetime) -> str:
+def ensure_token(kind: type[Token], user: User, clear: str, *, now: datetime) -> str:
     """The given token while it is valid; else a new one, and the demo's former ones are revoked."""
-    found = WebhookToken.objects.find(clear, now=now) if clear else None
+    rows: Any = kind._default_manager
+    found = rows.find(clear, now=now) if clear else None
     if found is not None and found.user_id == user.pk:
         return clear
-    WebhookToken.objects.valid(now=now).filter(user=user, name=TOKEN_NAME).update(revoked_at=now)
-    return WebhookToken.objects.issue(user=user, name=TOKEN_NAME)[1]
+    rows.valid(now=now).filter(user=user, name=TOKEN_NAME).update(revoked_at=now)
+    return rows.issue(user=user, name=TOKEN_NAME)[1]

@@ -13,6 +13,8 @@ from tradehub.masking import MaskingFormatter, masked
     [
         ("GET /order?symbol=BTCUSDT&signature=abc123&x=1", "GET /order?symbol=BTCUSDT&signature=***&x=1"),
         ("token th_AbCd-_efgh was sent", "token th_*** was sent"),
+        ("Authorization: Token tr_AbCd-_efgh", "Authorization: Token tr_***"),
+        ("str_abcdefgh is none", "str_abcdefgh is none"),
         ("whsec_AbC+/d= is one", "whsec_*** is one"),
         ('{"apiKey": "abc", "secret":"def"}', '{"apiKey": "***", "secret":"***"}'),
         ("{'password': 'x y'}", "{'password': '*** y'}"),

@@ -6,7 +6,7 @@ from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
 
 from exchanges.models import Account
-from strategies.models import Strategy, StrategyAccount, Subscription, WebhookToken
+from strategies.models import ApiToken, Strategy, StrategyAccount, Subscription, WebhookToken
 from tradehub.demo.access import Access
 from tradehub.demo.seed import demo_credentials, seed
 
@@ -21,7 +21,7 @@ def shares(group_name):
 
 
 def count_rows():
-    models = [User, Account, Strategy, StrategyAccount, Subscription, WebhookToken]
+    models = [User, Account, Strategy, StrategyAccount, Subscription, WebhookToken, ApiToken]
     return [model.objects.count() for model in models]
 
 
@@ -46,7 +46,8 @@ def test_every_way_in_works():
     assert User.objects.get(username=access.admin_user, is_superuser=True).check_password(
         access.admin_password
     )
-    assert User.objects.get(auth_token__key=access.api_token).username == "alice"
+    assert ApiToken.objects.find(access.api_token, now=NOW).user.username == "alice"
+    assert ApiToken.objects.find(access.subscriber_api_token, now=NOW).user.username == "bob"
     assert sorted(access.accounts) == ["A1", "A2", "S1"]
     assert {row.api_key for row in demo_credentials()} == set(access.accounts.values())
 
@@ -66,6 +67,8 @@ def test_a_lost_file_brings_new_secrets_and_ends_the_old_ones():
 
     assert WebhookToken.objects.find(first.token, now=NOW) is None
     assert WebhookToken.objects.find(second.token, now=NOW)
+    assert ApiToken.objects.find(first.api_token, now=NOW) is None
+    assert ApiToken.objects.find(second.api_token, now=NOW)
     assert not User.objects.get(username="admin").check_password(first.admin_password)
     assert second.accounts == first.accounts
 
@@ -73,9 +76,11 @@ def test_a_lost_file_brings_new_secrets_and_ends_the_old_ones():
 def test_another_users_token_in_the_file_is_not_taken_for_the_owners():
     first = seed(before=Access(), url=URL, now=NOW)
 
-    second = seed(before=replace(first, token=first.subscriber_token), url=URL, now=NOW)
+    mixed_up = replace(first, token=first.subscriber_token, api_token=first.subscriber_api_token)
+    second = seed(before=mixed_up, url=URL, now=NOW)
 
     assert WebhookToken.objects.find(second.token, now=NOW).user.username == "alice"
+    assert ApiToken.objects.find(second.api_token, now=NOW).user.username == "alice"
 
 
 def test_accounts_sealed_with_a_lost_key_get_new_paper_keys(settings):

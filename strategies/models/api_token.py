@@ -1,0 +1,35 @@
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from strategies import tokens
+from strategies.models.fixed import refuse_change
+from strategies.models.token import Token, TokenQuerySet
+
+NOTED_EVERY = timedelta(minutes=1)
+
+
+class ApiToken(Token):
+    """Opens the REST API for one user: their own rows, to read."""
+
+    mark = tokens.API_MARK
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="api_tokens", verbose_name=_("user")
+    )
+
+    objects = TokenQuerySet["ApiToken"].as_manager()
+
+    class Meta(Token.Meta):
+        verbose_name = _("API token")
+        verbose_name_plural = _("API tokens")
+
+    def clean(self) -> None:
+        refuse_change(self, "user")
+
+    def note_use(self, *, now: datetime) -> None:
+        """At most once a minute: reading must not cost a write each time."""
+        if self.last_used_at is None or now - self.last_used_at >= NOTED_EVERY:
+            ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
