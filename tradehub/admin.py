@@ -5,8 +5,10 @@ from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from exchanges.admin import ReadOnlyAdmin
+from tradehub.login import LimitedLoginForm
 
 admin.site.site_header = admin.site.site_title = "tradehub"
+admin.site.login_form = LimitedLoginForm
 admin.site.index_title = _("Backoffice")
 
 for _model in (Failure, OrmQ, Schedule, Success):

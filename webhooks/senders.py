@@ -4,8 +4,9 @@ python-ipware was looked at: it wants one proxy for each hop in a fixed order, a
 sender wrote, and falls back to its best guess. Here only X-Forwarded-For counts, and only what our proxies added to it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -37,6 +38,11 @@ def sender_of(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
         if known is None or not _is_in(known, trusted):
             return _text(known)
     return _text(address)
+
+
+def sender_in(meta: Mapping[str, Any], trusted: Sequence[Network]) -> str:
+    """The sender of a Django request, from its META."""
+    return sender_of(meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", ""), trusted)
 
 
 def is_allowed(sender: str, allowed: Sequence[Network]) -> bool:

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from exchanges.failpoints import failpoint
 from webhooks import throttle
 from webhooks.errors import WebhookError
-from webhooks.senders import is_allowed, sender_of
+from webhooks.senders import is_allowed, sender_in
 from webhooks.services import receive
 from webhooks.signatures import HEADERS
 
@@ -51,8 +51,7 @@ class WebhookView(APIView):
 
 def _sender(request: Request) -> str:
     """Raises WebhookError (sender_not_allowed)."""
-    forwarded_for = request.META.get("HTTP_X_FORWARDED_FOR", "")
-    sender = sender_of(request.META.get("REMOTE_ADDR", ""), forwarded_for, settings.TRUSTED_PROXIES)
+    sender = sender_in(request.META, settings.TRUSTED_PROXIES)
     if not is_allowed(sender, settings.WEBHOOK_ALLOWED_SENDERS):
         if throttle.is_within("told", "all", _TOLD_PER_MINUTE):
             logger.info("sender not allowed address=%s", sender)

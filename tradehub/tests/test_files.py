@@ -17,7 +17,9 @@ def test_files_that_a_process_makes_are_its_owners_only(tmp_path, start):
     command = [part.format(folder=str(tmp_path)) for part in start]
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
 
-    subprocess.run([sys.executable, *command], cwd=settings.BASE_DIR, env=environment, umask=0o022, check=True)
+    subprocess.run(
+        [sys.executable, *command], cwd=settings.BASE_DIR, env=environment, umask=0o022, check=True
+    )
 
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "new/file").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,34 @@
+"""How often one may try to log in. Asked before anything is hashed: hashing is what costs, and what tells."""
+
+import hashlib
+from typing import Any
+
+from django.conf import settings
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from webhooks import throttle
+from webhooks.senders import neighborhood, sender_in
+
+TRIES_PER_NAME, TRIES_PER_ADDRESS = (
+    10,
+    30,
+)  # a minute; a name is counted for each address: nobody locks others out
+
+
+class LimitedLoginForm(AdminAuthenticationForm):
+    def clean(self) -> dict[str, Any]:
+        if not self._may_try():
+            raise ValidationError(
+                _("Too many attempts to log in. Wait a minute, then try again."), code="throttled"
+            )
+        return super().clean()
+
+    def _may_try(self) -> bool:
+        assert self.request is not None
+        place = neighborhood(sender_in(self.request.META, settings.TRUSTED_PROXIES))
+        name = hashlib.sha256(str(self.cleaned_data.get("username", "")).encode()).hexdigest()
+        return throttle.is_within("login", place, TRIES_PER_ADDRESS) and throttle.is_within(
+            "login", f"{place}:{name}", TRIES_PER_NAME
+        )
