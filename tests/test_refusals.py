@@ -170,6 +170,13 @@ def test_a_token_that_is_used_too_often_has_to_wait(deliver, test1, settings):
     assert 1 <= int(answers[2]["Retry-After"]) <= 60
 
 
+def test_a_token_has_to_wait_whatever_strategy_it_names(deliver, test1, settings, one_minute):
+    settings.WEBHOOK_TOKEN_RATE_PER_MINUTE = 2
+    answers = [deliver(test1.alert(BTC_LIMIT, group_name=f"nowhere-{n}")) for n in range(3)]
+
+    assert [answer.status_code for answer in answers] == [404, 404, 429]
+
+
 def test_an_address_that_guesses_tokens_has_to_wait(deliver, test1, settings):
     settings.WEBHOOK_FAILED_AUTH_PER_MINUTE = 2
     for _ in range(2):

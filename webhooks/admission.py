@@ -32,20 +32,21 @@ def admit(delivery: Delivery, signed: Signed, *, address: str, now: datetime) ->
     The token is looked up first and always, so that a stranger neither learns more nor waits less for an unknown
     strategy than for a known one. Every wrong token counts against its address, and those beyond the limit are told
     nothing and leave no row, however many come at once. A right token passes all the same: TradingView's addresses are
-    everyone's, and a stranger's wrong tokens must not cost an alert.
+    everyone's, and a stranger's wrong tokens must not cost an alert. Its own limit counts whatever it asks for.
     """
     token = WebhookToken.objects.find(delivery.token, now=now)
-    strategy = Strategy.objects.active().filter(group_name=delivery.group_name).first()
     signed_id = ""
     if token is not None and token.must_be_signed:
         token, signed_id = _signed_by(token, signed)
+    if token is not None:
+        throttle.spend("token", str(token.pk), settings.WEBHOOK_TOKEN_RATE_PER_MINUTE)
+    strategy = Strategy.objects.active().filter(group_name=delivery.group_name).first()
     if token is None:
         _count_failure(address)
     if strategy is None:
         raise WebhookError("strategy_not_found", group_name=delivery.group_name)
     if token is None:
         raise WebhookError("invalid_token")
-    throttle.spend("token", str(token.pk), settings.WEBHOOK_TOKEN_RATE_PER_MINUTE)
     return Admission(strategy, token, _shares(token, strategy, address), signed_id)
 
 
