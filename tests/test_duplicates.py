@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connections
+from django.db import DatabaseError, InterfaceError, connections
 from django.test import Client
 from django.utils import timezone
 
@@ -170,9 +170,10 @@ def test_a_copy_of_a_delivery_that_a_crash_left_waits_and_sends_nothing(
     assert len(order_posts(paper)) == 2
 
 
-def test_nothing_after_storing_turns_the_answer_into_an_error(deliver, paper, test1, monkeypatch):
+@pytest.mark.parametrize("error", [DatabaseError, InterfaceError])
+def test_nothing_after_storing_turns_the_answer_into_an_error(deliver, paper, test1, monkeypatch, error):
     def fail(*args, **kwargs):
-        raise services.DatabaseError
+        raise error
 
     monkeypatch.setattr(services.WebhookLog.objects, "filter", fail)
 
@@ -182,7 +183,7 @@ def test_nothing_after_storing_turns_the_answer_into_an_error(deliver, paper, te
     assert len(order_posts(paper)) == 2
 
 
-@pytest.mark.parametrize("error", [services.DatabaseError, RuntimeError])
+@pytest.mark.parametrize("error", [DatabaseError, RuntimeError])
 def test_nothing_after_noting_a_duplicate_turns_the_answer_into_an_error(
     deliver, paper, test1, monkeypatch, error
 ):

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 
 from exchanges.enums import MarketType
 from exchanges.failpoints import failpoint
@@ -177,7 +177,7 @@ def _log_refusal(error: WebhookError, handling: Handling) -> int | None:
         return None
     try:
         row = _answered_row(handling, DeliveryStatus.REFUSED, error_code=error.code, error=error.text[:400])
-    except DatabaseError:
+    except Error:
         logger.exception("refused delivery not stored code=%s", error.code)
         return None
     return row.pk
@@ -220,7 +220,7 @@ def _note_answer(log: WebhookLog, timing: Timing) -> None:
         WebhookLog.objects.filter(pk=log.pk).update(
             sent_at=timing.at(timing.sent), answered_at=timing.at(time.monotonic()), **timing.metrics()
         )
-    except DatabaseError:
+    except Error:
         logger.exception("answer not noted webhook_id=%s", log.pk)
 
 
