@@ -116,6 +116,7 @@ TLS_KEY = file_path("TLS_KEY", "var/tls/key.pem")
 
 # Production security. The demo serves TLS itself; behind a proxy that ends TLS set TRUST_PROXY_TLS.
 SECURE_SSL_REDIRECT = flag("SECURE_SSL_REDIRECT", False)
+SECURE_REDIRECT_EXEMPT = [r"^api/webhook/?$"]  # a redirect would lose the alert: it is refused, and told why
 TRUSTED_PROXIES = networks("TRUSTED_PROXIES")
 if flag("TRUST_PROXY_TLS", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

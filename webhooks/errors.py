@@ -21,6 +21,7 @@ TEXTS = {
     "strategy_not_found": (HTTPStatus.NOT_FOUND, _("No active strategy found: %(group_name)s")),
     "invalid_token": (HTTPStatus.UNAUTHORIZED, _("The webhook token is not valid")),
     "sender_not_allowed": (HTTPStatus.FORBIDDEN, _("This address may not send messages here")),
+    "https_required": (HTTPStatus.FORBIDDEN, _("Messages are only accepted over HTTPS")),
     "price_required": (HTTPStatus.BAD_REQUEST, _("A %(order_type)s order requires price")),
     "stop_price_required": (HTTPStatus.BAD_REQUEST, _("A %(order_type)s order requires stop_price")),
     "invalid_order_type": (HTTPStatus.BAD_REQUEST, _("%(field)s is not an order type: %(value)s")),

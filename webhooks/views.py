@@ -41,12 +41,19 @@ class WebhookView(APIView):
 
     def post(self, request: Request) -> Response:
         failpoint("K0")
+        _require_https(request)
         now, sender = timezone.now(), _sender(request)
         signature = {name: request.headers.get(name, "") for name in HEADERS}
         answer = receive(
             _body(request), bearer=_bearer(request), address=sender, signature=signature, now=now
         )
         return Response(answer)
+
+
+def _require_https(request: Request) -> None:
+    """Raises WebhookError (https_required): a token that came in the clear is not to be sent that way again."""
+    if settings.SECURE_SSL_REDIRECT and not request.is_secure():
+        raise WebhookError("https_required")
 
 
 def _sender(request: Request) -> str:

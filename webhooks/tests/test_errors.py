@@ -18,6 +18,7 @@ STATUSES = {
     "strategy_not_found": 404,
     "invalid_token": 401,
     "sender_not_allowed": 403,
+    "https_required": 403,
     "price_required": 400,
     "stop_price_required": 400,
     "invalid_order_type": 400,

@@ -129,6 +129,31 @@ def test_the_addresses_of_one_ipv6_network_are_one_sender(deliver, test1, settin
     assert [answer.status_code for answer in answers] == [401, 429, 429]
 
 
+# TLS
+
+
+@pytest.mark.parametrize("path", ["/api/webhook", "/api/webhook/"])
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("en", "Messages are only accepted over HTTPS"), ("ko", "HTTPS로 보낸 메시지만 받습니다")],
+)
+def test_without_tls_an_alert_is_refused_unread_and_never_redirected(
+    deliver, test1, settings, django_assert_num_queries, path, language, text
+):
+    settings.SECURE_SSL_REDIRECT = True
+    with django_assert_num_queries(0):
+        response = deliver(test1.alert(BTC_LIMIT), path=path, HTTP_ACCEPT_LANGUAGE=language)
+
+    assert code(response) == (403, "https_required")
+    assert response.json()["error"] == text
+
+
+def test_over_tls_an_alert_is_taken(deliver, test1, settings):
+    settings.SECURE_SSL_REDIRECT = True
+
+    assert deliver(test1.alert(BTC_LIMIT), secure=True).status_code == 200
+
+
 # Signatures
 
 
