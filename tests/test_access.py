@@ -1,6 +1,7 @@
 """Who may trade, and what they are told (SPEC section 5)."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -139,6 +140,26 @@ def test_an_owner_learns_of_a_subscribers_cancel_only_whether_it_worked(deliver,
 
     other = next(row for row in answer["results"] if row["account_name"] != "A1")
     assert set(other) == {"account_name", "status", "leg", "error_code"}
+
+
+def test_where_a_subscribers_result_stands_tells_nothing_of_the_accounts_name(deliver, follow1, bob):
+    follow1.add(AccountFactory(owner=follow1.strategy.owner, name="Z9"), capital=1_000_000)
+    follow1.add(AccountFactory(owner=bob, name="A0"), capital=1_000_000)
+    # Their opaque names sort the other way round. The uid is what credentials are bound to: they are entered anew.
+    for name, first in (("A0", "b"), ("S1", "a")):
+        account = follow1.accounts[name]
+        credentials = account.credentials
+        account.uid = UUID(first * 32)
+        account.set_credentials(credentials)
+        account.save()
+    wanted = ["A1", "Z9", "subscriber-aaaaaaaa", "subscriber-bbbbbbbb"]
+
+    placed = deliver(follow1.alert(BTC_LIMIT, id="1")).json()
+    again = deliver(follow1.alert(BTC_LIMIT, id="1")).json()
+    canceled = deliver(follow1.alert(order_type="CANCEL_ALL_ORDER")).json()
+
+    for answer in (placed, again, canceled):
+        assert [row["account_name"] for row in answer["results"]] == wanted
 
 
 def test_a_subscriber_sees_all_of_their_own_and_nothing_of_the_owner(deliver, follow1, bob):

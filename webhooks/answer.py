@@ -24,12 +24,12 @@ def action_of(legs: Sequence[Leg]) -> str:
 
 
 def order_results(orders: Iterable[Order], *, viewer_id: int) -> list[Json]:
-    """One result per order in run order, then by account name."""
+    """One result per order in run order, then by account."""
     # Of several attempts the last one counts.
     last = {
         (order.strategy_account_id, order.leg): order for order in sorted(orders, key=lambda o: o.attempt)
     }
-    ordered = sorted(last.values(), key=lambda order: (order.sequence, order.account.name, order.pk or 0))
+    ordered = sorted(last.values(), key=lambda order: (order.sequence, *_place(order, viewer_id)))
     return [_result(order, order.leg, _order_outcome(order), viewer_id) for order in ordered]
 
 
@@ -38,7 +38,7 @@ def cancel_results(
 ) -> list[Json]:
     """One result per order that a cancel instruction meant, and one per instruction whose target is not open."""
     legs = {cancellation.pk: cancellation.leg for cancellation in cancellations}
-    ordered = sorted(orders, key=lambda order: (order.account.name, order.pk))
+    ordered = sorted(orders, key=lambda order: _place(order, viewer_id))
     return [
         _result(order, legs[order.canceled_by_id or 0], _cancel_outcome(order), viewer_id)
         for order in ordered
@@ -76,6 +76,17 @@ def _count(results: Sequence[Json], noun: str) -> Json:
     }
 
 
+def _place(order: Order, viewer_id: int) -> tuple[bool, str, int]:
+    """The viewer's own accounts first, each group by the names that are shown: an order tells about hidden ones."""
+    is_others = order.account.owner_id != viewer_id
+    return is_others, _shown_name(order, viewer_id), order.pk or 0
+
+
+def _shown_name(order: Order, viewer_id: int) -> str:
+    is_own = order.account.owner_id == viewer_id
+    return order.account.name if is_own else order.account.opaque_name
+
+
 def _order_outcome(order: Order) -> tuple[str, str | None, str | None]:
     """Status, error and error code of an order."""
     if order.status in FAILED or (order.status == OrderStatus.CANCELED and order.submitted_at is None):
@@ -102,13 +113,13 @@ def _result(order: Order, leg: int, outcome: tuple[str, str | None, str | None],
     if order.account.owner_id != viewer_id:
         # Someone else's account: whether it worked, and nothing about whose it is or what it holds.
         return {
-            "account_name": order.account.opaque_name,
+            "account_name": _shown_name(order, viewer_id),
             "status": status,
             "leg": leg,
             "error_code": error_code,
         }
     return {
-        "account_name": order.account.name,
+        "account_name": _shown_name(order, viewer_id),
         "status": status,
         "order_id": order.exchange_order_id or None,
         "client_order_id": order.client_order_id,
