@@ -71,6 +71,8 @@ class AccountForm(FixedOnceMadeForm):
         cleaned = super().clean() or {}
         if bool(cleaned.get("api_key")) != bool(cleaned.get("secret")):
             raise forms.ValidationError(_("Enter the API key and its secret together."))
+        if cleaned.get("password") and not cleaned.get("api_key"):
+            raise forms.ValidationError(_("Enter the API password together with its API key and secret."))
         if not self.instance.sealed_credentials and not cleaned.get("api_key"):
             raise forms.ValidationError(_("A new account needs an API key and its secret."))
         if cleaned.get("api_key") and cleaned.get("exchange"):

@@ -244,6 +244,27 @@ def test_an_account_stays_its_owners_and_its_exchanges_and_a_change_needs_no_new
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"api_key": "", "secret": "", "password": "new"}, "Enter the API password together with"),
+        ({"api_key": "", "secret": "new"}, "Enter the API key and its secret together"),
+    ],
+)
+def test_a_part_of_the_credentials_is_not_dropped_in_silence(desk, paper, alice, fields, text):
+    enter(desk, alice)
+    account = Account.objects.get()
+    before = account.sealed_credentials
+
+    response = enter(desk, alice, reverse("admin:exchanges_account_change", args=[account.pk]), **fields)
+
+    account.refresh_from_db()
+    assert response.status_code == 200
+    assert text in response.content.decode()
+    assert account.sealed_credentials == before
+
+
+@pytest.mark.django_db(transaction=True)
 def test_who_may_not_save_accounts_asks_no_exchange(client, paper, alice):
     client.force_login(User.objects.create_user("staff", is_staff=True))
 
