@@ -200,8 +200,9 @@ def test_strangers_cannot_tell_a_private_strategy_from_their_wrong_token(deliver
     assert stranger.json()["error"] == guesser.json()["error"]
 
 
-def test_a_delivery_notes_when_its_token_was_used_last(deliver, follow1):
-    deliver(follow1.alert(BTC_LIMIT))
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_delivery_notes_when_its_token_was_used_last(deliver, follow1, dry_run):
+    deliver(follow1.alert(BTC_LIMIT, dry_run=dry_run))
 
     assert WebhookToken.objects.get().last_used_at is not None
 

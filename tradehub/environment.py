@@ -25,9 +25,9 @@ def positive_int(name: str, default: int) -> int:
     return int(raw)
 
 
-def at_least(name: str, floor: int) -> int:
-    """The floor where nothing is set."""
-    value = positive_int(name, floor)
+def at_least(name: str, floor: int, default: int | None = None) -> int:
+    """The floor where nothing is set and there is no default."""
+    value = positive_int(name, floor if default is None else default)
     if value < floor:
         raise ImproperlyConfigured(f"{name} must be {floor} or more, not '{value}'. Correct it in .env.")
     return value

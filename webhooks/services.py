@@ -138,10 +138,15 @@ def _store(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
         key = duplicates.dedupe_key(delivery)
         log = _row(accepted, DeliveryStatus.ACCEPTED, batch=run.batch, dedupe_key=key)
         log.save(force_insert=True)
-        WebhookToken.objects.filter(pk=admission.token.pk).update(last_used_at=now)
+        _note_use(accepted)
         failpoint("K4")
     failpoint("K2")
     return log, run
+
+
+def _note_use(accepted: Accepted) -> None:
+    rows = WebhookToken.objects.filter(pk=accepted.admission.token.pk)
+    rows.update(last_used_at=accepted.timing.received_at)
 
 
 def _row(handling: Handling | Accepted, status: DeliveryStatus, **fields: Any) -> WebhookLog:
@@ -244,6 +249,7 @@ def _repeat(log: WebhookLog, accepted: Accepted) -> Json:
 def _dry_run(accepted: Accepted) -> Json:
     preview(accepted.plan.orders, now=accepted.timing.received_at)
     accepted.timing.settle()
+    _note_use(accepted)
     log = _answered_row(accepted, DeliveryStatus.DRY_RUN)
     return {**_answer(log, accepted.plan.orders, [], [], accepted), "action": "dry_run"}
 

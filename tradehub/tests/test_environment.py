@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tradehub import environment
 from tradehub.environment import BASE_DIR
+from webhooks.models import KEY_LIFETIME
 
 READS = re.compile(
     r'(?:required|fernet_keys|flag|positive_int|natural_int|at_least|port|choice|file_path|networks|cache|database|env\.\w+)\(\s*"([A-Z][A-Z0-9_]+)"'
@@ -59,6 +61,26 @@ def test_a_number_below_its_floor_stops_the_start(set_env):
 
     with pytest.raises(ImproperlyConfigured, match="NAME must be 60 or more, not '59'"):
         environment.at_least("NAME", 60)
+
+
+def test_a_number_with_a_floor_may_have_a_default_above_it(set_env):
+    assert environment.at_least("NAME", 7, 365) == 365
+    set_env("7")
+    assert environment.at_least("NAME", 7, 365) == 7
+
+
+def test_deliveries_must_be_kept_for_as_long_as_their_ids_are_remembered():
+    days = KEY_LIFETIME.days - 1
+
+    result = subprocess.run(
+        [sys.executable, "-c", "import tests.settings"],
+        cwd=BASE_DIR,
+        env=os.environ | {"WEBHOOK_RETENTION_DAYS": str(days)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert f"WEBHOOK_RETENTION_DAYS must be {KEY_LIFETIME.days} or more, not '{days}'" in result.stderr
 
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "ten", ""])
