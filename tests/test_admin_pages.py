@@ -73,6 +73,7 @@ def test_actions_name_their_permission_and_are_not_offered_to_those_who_may_only
     ("right", "label", "action"),
     [
         ("change_order", "orders.OpenOrder", "cancel"),
+        ("change_order", "orders.OpenOrder", "declare_absent"),
         ("change_positiondifference", "orders.PositionDifference", "declare_external"),
     ],
 )

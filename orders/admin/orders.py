@@ -1,13 +1,15 @@
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.admin import ReadOnlyAdmin
 from orders.canceling import cancel_orders
+from orders.deciding import declare_absent
 from orders.models import (
     Batch,
     Cancellation,
@@ -75,9 +77,29 @@ admin.site.register(PendingOrder, OrderAdmin)
 admin.site.register(FailedOrder, OrderAdmin)
 
 
+class OutcomeFilter(admin.SimpleListFilter):
+    title = _("outcome")
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("unknown", _("Outcome unknown"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(unknown_since__isnull=False) if self.value() == "unknown" else queryset
+
+
 @admin.register(OpenOrder)
 class OpenOrderAdmin(OrderAdmin):
-    actions = ["cancel"]
+    """Orders of unknown outcome first: they wait for the exchange, or for a person."""
+
+    list_display = ["id", "status", "outcome_unknown", *OrderAdmin.list_display[2:]]
+    list_filter = [OutcomeFilter, *OrderAdmin.list_filter]
+    ordering = [F("unknown_since").asc(nulls_last=True), "-pk"]
+    actions = ["cancel", "declare_absent"]
+
+    @admin.display(description=_("outcome unknown"), boolean=True, ordering="unknown_since")
+    def outcome_unknown(self, order: Order) -> bool | None:
+        return False if order.unknown_since else None
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Whoever may change orders may act on them; the rows themselves nobody edits."""
@@ -93,6 +115,22 @@ class OpenOrderAdmin(OrderAdmin):
                 _("%(order)s: %(status)s") % {"order": order, "status": order.get_status_display()},
                 messages.SUCCESS if done else messages.WARNING,
             )
+
+    @admin.action(description=_("The exchange never had this order"), permissions=["operate"])
+    def declare_absent(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        orders = list(queryset)
+        closed = declare_absent(orders, actor=f"user:{request.user.pk}", now=timezone.now())
+        for order in orders:
+            if order in closed:
+                self.message_user(request, _("%(order)s: closed.") % {"order": order}, messages.SUCCESS)
+            else:
+                self.message_user(request, self._not_yet(order), messages.WARNING)
+
+    def _not_yet(self, order: Order) -> str:
+        return _(
+            "%(order)s: not closed. Only an order that was sent and has been without an answer for more than"
+            " %(seconds)s seconds can be closed."
+        ) % {"order": order, "seconds": settings.ABSENCE_HORIZON_S}
 
 
 @admin.register(Trade)
