@@ -51,7 +51,7 @@ class Tracker:
         self._compare_at = 0.0
 
     def pass_once(self, *, everything: bool = True) -> None:
-        """What can be done now, waited for: all of it, or only what nobody did lately."""
+        """What can be done now, waited for. Without `everything`, what others followed lately is left to them."""
         pauses.share(now=self._clock())
         self._resume_abandoned()
         while (
@@ -62,7 +62,7 @@ class Tracker:
             self._resume_abandoned()
         self._reopen(reconcile(clock=self._clock, everything=everything))
         watch(now=self._clock())
-        self._look_up(self._unsure(everything=everything))
+        self._look_up(self._unsure(everything=True))
         self._look_up(self._working(everything=everything), can_wait=True)
         self._withdraw_orphans()
         self._wait()

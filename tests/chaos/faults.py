@@ -31,7 +31,7 @@ COMMANDS = (*PLAIN, "cancel")
 class Fault:
     """`rows` hit the command (POST, or DELETE for a cancel) unless they name another method.
 
-    `alone`: it pauses the process that meets it.
+    `alone`: it pauses all of us.
     """
 
     number: str
@@ -154,11 +154,19 @@ class Run:
             list(pool.map(self._send, together))
         for seat in self.seats:
             if seat.case.fault.alone:
-                self.stack.kill("web")  # its pause must not hold up the others
-                self.stack.start_web(settings=QUICK)
+                self._end_pauses()
                 self._send(seat)
                 self._wait_for_the_command(seat)
+        self._end_pauses()
         check_books(self.stack)
+
+    def _end_pauses(self) -> None:
+        """What the exchange asked for in one case must not hold up the others, for days."""
+        for name in ("web", "tracker"):
+            self.stack.kill(name)
+        self.stack.call("end_pauses")
+        self.stack.start_web(settings=QUICK)
+        self.stack.start_tracker()
 
     def _send(self, seat: Seat) -> None:
         kind = seat.case.kind

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from exchanges.models import Account
+from exchanges.models import Account, ExchangePause
 from orders.enums import OrderStatus
 from orders.lifecycle import IllegalTransition, replay
 from orders.models import Batch, Order, Position, Trade
@@ -45,6 +45,10 @@ def _desk(
         ShareFactory(strategy=strategy, account=row, capital=capital)
     keys = [[row.credentials.api_key, row.credentials.secret] for row in rows]
     return {"name": name, "token": token, "keys": keys}
+
+
+def end_pauses() -> None:
+    ExchangePause.objects.all().delete()
 
 
 def undecided() -> Json:
@@ -173,6 +177,7 @@ CALLS = {
     for call in (
         migrate,
         seed,
+        end_pauses,
         undecided,
         books,
         track_once,
