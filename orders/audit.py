@@ -1,42 +1,71 @@
 """Checks the rules that always hold (SPEC section 7) over our books and, for paper accounts, against its ledger.
 
-Only reads; whatever it finds is for a person.
+Changes nothing; whatever it finds is for a person. Trade goes on meanwhile: what breaks a rule is looked at a second
+time, with its rows held, before it is reported.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
 
 from orders.enums import OrderStatus
 from orders.ledger import check_ledger
 from orders.lifecycle import FINAL, IllegalTransition, replay
-from orders.models import BookAudit, Order, OrderEvent, Position, Trade
+from orders.models import BookAudit, Cancellation, Order, OrderEvent, Position, Trade
 
 _CHUNK = 500
+
+
+class Finding(NamedTuple):
+    """`row` is the order's or the strategy account's primary key."""
+
+    row: int
+    text: str
 
 
 def audit(*, now: datetime, since: datetime | None = None) -> BookAudit:
     """Checks orders created since then, all of them without `since`, and every position; stores the result."""
     orders = Order.objects.all() if since is None else Order.objects.filter(created_at__gte=since)
+    ledger = check_ledger(orders, url=settings.PAPER_EXCHANGE_URL, now=now)
     problems = [
-        *_check_orders(orders),
-        *_check_positions(),
-        *check_ledger(orders, url=settings.PAPER_EXCHANGE_URL),
+        *_broken_orders(orders),
+        *_broken_positions(),
+        *_check_accounts(orders),
+        *_check_turns(orders),
+        *ledger.problems,
     ]
-    return BookAudit.objects.create(at=now, checked_orders=orders.count(), problems=problems)
+    return BookAudit.objects.create(
+        at=now, checked_orders=orders.count(), problems=problems, notes=ledger.notes
+    )
 
 
-def _check_orders(orders: "QuerySet[Order]") -> Iterator[str]:
-    pks = list(orders.order_by("pk").values_list("pk", flat=True))
-    for start in range(0, len(pks), _CHUNK):
-        yield from _check_chunk(pks[start : start + _CHUNK])
+# Orders
 
 
-def _check_chunk(pks: list[int]) -> Iterator[str]:
+def _broken_orders(orders: QuerySet[Order]) -> Iterator[str]:
+    for pks in _chunks(sorted({finding.row for finding in _check_orders(orders)})):
+        with transaction.atomic():
+            list(Order.objects.select_for_update(no_key=True).filter(pk__in=pks).order_by("pk"))
+            found = list(_check_chunk(pks))
+        yield from (finding.text for finding in found)
+
+
+def _check_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
+    for pks in _chunks(list(orders.order_by("pk").values_list("pk", flat=True))):
+        yield from _check_chunk(pks)
+
+
+def _chunks(pks: list[int]) -> Iterator[list[int]]:
+    return (pks[start : start + _CHUNK] for start in range(0, len(pks), _CHUNK))
+
+
+def _check_chunk(pks: list[int]) -> Iterator[Finding]:
     filled: dict[int, Decimal] = defaultdict(Decimal)
     for order_id, quantity in Trade.objects.filter(order__in=pks).values_list("order", "quantity"):
         filled[order_id] += quantity
@@ -46,7 +75,7 @@ def _check_chunk(pks: list[int]) -> Iterator[str]:
         events[order_id].append((OrderStatus(source), OrderStatus(target)))
     for order in Order.objects.filter(pk__in=pks):
         for problem in _check_order(order, filled[order.pk], events[order.pk]):
-            yield f"order {order.client_order_id}: {problem}"
+            yield Finding(order.pk, f"order {order.client_order_id}: {problem}")
 
 
 def _check_order(
@@ -73,13 +102,57 @@ def _check_replay(order: Order, events: list[tuple[OrderStatus, OrderStatus]]) -
         yield f"is {order.status} but its events end with {replayed.value}"
 
 
-def _check_positions() -> Iterator[str]:
+# Positions
+
+
+def _broken_positions() -> Iterator[str]:
+    for shares in _chunks(sorted({finding.row for finding in _check_positions()})):
+        with transaction.atomic():
+            held = Position.objects.filter(strategy_account__in=shares)
+            list(held.select_for_update(no_key=True).order_by("pk"))
+            found = list(_check_positions(shares))
+        yield from (finding.text for finding in found)
+
+
+def _check_positions(shares: Iterable[int] | None = None) -> Iterator[Finding]:
+    """Of these strategy accounts, or of all."""
+    trades, positions = Trade.objects.all(), Position.objects.all()
+    if shares is not None:
+        trades = trades.filter(strategy_account__in=shares)
+        positions = positions.filter(strategy_account__in=shares)
     summed: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
-    for trade in Trade.objects.only("strategy_account", "symbol", "side", "quantity", "base_fee").iterator():
+    for trade in trades.only("strategy_account", "symbol", "side", "quantity", "base_fee").iterator():
         summed[trade.strategy_account_id, trade.symbol] += trade.signed_quantity
-    for position in Position.objects.all():
-        total = summed.pop((position.strategy_account_id, position.symbol), Decimal(0))
+    for position in positions:
+        share, symbol = position.strategy_account_id, position.symbol
+        total = summed.pop((share, symbol), Decimal(0))
         if total != position.quantity:
-            yield f"position {position.pk} {position.symbol}: is {position.quantity} but its trades sum up to {total}"
+            text = f"is {position.quantity} but its trades sum up to {total}"
+            yield Finding(share, f"position {position.pk} {symbol}: {text}")
     for (share, symbol), total in summed.items():
-        yield f"strategy account {share} {symbol}: trades of {total} without a position"
+        yield Finding(share, f"strategy account {share} {symbol}: trades of {total} without a position")
+
+
+# What one statement sees
+
+
+def _check_accounts(orders: QuerySet[Order]) -> Iterator[str]:
+    """Orders and trades are their strategy account's, and trades their order's."""
+    for name in orders.exclude(account=F("strategy_account__account")).values_list(
+        "client_order_id", flat=True
+    ):
+        yield f"order {name}: its account is not its strategy account's"
+    same = Q(account=F("strategy_account__account"), order__account=F("account")) & Q(
+        order__strategy_account=F("strategy_account")
+    )
+    for trade in Trade.objects.filter(order__in=orders).exclude(same):
+        yield f"trade {trade.trade_id} {trade.symbol}: its account is not its order's and its strategy account's"
+
+
+def _check_turns(orders: QuerySet[Order]) -> Iterator[str]:
+    """A finished batch has nothing left to do: what is unsettled there would hold up later batches for ever."""
+    left = orders.filter(settled_at__isnull=True, batch__finished_at__isnull=False)
+    for name in left.values_list("client_order_id", flat=True):
+        yield f"order {name}: unsettled in a finished batch"
+    for cancellation in Cancellation.objects.unsettled().filter(batch__finished_at__isnull=False):
+        yield f"cancellation {cancellation.pk}: unsettled in the finished batch {cancellation.batch_id}"

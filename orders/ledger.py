@@ -1,8 +1,13 @@
-"""Our books against the paper exchange's own ledger: the one exchange whose truth can be read whole."""
+"""Our books against the paper exchange's own ledger: the one exchange whose truth can be read whole.
 
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+Trade goes on meanwhile, and the tracker asks about open orders only now and then. Our rows are read before the ledger:
+what is over in them is over there in the same way, and of what is open there may be more by now, never less.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,105 +19,200 @@ from exchanges.paper.remote import PaperControl, PaperUnreachable
 from exchanges.vault import CredentialsUnreadable
 from orders.enums import OrderStatus
 from orders.errands import credentials_of
-from orders.lifecycle import IN_FLIGHT
-from orders.models import Order, Position, Trade
+from orders.lifecycle import FINAL
+from orders.models import Order, Position, PositionDifference, Trade
 
 OUR_PREFIX = "th"
-_STATUSES = {
-    "NEW": OrderStatus.ACCEPTED,
-    "PARTIALLY_FILLED": OrderStatus.PARTIALLY_FILLED,
-    "FILLED": OrderStatus.FILLED,
-    "CANCELED": OrderStatus.CANCELED,
-    "EXPIRED": OrderStatus.EXPIRED,
-    "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
+LEDGER_UNREAD, CREDENTIALS_UNREADABLE = "ledger_unread", "credentials_unreadable"
+_SETTLED_AFTER = timedelta(seconds=5)  # a position is compared when its last trade is older
+_ENDS = {
+    OrderStatus.FILLED: {"FILLED"},
+    OrderStatus.CANCELED: {"CANCELED"},
+    OrderStatus.EXPIRED: {"EXPIRED", "EXPIRED_IN_MATCH", "REJECTED"},
+    OrderStatus.REJECTED: {"REJECTED"},
+    OrderStatus.DENIED: set(),
 }
+# The exchange has said that it has these.
+_SEEN = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED, OrderStatus.EXPIRED)
+
+Json = dict[str, Any]
+Place = tuple[str, str]  # the API key, and an order's name or a symbol
+Differences = dict[Place, str]
+Entry = tuple[str, Decimal, Decimal, Decimal]  # trade id, quantity, price, fee
+_NOTHING: Json = {"orders": [], "trades": [], "positions": []}
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One account's part of the ledger."""
+class LedgerCheck:
+    """`notes` are codes of what could not be compared (`BookAudit.note_texts`)."""
 
-    account: Account
-    orders: list[dict[str, Any]]
-    trades: list[dict[str, Any]]
-    positions: list[dict[str, Any]]
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def check_ledger(orders: QuerySet[Order], *, url: str) -> Iterator[str]:
-    """Differences that no order in flight explains. Nothing without paper accounts or a reachable exchange."""
-    accounts = [account for account in Account.objects.filter(exchange="paper") if account.sealed_credentials]
-    if not accounts:
-        return
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What our rows say of the accounts that share one key."""
+
+    key: str
+    accounts: list[Account]
+    orders: dict[str, Order]  # by client order id
+    trades: dict[str, set[Entry]]
+    positions: dict[str, Decimal]  # by the exchange's symbol, with what is declared external
+
+
+def check_ledger(orders: QuerySet[Order], *, url: str, now: datetime) -> LedgerCheck:
+    """What differs in two looks, one after the other."""
+    keys, notes = _keys()
+    if not keys:
+        return LedgerCheck(notes=notes)
     try:
-        state = PaperControl(url).state()["accounts"]
-    except PaperUnreachable:
-        return
-    for account in accounts:
-        page = _page(account, state)
-        if page is not None:
-            yield from (f"account {account.pk}: {problem}" for problem in _check_page(page, orders))
+        found = _look(keys, orders, url, now)
+        again = _look(keys, orders, url, now) if found else {}
+    except (PaperUnreachable, ValueError):
+        return LedgerCheck(notes=[*notes, LEDGER_UNREAD])
+    return LedgerCheck([text for place, text in again.items() if place in found], notes)
 
 
-def _page(account: Account, state: dict[str, Any]) -> Page | None:
-    try:
-        key = credentials_of(account).api_key
-    except CredentialsUnreadable:
-        return None
-    found = state.get(key)
-    return None if found is None else Page(account, found["orders"], found["trades"], found["positions"])
+def _keys() -> tuple[dict[str, list[Account]], list[str]]:
+    found: dict[str, list[Account]] = defaultdict(list)
+    notes: list[str] = []
+    for account in Account.objects.sealed().filter(exchange="paper"):
+        try:
+            found[credentials_of(account).api_key].append(account)
+        except CredentialsUnreadable:
+            notes = [CREDENTIALS_UNREADABLE]
+    return found, notes
 
 
-def _check_page(page: Page, orders: QuerySet[Order]) -> Iterator[str]:
-    rows = {row.client_order_id: row for row in orders.filter(account=page.account)}
-    yield from _check_orders(page, rows)
-    yield from _check_trades(page, rows)
-    if not any(row.status in IN_FLIGHT for row in rows.values()):
-        yield from _check_positions(page)
+def _look(keys: dict[str, list[Account]], orders: QuerySet[Order], url: str, now: datetime) -> Differences:
+    ours = [_books(key, accounts, orders) for key, accounts in keys.items()]
+    moving = _moving(now)
+    ledger = PaperControl(url).state()["accounts"]
+    moving |= _moving(now)
+    found: Differences = {}
+    for books in ours:
+        names = "/".join(str(account.pk) for account in books.accounts)
+        for subject, text in _compare(books, ledger.get(books.key, _NOTHING), moving):
+            place = (books.key, subject)
+            found[place] = (
+                f"{found[place]}; {text}" if place in found else f"account {names}: {subject} {text}"
+            )
+    return found
 
 
-def _check_orders(page: Page, rows: dict[str, Order]) -> Iterator[str]:
-    names = [order["clientOrderId"] for order in page.orders]
-    known = set(Order.objects.filter(client_order_id__in=names).values_list("client_order_id", flat=True))
-    for order in page.orders:
+# Our rows
+
+
+def _books(key: str, accounts: list[Account], orders: QuerySet[Order]) -> Books:
+    rows = orders.filter(account__in=accounts)
+    named = {row.client_order_id: row for row in rows}
+    trades: dict[str, set[Entry]] = defaultdict(set)
+    for name, *entry in Trade.objects.filter(order__in=rows).values_list(
+        "order__client_order_id", "trade_id", "quantity", "price", "fee"
+    ):
+        trades[name].add(tuple(entry))
+    return Books(key, accounts, named, trades, _positions(accounts))
+
+
+def _positions(accounts: Sequence[Account]) -> dict[str, Decimal]:
+    """Futures only: what a person holds on spot is mixed with their own coins."""
+    held: dict[str, Decimal] = defaultdict(Decimal)
+    ours = Position.objects.filter(
+        strategy_account__account__in=accounts, strategy_account__strategy__market_type=MarketType.FUTURES
+    ).values_list("symbol", "quantity")
+    external = PositionDifference.objects.filter(
+        account__in=accounts, market_type=MarketType.FUTURES
+    ).values_list("symbol", "external")
+    for symbol, quantity in (*ours, *external):
+        held[_exchange_symbol(symbol)] += quantity
+    return held
+
+
+def _moving(now: datetime) -> set[tuple[int, str]]:
+    """Accounts and the exchange's symbols where a difference could be one of timing."""
+    columns = ("account", "symbol")
+    working = Order.objects.open().values_list(*columns)
+    fresh = Trade.objects.filter(recorded_at__gt=now - _SETTLED_AFTER).values_list(*columns)
+    return {(account, _exchange_symbol(symbol)) for account, symbol in (*working, *fresh)}
+
+
+def _exchange_symbol(symbol: str) -> str:
+    return symbol.partition(":")[0].replace("/", "")
+
+
+# Side by side: pairs of an order's name or a symbol, and what differs
+
+
+def _compare(books: Books, page: Json, moving: set[tuple[int, str]]) -> Iterator[tuple[str, str]]:
+    yield from _compare_orders(books, page["orders"])
+    yield from _compare_trades(books, page["trades"])
+    still = {symbol for account in books.accounts for pk, symbol in moving if pk == account.pk}
+    yield from _compare_positions(books, page["positions"], still)
+
+
+def _compare_orders(books: Books, theirs: Sequence[Json]) -> Iterator[tuple[str, str]]:
+    yield from _compare_owners(books, theirs)
+    for order in theirs:
         name = order["clientOrderId"]
-        if name.startswith(OUR_PREFIX) and name not in known:
-            yield f"the exchange has {name}, which no row of ours names"
-        elif name in rows:
-            yield from _check_order(order, rows[name])
+        if name in books.orders:
+            yield from ((name, text) for text in _compare_order(order, books.orders[name]))
+    times = Counter(order["clientOrderId"] for order in theirs)
+    for name, row in books.orders.items():
+        if times[name] > 1:
+            yield name, f"is at the exchange {times[name]} times"
+        if not times[name] and row.status in _SEEN:
+            yield name, f"is {row.status} here and unknown there"
 
 
-def _check_order(order: dict[str, Any], row: Order) -> Iterator[str]:
-    if row.status in IN_FLIGHT:
-        return
-    if Decimal(order["executedQty"]) != row.filled:
-        yield f"{row.client_order_id} filled {order['executedQty']} there and {row.filled} here"
-    theirs = _STATUSES.get(order["status"])
-    if theirs is not None and theirs != row.status:
-        yield f"{row.client_order_id} is {order['status']} there and {row.status} here"
+def _compare_owners(books: Books, theirs: Sequence[Json]) -> Iterator[tuple[str, str]]:
+    """Reads after the ledger: a row is committed before its order is sent."""
+    names = [order["clientOrderId"] for order in theirs]
+    known = Order.objects.only("client_order_id", "account").in_bulk(names, field_name="client_order_id")
+    ours = {account.pk for account in books.accounts}
+    for name in names:
+        if name not in known and name.startswith(OUR_PREFIX):
+            yield name, "is at the exchange, which no row of ours names"
+        if name in known and known[name].account_id not in ours:
+            yield name, "is at the exchange and in our books another account's"
 
 
-def _check_trades(page: Page, rows: dict[str, Order]) -> Iterator[str]:
-    ours: dict[str, set[tuple[str, Decimal, Decimal, Decimal]]] = defaultdict(set)
-    for trade in Trade.objects.filter(order__in=list(rows.values())).select_related("order"):
-        entry = (trade.trade_id, trade.quantity, trade.price, trade.fee)
-        ours[trade.order.client_order_id].add(entry)
-    theirs: dict[str, set[tuple[str, Decimal, Decimal, Decimal]]] = defaultdict(set)
-    for fill in page.trades:
+def _compare_order(order: Json, row: Order) -> Iterator[str]:
+    asked, filled = Decimal(order["origQty"]), Decimal(order["executedQty"])
+    is_cut = order["reduceOnly"] and row.quantity is not None and asked < row.quantity
+    if row.quantity not in (None, asked) and not is_cut:
+        yield f"asks for {asked} there and {row.quantity} here"
+    if filled < row.filled or (row.status in FINAL and filled != row.filled):
+        yield f"filled {filled} there and {row.filled} here"
+    if row.status in FINAL and not _ends_alike(order["status"], OrderStatus(row.status), is_cut):
+        yield f"is {order['status']} there and {row.status} here"
+
+
+def _ends_alike(theirs: str, ours: OrderStatus, is_cut: bool) -> bool:
+    """What was cut down to the position is done there and has less than we asked for."""
+    if is_cut and theirs == "FILLED":
+        return ours == OrderStatus.EXPIRED
+    return theirs in _ENDS[ours]
+
+
+def _compare_trades(books: Books, theirs: Iterable[Json]) -> Iterator[tuple[str, str]]:
+    there: dict[str, set[Entry]] = defaultdict(set)
+    for fill in theirs:
         numbers = (Decimal(fill["qty"]), Decimal(fill["price"]), Decimal(fill["commission"]))
-        theirs[fill["clientOrderId"]].add((str(fill["id"]), *numbers))
-    for name, row in rows.items():
-        if row.status not in IN_FLIGHT and ours[name] != theirs[name]:
-            yield f"{name} has trades {sorted(theirs[name])} there and {sorted(ours[name])} here"
+        there[fill["clientOrderId"]].add((str(fill["id"]), *numbers))
+    for name, row in books.orders.items():
+        ours = books.trades[name]
+        if not ours <= there[name] or (row.status in FINAL and ours != there[name]):
+            yield name, f"has trades {_listed(there[name])} there and {_listed(ours)} here"
 
 
-def _check_positions(page: Page) -> Iterator[str]:
-    ours: dict[str, Decimal] = defaultdict(Decimal)
-    rows = Position.objects.filter(
-        strategy_account__account=page.account, strategy_account__strategy__market_type=MarketType.FUTURES
-    )
-    for symbol, quantity in rows.values_list("symbol", "quantity"):
-        ours[symbol.partition(":")[0].replace("/", "")] += quantity
-    theirs = {row["symbol"]: Decimal(row["positionAmt"]) for row in page.positions}
-    for symbol in {*ours, *theirs}:
-        if ours.get(symbol, Decimal(0)) != theirs.get(symbol, Decimal(0)):
-            yield f"{symbol} position is {theirs.get(symbol, 0)} there and {ours.get(symbol, 0)} here"
+def _listed(entries: set[Entry]) -> str:
+    return ", ".join("/".join(map(str, entry)) for entry in sorted(entries)) or "none"
+
+
+def _compare_positions(books: Books, theirs: Iterable[Json], moving: set[str]) -> Iterator[tuple[str, str]]:
+    there = {row["symbol"]: Decimal(row["positionAmt"]) for row in theirs}
+    for symbol in sorted({*books.positions, *there} - moving):
+        ours, held = books.positions.get(symbol, Decimal(0)), there.get(symbol, Decimal(0))
+        if ours != held:
+            yield symbol, f"position is {held} there and {ours} here"

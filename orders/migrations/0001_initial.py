@@ -22,6 +22,7 @@ class Migration(migrations.Migration):
                 ('at', models.DateTimeField(db_index=True, verbose_name='at')),
                 ('checked_orders', models.PositiveIntegerField(verbose_name='orders checked')),
                 ('problems', models.JSONField(default=list, verbose_name='problems')),
+                ('notes', models.JSONField(default=list, verbose_name='not compared')),
             ],
             options={
                 'verbose_name': 'book audit',

@@ -1,6 +1,11 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+NOTES = {
+    "ledger_unread": _("The ledger was not compared: the paper exchange could not be read."),
+    "credentials_unreadable": _("The credentials of an account cannot be decrypted: it was not compared."),
+}
+
 
 class BookAudit(models.Model):
     """One pass over the rules that always hold, and what broke them."""
@@ -8,6 +13,7 @@ class BookAudit(models.Model):
     at = models.DateTimeField(_("at"), db_index=True)  # read by health and retention
     checked_orders = models.PositiveIntegerField(_("orders checked"))
     problems = models.JSONField(_("problems"), default=list)
+    notes = models.JSONField(_("not compared"), default=list)  # keys of NOTES
 
     class Meta:
         verbose_name = _("book audit")
@@ -21,3 +27,8 @@ class BookAudit(models.Model):
     @property
     def is_clean(self) -> bool:
         return not self.problems
+
+    @property
+    def note_texts(self) -> list[str]:
+        """What could not be compared, in the reader's language."""
+        return [str(NOTES.get(code, code)) for code in self.notes]

@@ -1,16 +1,28 @@
 """The audit finds what is wrong, and nothing where nothing is."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from orders.audit import audit
-from orders.models import Order, OrderEvent, Position, Trade
-from tests.desk import BTC_LIMIT, BTC_MARKET
+from orders import audit as auditing
+from orders import ledger
+from orders.audit import Finding, audit
+from orders.differences import declare_external
+from orders.models import Batch, Cancellation, Order, OrderEvent, Position, PositionDifference, Trade
+from tests.desk import BTC, BTC_LIMIT, BTC_MARKET, CANCEL_ALL
+from tests.factories import AccountFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+NOBODY_LISTENS = "http://127.0.0.1:1"
+
+
+def later():
+    """When trades of now are not fresh any more."""
+    return timezone.now() + timedelta(minutes=1)
 
 
 def test_books_in_order_are_clean(deliver, test1):
@@ -30,6 +42,27 @@ BREAKS = {
     ),
     "position": (lambda: Position.objects.update(quantity=Decimal(7)), "position"),
     "lost trade": (lambda: Trade.objects.first().delete(), "its trades sum up to"),
+    "another account's order": (
+        lambda: Order.objects.filter(filled__gt=0).update(account=AccountFactory(name="A9")),
+        "its account is not its strategy account's",
+    ),
+    "another account's trade": (
+        lambda: Trade.objects.update(account=AccountFactory(name="A9")),
+        "its account is not its order's",
+    ),
+    "unsettled order": (
+        lambda: Order.objects.filter(filled__gt=0).update(settled_at=None),
+        "unsettled in a finished batch",
+    ),
+    "unsettled cancellation": (
+        lambda: Cancellation.objects.create(
+            batch=Batch.objects.earliest("pk"),
+            strategy_account=Order.objects.first().strategy_account,
+            leg=0,
+            sequence=9,
+        ),
+        "unsettled in the finished batch",
+    ),
 }
 
 
@@ -48,7 +81,7 @@ def test_a_broken_rule_is_reported(deliver, test1, paper, what):
 
 def wipe(paper):
     """What was broken on purpose must not fail the rules that are checked after every test."""
-    for model in (Trade, Position, OrderEvent, Order):
+    for model in (Cancellation, Trade, Position, OrderEvent, Order):
         model.objects.all()._raw_delete("default")
     paper.reset()
 
@@ -81,3 +114,190 @@ def test_the_command_says_that_all_is_well(deliver, test1, capsys):
     call_command("audit_books", days=1)
 
     assert "2 orders checked, no problems." in capsys.readouterr().out
+
+
+# The ledger
+
+
+def filled_unseen(deliver, desk):
+    """A resting order that fills before the tracker looks."""
+    deliver(desk.alert(BTC_LIMIT))
+    desk.paper.set_prices({"BTCUSDT": "89000"})
+
+
+def test_an_order_that_filled_before_the_tracker_looked_is_no_difference(deliver, test1):
+    filled_unseen(deliver, test1)
+
+    assert audit(now=later()).problems == []
+
+
+def test_an_open_order_with_more_here_than_there_is_reported(deliver, test1, paper):
+    deliver(test1.alert(BTC_LIMIT))
+    Order.objects.update(filled=Decimal(7))
+
+    problems = audit(now=later()).problems
+
+    assert sum("filled 0 there and 7 here" in problem for problem in problems) == 2
+    wipe(paper)
+
+
+LEDGER_BREAKS = {
+    "status": ({"status": "expired"}, "is FILLED there and expired here"),
+    "filled": ({"filled": Decimal("0.5")}, "filled 10.526 there and 0.5 here"),
+    "quantity": ({"quantity": Decimal(99)}, "asks for 10.526 there and 99 here"),
+    "denied": ({"status": "denied"}, "is FILLED there and denied here"),
+}
+
+
+@pytest.mark.parametrize("what", LEDGER_BREAKS)
+def test_an_order_that_is_over_agrees_exactly(deliver, test1, paper, what):
+    deliver(test1.alert(BTC_MARKET))
+    changed, expected = LEDGER_BREAKS[what]
+    Order.objects.update(**changed)
+
+    problems = audit(now=timezone.now()).problems
+
+    assert sum(expected in problem for problem in problems) == 2
+    wipe(paper)
+
+
+def test_a_trade_of_an_order_that_is_over_agrees_exactly(deliver, test1, paper):
+    deliver(test1.alert(BTC_MARKET))
+    Trade.objects.update(fee=1)
+
+    problems = audit(now=timezone.now()).problems
+
+    assert sum("has trades" in problem for problem in problems) == 2
+    wipe(paper)
+
+
+@pytest.mark.parametrize("alert", [BTC_LIMIT, BTC_MARKET])
+def test_an_order_that_the_exchange_forgot_is_reported(deliver, test1, paper, alert):
+    deliver(test1.alert(alert))
+    requests, state = paper.requests(), paper.state()
+    paper.reset()
+
+    problems = audit(now=timezone.now()).problems
+
+    assert (len(requests) > 0, len(state["accounts"])) == (True, 2)
+    assert sum("unknown there" in problem for problem in problems) == 2
+    wipe(paper)
+
+
+def test_an_order_under_another_accounts_key_is_reported(deliver, test1, paper):
+    deliver(test1.alert(BTC_LIMIT))
+    Order.objects.filter(account__name="A1").update(account=test1.accounts["A2"])
+
+    problems = audit(now=timezone.now()).problems
+
+    assert any("in our books another account's" in problem for problem in problems)
+    wipe(paper)
+
+
+def held_elsewhere(deliver, desk):
+    """What the exchange holds is not what we hold, and the tracker has noted it."""
+    deliver(desk.alert(BTC_MARKET))
+    Trade.objects.update(quantity=1)
+    Position.objects.update(quantity=1)
+
+
+def position_problems(now):
+    return [problem for problem in audit(now=now).problems if "BTCUSDT position" in problem]
+
+
+def test_a_position_is_compared_once_its_trades_are_not_fresh(deliver, test1, paper):
+    held_elsewhere(deliver, test1)
+
+    fresh, settled = position_problems(timezone.now()), position_problems(later())
+
+    assert (len(fresh), len(settled)) == (0, 2)
+    wipe(paper)
+
+
+def test_a_position_is_not_compared_while_an_order_works_there(deliver, test1, paper):
+    held_elsewhere(deliver, test1)
+    deliver(test1.alert(BTC_LIMIT))
+
+    assert position_problems(later()) == []
+    wipe(paper)
+
+
+def test_what_a_person_declared_external_is_no_difference(deliver, test1, paper):
+    held_elsewhere(deliver, test1)
+    for account in test1.accounts.values():
+        declare_external(
+            PositionDifference.objects.create(
+                account=account,
+                market_type="FUTURES",
+                symbol=BTC,
+                ours=1,
+                theirs=Decimal("10.526"),
+                first_seen_at=timezone.now(),
+                last_seen_at=timezone.now(),
+            ),
+            now=timezone.now(),
+        )
+
+    assert position_problems(later()) == []
+    wipe(paper)
+
+
+def test_an_order_that_goes_out_while_the_ledger_is_read_is_no_difference(deliver, test1, monkeypatch):
+    looks = []
+
+    class Busy(ledger.PaperControl):
+        def state(self, api_key=""):
+            looks.append(deliver(test1.alert(BTC_MARKET, qty_per=len(looks) + 1)))
+            return super().state(api_key)
+
+    monkeypatch.setattr(ledger, "PaperControl", Busy)
+
+    assert (audit(now=timezone.now()).problems, len(looks)) == ([], 1)
+
+
+def test_a_difference_that_a_second_look_does_not_find_is_not_reported(deliver, test1, monkeypatch):
+    deliver(test1.alert(BTC_MARKET))
+    looks = []
+
+    class Forgetful(ledger.PaperControl):
+        def state(self, api_key=""):
+            looks.append(super().state(api_key))
+            return {"accounts": {}} if len(looks) == 1 else looks[-1]
+
+    monkeypatch.setattr(ledger, "PaperControl", Forgetful)
+
+    assert (audit(now=later()).problems, len(looks)) == ([], 2)
+
+
+def test_a_rule_that_was_only_broken_in_between_is_not_reported(deliver, test1, monkeypatch):
+    deliver(test1.alert(BTC_MARKET))
+    order = Order.objects.first()
+    monkeypatch.setattr(auditing, "_check_orders", lambda orders: [Finding(order.pk, "half written")])
+
+    assert audit(now=timezone.now()).problems == []
+
+
+def test_a_cancel_by_everyone_is_clean(deliver, test1):
+    deliver(test1.alert(BTC_LIMIT))
+    deliver(test1.alert(CANCEL_ALL))
+
+    assert audit(now=later()).problems == []
+
+
+def test_a_ledger_that_cannot_be_read_is_noted(deliver, test1, settings, capsys):
+    deliver(test1.alert(BTC_LIMIT))
+    settings.PAPER_EXCHANGE_URL = NOBODY_LISTENS
+
+    call_command("audit_books")
+
+    printed = capsys.readouterr().out
+    assert "The ledger was not compared: the paper exchange could not be read." in printed
+    assert "2 orders checked, no problems." in printed
+
+
+def test_an_account_whose_credentials_cannot_be_read_is_noted(deliver, test1, settings):
+    deliver(test1.alert(BTC_LIMIT))
+    account = test1.accounts["A1"]
+    type(account).objects.filter(pk=account.pk).update(sealed_credentials="forged")
+
+    assert audit(now=timezone.now()).notes == ["credentials_unreadable"]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
@@ -60,7 +61,8 @@ def check(paper: PaperControl, marks: Iterable[Mark], doubted: dict[Place, int])
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         orders = {order.client_order_id: order for order in Order.objects.all()}
-        problems = [*_check_orders(Order.objects.all()), *_check_positions()]
+        found = [*_check_orders(Order.objects.all()), *_check_positions()]
+        problems = [finding.text for finding in found]
         problems += _sent_while_stopped(marks)
         problems += _sent_in_doubt(orders.values(), doubted)
         trades = list(Trade.objects.select_related("order"))
@@ -181,10 +183,23 @@ def _sent_in_doubt(orders: Iterable[Order], doubted: dict[Place, int]) -> Iterat
 
 
 def check_end(paper: PaperControl, now: datetime) -> None:
-    problems = audit(now=now).problems
+    result = audit(now=now)
+    problems = [*result.problems, *result.notes, *_behind(paper.state()["accounts"])]
     assert not problems, "\n".join(problems)
     assert not Order.objects.unsettled().exists(), "a turn that never ended"
     assert list(PositionDifference.objects.standing()) == []
+
+
+def _behind(accounts: Json) -> Iterator[str]:
+    """With nothing in flight open orders have here what they have there."""
+    rows = {order.client_order_id: order for order in Order.objects.open()}
+    for account in accounts.values():
+        for order in account["orders"]:
+            row = rows.get(order["clientOrderId"])
+            if row is not None and Decimal(order["executedQty"]) != row.filled:
+                yield f"{row} filled {order['executedQty']} there and {row.filled} here"
+            if row is not None and order["status"] not in ("NEW", "PARTIALLY_FILLED"):
+                yield f"{row} is {order['status']} there and {row.status} here"
 
 
 def written() -> tuple[int, int, list[Any]]:

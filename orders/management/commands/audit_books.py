@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
+from django.utils.translation import override
 
 from orders.audit import audit
 
@@ -17,6 +18,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, days: int | None, **options: Any) -> None:
         now = timezone.now()
         result = audit(now=now, since=now - timedelta(days=days) if days else None)
+        with override("en"):  # as all that this command says
+            for note in result.note_texts:
+                self.stdout.write(note)
         for problem in result.problems:
             self.stderr.write(problem)
         if result.problems:
