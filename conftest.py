@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -24,11 +25,12 @@ RUN_S = 30
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Order events refuse DELETE, on SQLite also the one that empties the tables between tests."""
+    """Order events refuse DELETE and TRUNCATE, also those that empty the tables between tests."""
+    guard = import_module("orders.migrations.0002_events_are_append_only")
     with django_db_blocker.unblock(), connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            for verb in ("UPDATE", "DELETE"):
-                cursor.execute(f"DROP TRIGGER IF EXISTS orders_event_no_{verb}")
+        is_sqlite = connection.vendor == "sqlite"
+        for statement in guard.SQLITE_BACK if is_sqlite else guard.POSTGRESQL_BACK:
+            cursor.execute(statement)
     yield
     for pool in batches._pool.values():
         pool.shutdown()  # a database in use cannot be dropped

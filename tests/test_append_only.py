@@ -13,34 +13,54 @@ pytestmark = pytest.mark.django_db(transaction=True)
 migration = import_module("orders.migrations.0002_events_are_append_only")
 
 
+def run(on_postgresql, on_sqlite):
+    with connection.cursor() as cursor:
+        for statement in on_sqlite if connection.vendor == "sqlite" else on_postgresql:
+            cursor.execute(statement)
+
+
 @pytest.fixture
 def guarded():
-    """SQLite's triggers again, which the tests' set-up dropped; PostgreSQL kept its own."""
-    is_sqlite = connection.vendor == "sqlite"
-    with connection.cursor() as cursor:
-        for statement in migration.SQLITE if is_sqlite else ():
-            cursor.execute(statement)
+    """The triggers again, which the tests' set-up dropped."""
+    run(migration.POSTGRESQL, migration.SQLITE)
     yield
+    run(migration.POSTGRESQL_BACK, migration.SQLITE_BACK)
+
+
+def execute(statement):
     with connection.cursor() as cursor:
-        for statement in migration.SQLITE_BACK if is_sqlite else ():
-            cursor.execute(statement)
+        cursor.execute(statement)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda: OrderEvent.objects.update(actor="somebody else"),
-        lambda: OrderEvent.objects.all().delete(),
-        lambda: OrderEvent.objects.first().delete(),
-    ],
-    ids=["UPDATE", "DELETE", "DELETE one"],
-)
+CHANGES = {
+    "UPDATE": lambda: OrderEvent.objects.update(actor="somebody else"),
+    "DELETE": lambda: OrderEvent.objects.all().delete(),
+    "DELETE one": lambda: OrderEvent.objects.first().delete(),
+}
+CHANGES_OF = {
+    "sqlite": {
+        "INSERT OR REPLACE": lambda: execute(
+            "INSERT OR REPLACE INTO orders_orderevent SELECT * FROM orders_orderevent"
+        ),
+        "REPLACE one": lambda: execute(
+            "REPLACE INTO orders_orderevent SELECT * FROM orders_orderevent LIMIT 1"
+        ),
+        "UPDATE OR REPLACE": lambda: execute("UPDATE OR REPLACE orders_orderevent SET id = 1"),
+    },
+    "postgresql": {
+        "TRUNCATE": lambda: execute("TRUNCATE orders_orderevent"),
+        "TRUNCATE orders": lambda: execute("TRUNCATE orders_order CASCADE"),
+    },
+}
+
+
+@pytest.mark.parametrize("change", [*CHANGES, *CHANGES_OF[connection.vendor]])
 def test_an_event_can_be_added_and_neither_changed_nor_deleted(deliver, test1, guarded, change):
     deliver(test1.alert(BTC_LIMIT))
     before = list(OrderEvent.objects.values())
 
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
-        change()
+        (CHANGES | CHANGES_OF[connection.vendor])[change]()
 
     assert before
     assert list(OrderEvent.objects.values()) == before

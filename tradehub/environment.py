@@ -133,7 +133,9 @@ def database(name: str, default: str) -> dict[str, Any]:
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;"
+            # INSERT OR REPLACE, too, is a DELETE to the triggers that keep order events
+            " PRAGMA recursive_triggers=ON;",
         }
         if not config["NAME"].startswith((":memory:", "/")):
             config["NAME"] = str(BASE_DIR / config["NAME"])

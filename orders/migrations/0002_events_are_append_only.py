@@ -5,11 +5,15 @@ POSTGRESQL = [
     BEGIN RAISE EXCEPTION 'order events are append-only'; END; $$ LANGUAGE plpgsql""",
     """CREATE TRIGGER orders_event_append_only BEFORE UPDATE OR DELETE ON orders_orderevent
     FOR EACH ROW EXECUTE FUNCTION orders_event_refuse()""",
+    """CREATE TRIGGER orders_event_kept BEFORE TRUNCATE ON orders_orderevent
+    FOR EACH STATEMENT EXECUTE FUNCTION orders_event_refuse()""",
 ]
 POSTGRESQL_BACK = [
+    "DROP TRIGGER orders_event_kept ON orders_orderevent",
     "DROP TRIGGER orders_event_append_only ON orders_orderevent",
     "DROP FUNCTION orders_event_refuse()",
 ]
+# INSERT OR REPLACE deletes without the DELETE trigger unless recursive_triggers is on: tradehub.environment.
 SQLITE = [
     f"""CREATE TRIGGER orders_event_no_{verb} BEFORE {verb} ON orders_orderevent
     BEGIN SELECT RAISE(ABORT, 'order events are append-only'); END"""
