@@ -15,11 +15,14 @@ def pass_through() -> None:
 
 
 def close() -> None:
-    _lock("pg_advisory_xact_lock")
+    """However long those on their way out take: a halt is not refused for that."""
+    _lock("pg_advisory_xact_lock", first="SET LOCAL lock_timeout = 0")
 
 
-def _lock(function: str) -> None:
+def _lock(function: str, *, first: str = "") -> None:
     assert connection.in_atomic_block
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
+            if first:
+                cursor.execute(first)
             cursor.execute(f"SELECT {function}(%s)", [_KEY])

@@ -12,6 +12,16 @@ from webhooks import senders
 BASE_DIR = Path(__file__).resolve().parent.parent
 # The usual 300 entries would let a stranger with many addresses push out the counters that hold him back.
 MEMORY_ENTRIES = 100_000
+# A lock that is not free soon is somebody else's trouble, and a server that is gone is noticed. Those who store
+# deliveries, audit the books or migrate set limits of their own: orders.deadlines.
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": 2,
+    "options": "-c lock_timeout=2s -c statement_timeout=30s",
+    "tcp_user_timeout": 1000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 
 env = environ.Env()
 env.smart_cast = False
@@ -144,5 +154,5 @@ def database(name: str, default: str) -> dict[str, Any]:
         raise ImproperlyConfigured(f"{name} must name SQLite or PostgreSQL (sqlite:///… or postgres://…).")
     config["CONN_MAX_AGE"] = 600
     config["CONN_HEALTH_CHECKS"] = True
-    config.setdefault("OPTIONS", {})["connect_timeout"] = 2
+    config["OPTIONS"] = POSTGRESQL_OPTIONS | config.get("OPTIONS", {})
     return config

@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import Error, transaction
+from django.db import Error
 
 from exchanges.enums import MarketType
 from exchanges.failpoints import failpoint
 from orders import batches
+from orders.deadlines import transaction_within
 from orders.models import Batch, Cancellation, Order
 from orders.planning import Plan, Planner, SymbolRefused, open_books
 from orders.runner import BatchRun
@@ -34,6 +35,9 @@ from webhooks.timing import Timing
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.05
+_STORE_WITHIN_MS = (
+    2500  # or the answer budget, where that is more: senders wait 3 s, however little we want to take
+)
 _COSTS_NO_ROW = ("throttled", "payload_too_large", "unavailable", "sender_not_allowed")
 _ROWS_OF_STRANGERS = 600  # a minute, whatever many addresses they come from
 Json = dict[str, Any]
@@ -128,7 +132,7 @@ def _store(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
     """The delivery and all its orders in one transaction; or the delivery that it repeats, and no run."""
     delivery, admission, now = accepted.delivery, accepted.admission, accepted.timing.received_at
     failpoint("K1")
-    with transaction.atomic():
+    with transaction_within(accepted.timing.left_s(max(settings.WEBHOOK_ANSWER_BUDGET_MS, _STORE_WITHIN_MS))):
         Strategy.objects.locked(admission.strategy.pk)
         first = duplicates.find_first(delivery, admission, now=now)
         if first is not None:

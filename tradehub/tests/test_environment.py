@@ -206,6 +206,16 @@ def test_postgresql_keeps_connections_and_checks_them(set_env):
     assert config["OPTIONS"]["connect_timeout"] == 2
 
 
+def test_postgresql_is_given_limits_of_time_that_the_url_may_replace(set_env):
+    set_env("postgres://db.example/hub")
+    usual = environment.database("NAME", "")["OPTIONS"]
+    set_env("postgres://db.example/hub?options=-c%20lock_timeout%3D5s&tcp_user_timeout=9000")
+    own = environment.database("NAME", "")["OPTIONS"]
+
+    assert usual["options"] == "-c lock_timeout=2s -c statement_timeout=30s"
+    assert (own["options"], str(own["tcp_user_timeout"])) == ("-c lock_timeout=5s", "9000")
+
+
 @pytest.mark.filterwarnings("ignore:Engine not recognized")
 @pytest.mark.parametrize(
     "url", ["nonsense", "postgres://host:port-is-text/x", "mysql://me@host/db", "oracle://x"]
