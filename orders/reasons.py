@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.symbols import AmbiguousSymbol, DelayedFeed, UnknownSymbol
+from strategies.state_reasons import StateReason
 
 TEXTS = {
     # Size
@@ -121,6 +122,14 @@ TEXTS = {
 
 TOO_SMALL = frozenset({"below_lot", "below_min_quantity", "below_min_notional"})
 
+# Who halts trading: `orders.risk.Level`.
+SCOPES = {
+    "system": _("system"),
+    "strategy": _("strategy"),
+    "account": _("account"),
+    "strategy account": _("strategy account"),
+}
+
 
 class Denied(Exception):
     """We refuse an order before it is sent. `code` is a key of TEXTS, `params` are its numbers, as text."""
@@ -144,6 +153,17 @@ def reason_text(code: str, params: Mapping[str, str]) -> str:
     if code not in TEXTS:
         return code
     try:
-        return str(TEXTS[code]) % params
+        return str(TEXTS[code]) % {name: _told(name, value) for name, value in params.items()}
     except KeyError:
         return str(TEXTS["rejected"]) % {"message": params.get("message", code)}
+
+
+def _told(name: str, value: str) -> str:
+    """Where a number is a word of ours, it is told in the reader's language."""
+    match name:
+        case "scope":
+            return str(SCOPES.get(value, value))
+        case "reason":
+            return str(StateReason(value))
+        case _:
+            return value

@@ -12,9 +12,11 @@ from orders.enums import OrderStatus
 from orders.halting import set_trading_state
 from orders.models import Order, Trade
 from strategies.models import Limits, StrategyAccount, SystemRisk
+from strategies.state_reasons import StateReason
 
 logger = logging.getLogger(__name__)
 
+Verdict = tuple[TradingState, StateReason]
 _PERCENT = Decimal(100)
 _JUDGED = (OrderStatus.REJECTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
 
@@ -37,11 +39,11 @@ def _stop_if_due(share: StrategyAccount, system: SystemRisk, now: datetime) -> b
     state, reason = verdict
     # A person's halt meanwhile must not be loosened.
     set_trading_state(share, state, reason=reason, now=now, only_from=share.trading_state)
-    logger.warning("trading stopped strategy_account=%s state=%s reason=%s", share.pk, state, reason)
+    logger.warning("trading stopped strategy_account=%s state=%s reason=%r", share.pk, state, reason)
     return True
 
 
-def _errors(share: StrategyAccount, limits: Limits) -> tuple[TradingState, str] | None:
+def _errors(share: StrategyAccount, limits: Limits) -> Verdict | None:
     allowed = limits.max_errors_in_a_row
     if not allowed:
         return None
@@ -50,36 +52,30 @@ def _errors(share: StrategyAccount, limits: Limits) -> tuple[TradingState, str] 
         rows = rows.filter(created_at__gt=share.state_changed_at)
     last = list(rows.order_by("-pk").values_list("status", flat=True)[:allowed])
     if len(last) == allowed and set(last) == {OrderStatus.REJECTED}:
-        return TradingState.HALTED, f"{allowed} orders in a row failed."
+        return TradingState.HALTED, StateReason.of("errors_in_a_row", count=str(allowed))
     return None
 
 
-def _loss(share: StrategyAccount, limits: Limits, now: datetime) -> tuple[TradingState, str] | None:
+def _loss(share: StrategyAccount, limits: Limits, now: datetime) -> Verdict | None:
     if limits.max_daily_loss is None and limits.max_drawdown_percent is None:
         return None
     trades = list(_trades(share))
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     today = net_result([trade for trade in trades if trade.executed_at >= midnight])
     if limits.max_daily_loss is not None and -today > limits.max_daily_loss:
-        return (
-            TradingState.REDUCE_ONLY,
-            f"Loss today {plain(-today)}, allowed {plain(limits.max_daily_loss)}.",
-        )
+        numbers = {"loss": plain(-today), "allowed": plain(limits.max_daily_loss)}
+        return TradingState.REDUCE_ONLY, StateReason.of("daily_loss", **numbers)
     return _drawdown(share, limits, trades)
 
 
-def _drawdown(
-    share: StrategyAccount, limits: Limits, trades: Sequence[Trade]
-) -> tuple[TradingState, str] | None:
+def _drawdown(share: StrategyAccount, limits: Limits, trades: Sequence[Trade]) -> Verdict | None:
     if limits.max_drawdown_percent is None or not share.capital:
         return None
     percent = (drawdown(trades) * _PERCENT / share.capital).quantize(Decimal("0.01"))
     if percent <= limits.max_drawdown_percent:
         return None
-    return (
-        TradingState.REDUCE_ONLY,
-        f"Drawdown {plain(percent)}% of capital, allowed {plain(limits.max_drawdown_percent)}%.",
-    )
+    numbers = {"percent": plain(percent), "allowed": plain(limits.max_drawdown_percent)}
+    return TradingState.REDUCE_ONLY, StateReason.of("drawdown", **numbers)
 
 
 def _trades(share: StrategyAccount) -> "Sequence[Trade]":

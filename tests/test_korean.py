@@ -1,8 +1,19 @@
 """The seed's own sentences, to the letter: Korean is what a sender reads who asks for nothing else."""
 
-import pytest
+import re
+from decimal import Decimal
 
-from tests.desk import BTC_CLOSE, BTC_LIMIT
+import pytest
+from django.contrib.admin.utils import display_for_field
+from django.utils import timezone
+from django.utils.translation import override
+
+from exchanges.enums import TradingState
+from orders.halting import set_trading_state
+from orders.models import Order
+from orders.watchdog import watch
+from strategies.models import StrategyAccount, SystemRisk
+from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,3 +71,65 @@ def test_english_is_spoken_to_those_who_ask_for_it(deliver, test1):
     answer = deliver(test1.alert(BTC_CLOSE), HTTP_ACCEPT_LANGUAGE="en").json()
 
     assert {row["error"] for row in answer["results"]} == {"There is no long position to close."}
+
+
+# What staff read
+
+
+def shown_reason(row):
+    """As the admin shows it."""
+    return display_for_field(row.state_reason, row._meta.get_field("state_reason"), "-")
+
+
+def stop_by_loss(deliver, desk):
+    StrategyAccount.objects.filter(pk=desk.share("A1").pk).update(max_daily_loss=Decimal(1000))
+    deliver(desk.alert(BTC_MARKET))
+    desk.paper.set_prices({"BTCUSDT": "94000"})
+    deliver(desk.alert(BTC_CLOSE))
+    watch(now=timezone.now())
+
+
+def test_an_automatic_stop_is_told_in_the_readers_language(deliver, test1):
+    stop_by_loss(deliver, test1)
+
+    texts = {}
+    for language in ("en", "ko"):
+        with override(language):
+            texts[language] = shown_reason(test1.share("A1"))
+    korean = deliver(test1.alert(BTC_LIMIT)).json()["results"][0]["error"]
+    order = Order.objects.get(reason="reduce_only")
+
+    assert re.fullmatch(r"Loss today [\d.]+, allowed 1000\.", texts["en"])
+    assert re.fullmatch(r"오늘 손실 [\d.]+, 한도 1000\.", texts["ko"])
+    assert texts["ko"] in korean
+    assert "전략 계좌" in korean
+    with override("en"):
+        assert f"Only exits go out now (strategy account): {texts['en']}" == order.reason_text
+
+
+REASONS = ["Back at nine.", "[", '["something else", {}]', '["daily_loss", {}]', "7"]
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_persons_own_words_stay_as_they_are(test1, reason):
+    set_trading_state(test1.strategy, TradingState.HALTED, reason=reason, now=timezone.now())
+
+    test1.strategy.refresh_from_db()
+
+    assert shown_reason(test1.strategy) == reason
+
+
+@pytest.mark.parametrize("scope", ["system", "strategy", "account", "strategy account"])
+def test_who_halts_trading_is_told_in_korean(deliver, test1, scope):
+    levels = {
+        "system": SystemRisk(pk=1),
+        "strategy": test1.strategy,
+        "account": test1.accounts["A1"],
+        "strategy account": test1.share("A1"),
+    }
+    names = {"system": "시스템", "strategy": "전략", "account": "계좌", "strategy account": "전략 계좌"}
+    set_trading_state(levels[scope], TradingState.HALTED, reason="Back at nine.", now=timezone.now())
+
+    error = deliver(test1.alert(BTC_LIMIT)).json()["results"][0]["error"]
+
+    assert f"({names[scope]}): Back at nine." in error

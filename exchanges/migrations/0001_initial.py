@@ -47,8 +47,8 @@ class Migration(migrations.Migration):
             name='MarketList',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('exchange', models.CharField(max_length=40)),
-                ('market_type', models.CharField(choices=[('SPOT', 'Spot'), ('FUTURES', 'Futures'), ('STOCK', 'Stocks')], max_length=10)),
+                ('exchange', models.CharField(max_length=40, verbose_name='exchange')),
+                ('market_type', models.CharField(choices=[('SPOT', 'Spot'), ('FUTURES', 'Futures'), ('STOCK', 'Stocks')], max_length=10, verbose_name='market type')),
                 ('loaded_at', models.DateTimeField(verbose_name='loaded at')),
                 ('is_doubted', models.BooleanField(default=False, verbose_name='to be reloaded')),
             ],

@@ -13,8 +13,8 @@ from exchanges.fields import ExactDecimalField
 class MarketList(models.Model):
     """When the markets of one exchange and market type were last loaded."""
 
-    exchange = models.CharField(max_length=40)
-    market_type = models.CharField(max_length=10, choices=MarketType.choices)
+    exchange = models.CharField(_("exchange"), max_length=40)
+    market_type = models.CharField(_("market type"), max_length=10, choices=MarketType.choices)
     loaded_at = models.DateTimeField(_("loaded at"))
     is_doubted = models.BooleanField(_("to be reloaded"), default=False)
 

@@ -45,8 +45,8 @@ class Batch(models.Model):
     strategy = models.ForeignKey("strategies.Strategy", models.PROTECT, verbose_name=_("strategy"))
     created_at = models.DateTimeField(_("created at"))
     signaled_at = models.DateTimeField(_("signaled at"), null=True, help_text=_("The sender's own time."))
-    claimed_by = models.CharField(max_length=64, blank=True, editable=False)
-    claimed_until = models.DateTimeField(null=True, editable=False)
+    claimed_by = models.CharField(_("claimed by"), max_length=64, blank=True, editable=False)
+    claimed_until = models.DateTimeField(_("claimed until"), null=True, editable=False)
     finished_at = models.DateTimeField(_("finished at"), null=True)
 
     objects = BatchQuerySet.as_manager()

@@ -16,16 +16,23 @@ class Cancellation(models.Model):
     Without `target` it means every open order of the strategy account, narrowed by symbol and side.
     """
 
-    batch = models.ForeignKey("orders.Batch", models.PROTECT, related_name="cancellations")
-    strategy_account = models.ForeignKey(
-        "strategies.StrategyAccount", models.PROTECT, related_name="cancellations"
+    batch = models.ForeignKey(
+        "orders.Batch", models.PROTECT, related_name="cancellations", verbose_name=_("batch")
     )
-    leg = models.PositiveSmallIntegerField()
-    sequence = models.PositiveSmallIntegerField(help_text=_("Its turn within the batch."))
-    symbol = models.CharField(max_length=80, blank=True)
-    side = models.CharField(max_length=4, choices=Side.choices, blank=True)
-    target = models.ForeignKey("orders.Order", models.PROTECT, null=True, related_name="+")
-    settled_at = models.DateTimeField(null=True)
+    strategy_account = models.ForeignKey(
+        "strategies.StrategyAccount",
+        models.PROTECT,
+        related_name="cancellations",
+        verbose_name=_("strategy account"),
+    )
+    leg = models.PositiveSmallIntegerField(_("leg"))
+    sequence = models.PositiveSmallIntegerField(_("sequence"), help_text=_("Its turn within the batch."))
+    symbol = models.CharField(_("symbol"), max_length=80, blank=True)
+    side = models.CharField(_("side"), max_length=4, choices=Side.choices, blank=True)
+    target = models.ForeignKey(
+        "orders.Order", models.PROTECT, null=True, related_name="+", verbose_name=_("order")
+    )
+    settled_at = models.DateTimeField(_("settled at"), null=True)
 
     objects = CancellationQuerySet.as_manager()
 

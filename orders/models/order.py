@@ -87,23 +87,30 @@ class Order(models.Model):
     filled = ExactDecimalField(_("filled"), default=0)
     average = ExactDecimalField(_("average price"), null=True)
     reason = models.CharField(_("reason"), max_length=60, blank=True)
-    reason_params = models.JSONField(default=dict, blank=True)
+    reason_params = models.JSONField(_("numbers of the reason"), default=dict, blank=True)
     exchange_code = models.CharField(_("exchange's code"), max_length=40, blank=True)
 
     created_at = models.DateTimeField(_("created at"))
     submitted_at = models.DateTimeField(_("submitted at"), null=True)
     closed_at = models.DateTimeField(_("closed at"), null=True)
-    settled_at = models.DateTimeField(null=True, editable=False)
+    settled_at = models.DateTimeField(_("settled at"), null=True, editable=False)
     unknown_since = models.DateTimeField(_("unknown since"), null=True)
     checked_at = models.DateTimeField(
         _("checked at"), null=True, help_text=_("When the exchange was last asked.")
     )
-    answered_at = models.DateTimeField(null=True, editable=False)  # when the exchange last told all about it
+    answered_at = models.DateTimeField(
+        _("answered at"), null=True, editable=False
+    )  # when the exchange last told all about it
     absent_reads = models.PositiveSmallIntegerField(_("times not found"), default=0)
     absent_read_at = models.DateTimeField(null=True, editable=False)  # of those that counted, the last
 
     canceled_by = models.ForeignKey(
-        "orders.Cancellation", models.PROTECT, null=True, editable=False, related_name="orders"
+        "orders.Cancellation",
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="orders",
+        verbose_name=_("cancellation"),
     )
 
     objects = OrderQuerySet.as_manager()

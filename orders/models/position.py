@@ -1,5 +1,6 @@
 from decimal import Decimal
 
+from django.contrib import admin
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -44,6 +45,7 @@ class Position(models.Model):
         return f"{self.symbol} {self.quantity}"
 
     @property
+    @admin.display(description=_("entry price"))
     def entry_price(self) -> Decimal | None:
         return self.cost / self.quantity if self.quantity else None
 

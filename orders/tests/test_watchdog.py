@@ -1,5 +1,6 @@
 """Automatic stops."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -57,7 +58,7 @@ def test_a_drawdown_leaves_exits_only(deliver, test1):
     watch(now=timezone.now())
 
     assert test1.share("A1").trading_state == TradingState.REDUCE_ONLY
-    assert "Drawdown" in test1.share("A1").state_reason
+    assert json.loads(test1.share("A1").state_reason)[0] == "drawdown"
 
 
 def test_errors_in_a_row_halt(deliver, test1):

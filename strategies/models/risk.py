@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exchanges.enums import TradingState
 from exchanges.fields import ExactDecimalField
+from strategies.state_reasons import StateReasonField
 
 
 def _amount(label: Any, help_text: Any) -> ExactDecimalField:
@@ -27,7 +28,7 @@ class RiskLimits(models.Model):
     trading_state = models.CharField(
         _("trading state"), max_length=12, choices=TradingState.choices, default=TradingState.ACTIVE
     )
-    state_reason = models.CharField(_("reason of the state"), max_length=200, blank=True)
+    state_reason = StateReasonField(_("reason of the state"), max_length=200, blank=True)
     state_changed_at = models.DateTimeField(_("state changed at"), null=True, blank=True, editable=False)
     max_order_notional = _amount(_("maximum notional per order"), _("In quote currency."))
     max_position_notional = _amount(_("maximum notional per position"), _("In quote currency."))

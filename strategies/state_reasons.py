@@ -1,0 +1,35 @@
+"""Why trading is stopped, kept so that each reader has it in their own language."""
+
+import json
+from typing import Any, Self
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+TEXTS = {
+    "errors_in_a_row": _("%(count)s orders in a row failed."),
+    "daily_loss": _("Loss today %(loss)s, allowed %(allowed)s."),
+    "drawdown": _("Drawdown %(percent)s%% of capital, allowed %(allowed)s%%."),
+}
+
+
+class StateReason(str):
+    """As it is stored: a person's own words, or a code of TEXTS with its numbers. `str()` of it is the sentence."""
+
+    @classmethod
+    def of(cls, code: str, **params: str) -> Self:
+        return cls(json.dumps([code, params]))
+
+    def __str__(self) -> str:
+        try:
+            code, params = json.loads(self)
+            return str(TEXTS[code]) % params
+        except (ValueError, TypeError, LookupError):
+            return str.__str__(self)  # a person's
+
+
+class StateReasonField(models.CharField):
+    """A CharField whose values are told by what reads them, as the admin does with any value."""
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> StateReason:
+        return StateReason(value)
