@@ -39,6 +39,13 @@ def exact(function: Callable[P, R]) -> Callable[P, R]:
     return under_own_context
 
 
+def plain(value: Decimal) -> str:
+    """Shortest decimal notation without an exponent: 5.20 -> '5.2', 1E+2 -> '100'."""
+    text = format(value, "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text
+
+
 def floor_to_step(value: Decimal, step: Decimal) -> Decimal:
     """The largest multiple of the step that is not above the value; with a step of 0 the value itself."""
     return _on_grid(value, step, ROUND_FLOOR)

@@ -16,15 +16,10 @@ from django.db.models import lookups
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from exchanges.amounts import plain
+
 DIGITS, PLACES = 38, 18
 _CONTEXT = Context(prec=DIGITS)
-
-
-def plain(value: Decimal) -> str:
-    """Shortest decimal notation without an exponent: 5.20 -> '5.2', 1E+2 -> '100'."""
-    text = format(value, "f")
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text in ("-0", "") else text
 
 
 def normalized(value: Decimal) -> Decimal:

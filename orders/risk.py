@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from exchanges.amounts import exact
+from exchanges.amounts import exact, plain
 from exchanges.enums import Side, TradingState
-from exchanges.fields import plain
 from orders.reasons import Denied
-from strategies.models import Limits
+from strategies.limits import Limits
 
 _PERCENT = Decimal(100)
 

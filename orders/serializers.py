@@ -3,7 +3,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from exchanges.fields import plain
+from exchanges.amounts import plain
 from orders.models import Order, Position, Trade
 
 

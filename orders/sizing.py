@@ -14,11 +14,11 @@ from exchanges.amounts import (
     floor_to_step,
     from_contracts,
     nearest_tick,
+    plain,
     round_to_tick,
     to_contracts,
 )
 from exchanges.enums import MarketType, OrderType, Side
-from exchanges.fields import plain
 from orders.reasons import Denied
 
 __all__ = [

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from exchanges.amounts import exact
+from exchanges.amounts import exact, plain
 from exchanges.enums import TradingState
-from exchanges.fields import plain
 from orders.enums import OrderStatus
 from orders.halting import set_trading_state
 from orders.models import Order, Trade

@@ -1,9 +1,8 @@
-"""Why trading is stopped, kept so that each reader has it in their own language."""
+"""Why trading is stopped, kept so that each reader has it in their own language. Pure."""
 
 import json
-from typing import Any, Self
+from typing import Self
 
-from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 TEXTS = {
@@ -26,10 +25,3 @@ class StateReason(str):
             return str(TEXTS[code]) % params
         except (ValueError, TypeError, LookupError):
             return str.__str__(self)  # a person's
-
-
-class StateReasonField(models.CharField):
-    """A CharField whose values are told by what reads them, as the admin does with any value."""
-
-    def from_db_value(self, value: Any, expression: Any, connection: Any) -> StateReason:
-        return StateReason(value)

@@ -15,6 +15,7 @@ FIELDS = [
     pytest.param(field, id=str(field))
     for app in OURS
     for model in apps.get_app_config(app).get_models()
+    if not model._meta.proxy
     for field in model._meta.concrete_fields
     if field.editable and not field.auto_created and field.name not in WORDS_OF_THE_PAYLOAD
 ]
