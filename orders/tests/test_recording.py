@@ -6,10 +6,10 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from exchanges.adapters.protocol import OrderReport
-from exchanges.enums import ReportStatus
+from exchanges.adapters.protocol import Fill, OrderReport
+from exchanges.enums import ReportStatus, Side
 from orders.enums import Evidence
-from orders.models import Order
+from orders.models import Order, Position, Trade
 from orders.recording import Observation, record
 from tests.crash import track
 from tests.desk import BTC_LIMIT
@@ -37,3 +37,56 @@ def test_an_old_copy_does_not_write_over_fills(deliver, paper, test1, status, is
     fresh = Order.objects.get(pk=old.pk)
     assert (fresh.filled, fresh.average) == (Decimal("0.5"), Decimal(90000))
     paper.set_liquidity({"BTCUSDT": None})
+
+
+def reported(order, *quantities):
+    """As the exchange would tell of these fills."""
+    fills = tuple(
+        Fill(
+            trade_id=f"{order.pk}-{number}",
+            order_id=order.exchange_order_id,
+            symbol=order.symbol,
+            side=Side(order.side),
+            quantity=quantity,
+            price=Decimal(90000),
+            fee=Decimal(0),
+            fee_currency="USDT",
+            executed_at=timezone.now(),
+        )
+        for number, quantity in enumerate(quantities)
+    )
+    total = sum(quantities, Decimal(0))
+    return Observation(
+        order,
+        OrderReport(
+            order.exchange_order_id,
+            order.client_order_id,
+            order.symbol,
+            ReportStatus.FILLED,
+            order.quantity,
+            total,
+            Decimal(90000),
+            timezone.now(),
+            fills,
+        ),
+    )
+
+
+def test_more_filled_than_ordered_is_refused_and_logged_and_holds_up_no_other_order(deliver, test1, caplog):
+    deliver(test1.alert(BTC_LIMIT))
+    first, other = Order.objects.order_by("pk").select_related("account")
+
+    record(
+        [reported(first, Decimal(1), first.quantity), reported(other, other.quantity)],
+        evidence=Evidence.QUERY,
+        actor="tracker",
+        now=timezone.now(),
+    )
+
+    first.refresh_from_db()
+    other.refresh_from_db()
+    assert (first.filled, first.status) == (1, "partially_filled")
+    assert (other.filled, other.status) == (other.quantity, "filled")
+    assert Trade.objects.filter(order=first).get().quantity == 1
+    assert Position.objects.get(strategy_account=first.strategy_account).quantity == 1
+    assert f"overfill refused order={first.client_order_id}" in caplog.text
