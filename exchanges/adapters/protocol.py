@@ -44,6 +44,9 @@ class MarketSpec:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
+    """What an exchange can do. `has_client_order_ids`, `has_fractions` and `has_leverage` describe it and decide
+    nothing: every order carries our id, quantities follow the market's lot, and nobody changes a leverage there."""
+
     order_types: frozenset[OrderType]
     has_client_order_ids: bool = True
     finds_by_client_order_id: bool = True

@@ -111,7 +111,7 @@ class Migration(migrations.Migration):
                 ('max_errors_in_a_row', models.PositiveIntegerField(blank=True, help_text='Orders that failed; then nothing goes out.', null=True, verbose_name='maximum errors in a row')),
                 ('capital', exchanges.fields.ExactDecimalField(validators=[django.core.validators.MinValueValidator(0)], verbose_name='capital')),
                 ('capital_currency', models.CharField(default='USDT', max_length=20, verbose_name='capital currency')),
-                ('weight', exchanges.fields.ExactDecimalField(default=1, help_text="This share's part when an account's balance is divided among its strategies.", validators=[django.core.validators.MinValueValidator(0)], verbose_name='weight')),
+                ('weight', exchanges.fields.ExactDecimalField(default=1, help_text='For your own planning: it changes the size of no order.', validators=[django.core.validators.MinValueValidator(0)], verbose_name='weight')),
                 ('leverage', exchanges.fields.ExactDecimalField(default=1, validators=[django.core.validators.MinValueValidator(1)], verbose_name='leverage')),
                 ('is_active', models.BooleanField(default=True, verbose_name='active')),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='strategy_accounts', to='exchanges.account', verbose_name='account')),

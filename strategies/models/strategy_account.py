@@ -58,7 +58,7 @@ class StrategyAccount(RiskLimits):
         _("weight"),
         default=1,
         validators=[MinValueValidator(0)],
-        help_text=_("This share's part when an account's balance is divided among its strategies."),
+        help_text=_("For your own planning: it changes the size of no order."),
     )
     leverage = ExactDecimalField(_("leverage"), default=1, validators=[MinValueValidator(1)])
     is_active = models.BooleanField(_("active"), default=True)
