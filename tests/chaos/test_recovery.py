@@ -13,7 +13,7 @@ import pytest
 from tests.chaos.books import check_books
 from tests.chaos.databases import PostgresCluster, postgres_database
 from tests.chaos.kills import ORDER
-from tests.chaos.stack import BTC, LIMIT, MARKET, Stack
+from tests.chaos.stack import BTC, LIMIT, MARKET, Answer, Json, Stack
 from tests.chaos.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("recovery")
@@ -72,13 +72,22 @@ def test_two_trackers_that_find_the_same_batch_send_it_once(stack):
     assert check_books(stack)["posts"] == 3
 
 
+def sent_again(stack: Stack, alert: Json) -> Answer | None:
+    """As a sender does that is told that nothing was stored: fifty at once may be too many for a busy SQLite."""
+    for _ in range(10):
+        answer = stack.deliver(alert)
+        if answer is None or answer.status != 503:
+            break
+    return answer
+
+
 def test_fifty_copies_at_once_are_one_order(stack):
     desk = stack.seed({"name": "desk"})[0]
     stack.start_web()
     stack.start_tracker()
 
     with ThreadPoolExecutor(50) as pool:
-        answers = list(pool.map(stack.deliver, [desk.alert(LIMIT, id="once")] * 50))
+        answers = list(pool.map(lambda alert: sent_again(stack, alert), [desk.alert(LIMIT, id="once")] * 50))
 
     assert {answer.status for answer in answers if answer} == {200}
     assert sorted(answer.body["duplicate"] for answer in answers if answer).count(False) == 1
