@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from exchanges import registry, vault
 from exchanges.adapters.protocol import Credentials
 from exchanges.enums import TradingState
+from exchanges.models.fixed import refuse_change
 
 
 class AccountQuerySet(models.QuerySet["Account"]):
@@ -78,3 +79,6 @@ class Account(models.Model):
     def clean_fields(self, exclude: Any = None) -> None:
         self.name = self.name.strip()
         super().clean_fields(exclude=exclude)
+
+    def clean(self) -> None:
+        refuse_change(self, "owner", "exchange")

@@ -92,14 +92,10 @@ class OutcomeFilter(admin.SimpleListFilter):
 class OpenOrderAdmin(OrderAdmin):
     """Orders of unknown outcome first: they wait for the exchange, or for a person."""
 
-    list_display = ["id", "status", "outcome_unknown", *OrderAdmin.list_display[2:]]
+    list_display = ["id", "status", "unknown_since", *OrderAdmin.list_display[2:]]
     list_filter = [OutcomeFilter, *OrderAdmin.list_filter]
     ordering = [F("unknown_since").asc(nulls_last=True), "-pk"]
     actions = ["cancel", "declare_absent"]
-
-    @admin.display(description=_("outcome unknown"), boolean=True, ordering="unknown_since")
-    def outcome_unknown(self, order: Order) -> bool | None:
-        return False if order.unknown_since else None
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Whoever may change orders may act on them; the rows themselves nobody edits."""

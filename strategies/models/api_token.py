@@ -4,8 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from exchanges.models.fixed import refuse_change
 from strategies import tokens
-from strategies.models.fixed import refuse_change
 from strategies.models.token import Token, TokenQuerySet
 
 NOTED_EVERY = timedelta(minutes=1)

@@ -3,7 +3,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.enums import MarketType
-from strategies.models.fixed import refuse_change
+from exchanges.models.fixed import refuse_change
 from strategies.models.risk import RiskLimits
 
 

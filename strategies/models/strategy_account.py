@@ -7,8 +7,8 @@ from django.utils.translation import gettext_lazy as _
 from exchanges import registry
 from exchanges.enums import MarketType
 from exchanges.fields import ExactDecimalField
+from exchanges.models.fixed import refuse_change
 from strategies.limits import LIMIT_NAMES
-from strategies.models.fixed import refuse_change
 from strategies.models.risk import RiskLimits
 from strategies.models.strategy import Strategy
 from strategies.models.subscription import Subscription

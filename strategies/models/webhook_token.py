@@ -3,8 +3,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from exchanges import vault
+from exchanges.models.fixed import refuse_change
 from strategies import tokens
-from strategies.models.fixed import refuse_change
 from strategies.models.token import Token, TokenQuerySet
 
 

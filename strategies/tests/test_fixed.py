@@ -138,3 +138,12 @@ def test_a_share_with_orders_is_not_deleted_and_the_page_says_why(deliver, desk,
     assert "Cannot delete" in pages[0].content.decode()
     assert "protected" in inline.content.decode()
     assert StrategyAccount.objects.filter(pk=share.pk).exists()
+
+
+@pytest.mark.parametrize("field", ["owner", "exchange"])
+def test_an_account_keeps_its_owner_and_exchange(share, bob, field):
+    account = share.account
+    setattr(account, field, {"owner": bob, "exchange": "binance"}[field])
+
+    with pytest.raises(ValidationError):
+        account.full_clean()
