@@ -46,7 +46,8 @@ def _errors(share: StrategyAccount, limits: Limits) -> Verdict | None:
     allowed = limits.max_errors_in_a_row
     if not allowed:
         return None
-    rows = Order.objects.filter(strategy_account=share, status__in=_JUDGED)
+    # An exchange that only wants us to come later says nothing about this strategy account.
+    rows = Order.objects.filter(strategy_account=share, status__in=_JUDGED).exclude(reason="throttled")
     if share.state_changed_at:
         rows = rows.filter(created_at__gt=share.state_changed_at)
     last = list(rows.order_by("-pk").values_list("status", flat=True)[:allowed])

@@ -72,6 +72,14 @@ def test_errors_in_a_row_halt(deliver, test1):
     assert test1.share("A1").trading_state == TradingState.HALTED
 
 
+def test_an_exchange_that_wants_a_pause_halts_nobody(deliver, test1):
+    limit(test1, max_errors_in_a_row=1)
+    test1.paper.fault(action="code", value=-1015, status=429, retry_after=1, method="POST", times=2)
+    deliver(test1.alert(BTC_LIMIT))
+
+    assert watch(now=timezone.now()) == []
+
+
 def test_what_a_person_activated_is_not_stopped_for_the_same_errors_again(deliver, test1):
     limit(test1, max_errors_in_a_row=1)
     test1.paper.fault(action="code", value=-2019, api_key=test1.key("A1"), method="POST")
