@@ -184,6 +184,14 @@ class Run:
         eventually(
             lambda: self.stack.posts(seat.key, method=method), within_s=30, what=f"{seat.case.name} is sent"
         )
+        if method == "POST":  # whoever is killed before the refusal is written does not know of it
+            eventually(
+                lambda: self._status(seat) != "submitted", within_s=30, what=f"{seat.case.name} is written"
+            )
+
+    def _status(self, seat: Seat) -> str:
+        rows = self.stack.call("books")["orders"]
+        return next((row["status"] for row in rows if row["account"] == seat.key), "")
 
     def verdicts(self) -> dict[str, list[str]]:
         """By case: what is wrong."""
