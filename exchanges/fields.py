@@ -1,4 +1,4 @@
-"""Decimals that are exact on every database.
+"""Decimals that are exact on every database, and reasons that speak their reader's language.
 
 Django keeps a DecimalField on SQLite in a NUMERIC column, which turns more than 15 digits into a double. Money may not
 do that, so on SQLite these columns are text; on PostgreSQL they are numeric. Comparisons on SQLite go through REAL,
@@ -17,6 +17,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.amounts import plain
+from exchanges.state_reasons import StateReason
 
 DIGITS, PLACES = 38, 18
 _CONTEXT = Context(prec=DIGITS)
@@ -84,3 +85,10 @@ class _ThroughReal:
 
 for _lookup in (lookups.GreaterThan, lookups.GreaterThanOrEqual, lookups.LessThan, lookups.LessThanOrEqual):
     ExactDecimalField.register_lookup(type(f"Exact{_lookup.__name__}", (_ThroughReal, _lookup), {}))
+
+
+class StateReasonField(models.CharField):
+    """A CharField whose values are told by what reads them, as the admin does with any value."""
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> StateReason:
+        return StateReason(value)

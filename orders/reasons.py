@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from django.utils.translation import gettext_lazy as _
 
+from exchanges.state_reasons import StateReason
 from exchanges.symbols import AmbiguousSymbol, DelayedFeed, UnknownSymbol
-from strategies.state_reasons import StateReason
 
 TEXTS = {
     # Size

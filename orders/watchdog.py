@@ -7,11 +7,11 @@ from decimal import Decimal
 
 from exchanges.amounts import exact, plain
 from exchanges.enums import TradingState
+from exchanges.state_reasons import StateReason
 from orders.enums import OrderStatus
 from orders.halting import set_trading_state
 from orders.models import Order, Trade
 from strategies.models import Limits, StrategyAccount, SystemRisk
-from strategies.state_reasons import StateReason
 
 logger = logging.getLogger(__name__)
 

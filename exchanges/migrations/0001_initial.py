@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                 ('exchange', models.CharField(choices=[('paper', 'Paper'), ('binance', 'Binance Spot'), ('binanceusdm', 'Binance USDⓈ-M Futures')], max_length=40, verbose_name='exchange')),
                 ('is_active', models.BooleanField(default=True, verbose_name='active')),
                 ('trading_state', models.CharField(choices=[('active', 'Active'), ('reduce_only', 'Exits only'), ('halted', 'Halted')], default='active', max_length=12, verbose_name='trading state')),
-                ('state_reason', models.CharField(blank=True, max_length=200, verbose_name='reason of the state')),
+                ('state_reason', exchanges.fields.StateReasonField(blank=True, max_length=200, verbose_name='reason of the state')),
                 ('state_changed_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='state changed at')),
                 ('uid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ('sealed_credentials', models.TextField(blank=True, editable=False)),

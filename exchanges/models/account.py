@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from exchanges import registry, vault
 from exchanges.adapters.protocol import Credentials
 from exchanges.enums import TradingState
+from exchanges.fields import StateReasonField
 from exchanges.models.fixed import refuse_change
 
 
@@ -32,7 +33,7 @@ class Account(models.Model):
     trading_state = models.CharField(
         _("trading state"), max_length=12, choices=TradingState.choices, default=TradingState.ACTIVE
     )
-    state_reason = models.CharField(_("reason of the state"), max_length=200, blank=True)
+    state_reason = StateReasonField(_("reason of the state"), max_length=200, blank=True)
     state_changed_at = models.DateTimeField(_("state changed at"), null=True, blank=True, editable=False)
     uid = models.UUIDField(default=uuid4, unique=True, editable=False)
     sealed_credentials = models.TextField(editable=False, blank=True)

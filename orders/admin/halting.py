@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from exchanges.admin import AccountAdmin
 from exchanges.enums import TradingState
 from exchanges.models import Account
+from exchanges.state_reasons import StateReason
 from orders.halting import stop
 from strategies.admin import LIMITS_FIELDSET, STATE_FIELDSET, StrategyAccountAdmin, StrategyAdmin
 from strategies.models import Strategy, StrategyAccount, SystemRisk
@@ -44,7 +45,7 @@ class HaltingMixin(admin.ModelAdmin):
         self._stop(request, queryset, TradingState.HALTED, cancel_all=True, close_all=True)
 
     def _stop(self, request: HttpRequest, rows: QuerySet[Any], state: TradingState, **extent: bool) -> None:
-        reason = _("Set by %(user)s.") % {"user": request.user.get_username()}
+        reason = StateReason.of("set_by", user=request.user.get_username())
         for row in rows:
             touched = stop(
                 row, state, reason=reason, actor=f"user:{request.user.pk}", clock=timezone.now, **extent

@@ -1,7 +1,10 @@
 """Stopping trade: at every level, effective before the next send, with what may come along."""
 
 import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
 
 from exchanges.enums import TradingState
 from orders.halting import set_trading_state, stop
@@ -110,3 +113,18 @@ def test_a_stop_of_one_account_touches_no_other(deliver, test1):
 
     assert [row["status"] for row in test1.ledger_orders("A1")] == ["CANCELED"]
     assert [row["status"] for row in test1.ledger_orders("A2")] == ["NEW"]
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("en", "Set by desk."), ("ko", "desk 사용자가 설정했습니다.")]
+)
+def test_whoever_reads_why_it_stopped_reads_it_in_their_language(admin_client, test1, language, text):
+    admin = User.objects.get(is_superuser=True)
+    User.objects.filter(pk=admin.pk).update(username="desk")
+    fields = {"action": "halt", "_selected_action": [test1.accounts["A1"].pk]}
+
+    admin_client.post(reverse("admin:exchanges_account_changelist"), fields)
+
+    test1.accounts["A1"].refresh_from_db()
+    with override(language):
+        assert str(test1.accounts["A1"].state_reason) == text

@@ -3,7 +3,6 @@
 import django.core.validators
 import django.db.models.deletion
 import exchanges.fields
-import strategies.fields
 from django.conf import settings
 from django.db import migrations, models
 
@@ -23,7 +22,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('trading_state', models.CharField(choices=[('active', 'Active'), ('reduce_only', 'Exits only'), ('halted', 'Halted')], default='active', max_length=12, verbose_name='trading state')),
-                ('state_reason', strategies.fields.StateReasonField(blank=True, max_length=200, verbose_name='reason of the state')),
+                ('state_reason', exchanges.fields.StateReasonField(blank=True, max_length=200, verbose_name='reason of the state')),
                 ('state_changed_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='state changed at')),
                 ('max_order_notional', exchanges.fields.ExactDecimalField(blank=True, help_text='In quote currency.', null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='maximum notional per order')),
                 ('max_position_notional', exchanges.fields.ExactDecimalField(blank=True, help_text='In quote currency.', null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='maximum notional per position')),
@@ -54,7 +53,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('trading_state', models.CharField(choices=[('active', 'Active'), ('reduce_only', 'Exits only'), ('halted', 'Halted')], default='active', max_length=12, verbose_name='trading state')),
-                ('state_reason', strategies.fields.StateReasonField(blank=True, max_length=200, verbose_name='reason of the state')),
+                ('state_reason', exchanges.fields.StateReasonField(blank=True, max_length=200, verbose_name='reason of the state')),
                 ('state_changed_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='state changed at')),
                 ('max_order_notional', exchanges.fields.ExactDecimalField(blank=True, help_text='In quote currency.', null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='maximum notional per order')),
                 ('max_position_notional', exchanges.fields.ExactDecimalField(blank=True, help_text='In quote currency.', null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='maximum notional per position')),
@@ -98,7 +97,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('trading_state', models.CharField(choices=[('active', 'Active'), ('reduce_only', 'Exits only'), ('halted', 'Halted')], default='active', max_length=12, verbose_name='trading state')),
-                ('state_reason', strategies.fields.StateReasonField(blank=True, max_length=200, verbose_name='reason of the state')),
+                ('state_reason', exchanges.fields.StateReasonField(blank=True, max_length=200, verbose_name='reason of the state')),
                 ('state_changed_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='state changed at')),
                 ('max_order_notional', exchanges.fields.ExactDecimalField(blank=True, help_text='In quote currency.', null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='maximum notional per order')),
                 ('max_position_notional', exchanges.fields.ExactDecimalField(blank=True, help_text='In quote currency.', null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='maximum notional per position')),

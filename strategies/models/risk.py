@@ -5,8 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.enums import TradingState
-from exchanges.fields import ExactDecimalField
-from strategies.fields import StateReasonField
+from exchanges.fields import ExactDecimalField, StateReasonField
 
 
 def _amount(label: Any, help_text: Any) -> ExactDecimalField:

@@ -6,6 +6,7 @@ from typing import Self
 from django.utils.translation import gettext_lazy as _
 
 TEXTS = {
+    "set_by": _("Set by %(user)s."),
     "errors_in_a_row": _("%(count)s orders in a row failed."),
     "daily_loss": _("Loss today %(loss)s, allowed %(allowed)s."),
     "drawdown": _("Drawdown %(percent)s%% of capital, allowed %(allowed)s%%."),
@@ -17,7 +18,7 @@ class StateReason(str):
 
     @classmethod
     def of(cls, code: str, **params: str) -> Self:
-        return cls(json.dumps([code, params]))
+        return cls(json.dumps([code, params], ensure_ascii=False))
 
     def __str__(self) -> str:
         try:
