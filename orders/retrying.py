@@ -1,4 +1,4 @@
-"""A second attempt for exits: a new row, made only when the first is proved not to exist.
+"""A further attempt: a new row, made only when the one before is proved not to exist.
 
 An entry may wait for the next signal. An exit is still wanted, and nobody else will send it.
 """
@@ -22,12 +22,12 @@ _KEPT = [
 
 
 def deserves_another(order: Order, error: ExchangeError | None) -> bool:
-    """Whether an exit that was refused with this error is worth another attempt."""
-    if not order.is_closing or error is None:
-        return False
+    """Whether an order that was refused with this error is worth another attempt."""
     if isinstance(error, Throttled):
-        return order.attempt < _ATTEMPTS
-    return error.code in _PASSING and order.attempt == 1
+        # What was held back here, by a pause that began between its turn and its leaving, waits like those behind it.
+        was_held_back = error.http_status is None
+        return (order.is_closing or was_held_back) and order.attempt < _ATTEMPTS
+    return error is not None and order.is_closing and error.code in _PASSING and order.attempt == 1
 
 
 def deserves_another_after_absence(order: Order) -> bool:
@@ -55,7 +55,7 @@ def _next_attempt(order: Order, now: datetime) -> Order:
         side=order.side,
         attempt=order.attempt + 1,
         client_order_id=new_client_order_id(),
-        created_at=now,
+        created_at=now if order.is_closing else order.created_at,  # an entry grows old all the same
     )
     again.account, again.strategy_account = order.account, order.strategy_account
     return again

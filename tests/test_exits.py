@@ -10,7 +10,7 @@ from exchanges.adapters.binance import BinanceFutures
 from exchanges.enums import TradingState
 from exchanges.errors import NotSent
 from exchanges.gateway import gateway
-from orders import batches, errands
+from orders import batches, errands, sending
 from orders.halting import stop
 from orders.models import Batch, Order, Position
 from orders.tracking import Tracker
@@ -276,6 +276,24 @@ def test_a_halt_lets_exits_through_until_what_was_on_its_way_is_known(deliver, p
 
     assert solo.held("A1") == "0"
     assert solo.strategy.trading_state == TradingState.HALTED
+
+
+# A pause that begins between an order's turn and its leaving
+
+
+def test_what_a_pause_overtakes_waits_like_what_comes_behind_it(deliver, paper, solo, paused, monkeypatch):
+    deliver(solo.alert(BTC_LIMIT, dry_run=True))  # markets are known
+    blind = iter([False])
+    real = sending._is_paused
+    monkeypatch.setattr(sending, "_is_paused", lambda order: next(blind, real(order)))
+    paused(1)
+
+    (result,) = deliver(solo.alert(BTC_LIMIT)).json()["results"]
+
+    assert result["order_status"] == "accepted"
+    orders = Order.objects.order_by("attempt")
+    assert [(order.status, order.reason) for order in orders] == [("rejected", "throttled"), ("accepted", "")]
+    assert len(solo.posts("A1")) == 1
 
 
 # Cancel all
