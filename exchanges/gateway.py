@@ -143,6 +143,8 @@ class Gateway:
 
     def pause_left_s(self, exchange: str, credentials: Credentials | None = None) -> float:
         """Seconds until the exchange wants to hear from this address, and this account, again; 0 when it does now."""
+        if not self._paused_until:
+            return 0.0
         names = ("", credentials.api_key) if credentials else ("",)
         return max(self._left_s(exchange, name) for name in names)
 

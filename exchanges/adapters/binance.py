@@ -82,6 +82,8 @@ class BinanceTransport(StrictTransport):
 
 
 class BinanceSpot(CcxtAdapter):
+    response_type = "FULL"  # with the fills of what was taken at once
+    stop_options: dict[str, str | bool] = {}  # for ccxt, which then knows the endpoint
     capabilities = Capabilities(order_types=frozenset(OrderType), weight_per_minute=6000)
     trading_permission = "enableSpotAndMarginTrading"
 
@@ -186,10 +188,31 @@ class BinanceSpot(CcxtAdapter):
         return {"symbol": self._id(symbol), "startTime": str(start), "limit": str(_PAGE)}
 
     def _order_parameters(self, request: OrderRequest) -> dict[str, Any]:
+        """As ccxt makes them, for plain orders without the many questions that it asks on the way."""
+        if request.order_type in _STOPS:
+            return self._stop_parameters(request)
         amount, price = self._plain_numbers(request)
-        params: dict[str, str | bool] = {"clientOrderId": request.client_order_id, **self._extras(request)}
-        if request.stop_price is not None:
-            params["stopLossPrice"] = format(request.stop_price, "f")
+        params: dict[str, Any] = {
+            "symbol": self._id(request.symbol),
+            "side": request.side.value.upper(),
+            "newClientOrderId": request.client_order_id,
+            "newOrderRespType": self.response_type,
+            "type": request.order_type.value,
+            "quantity": amount,
+        }
+        if price is not None:
+            params |= {"price": price, "timeInForce": "GTC"}
+        return params | self._extras(request)
+
+    def _stop_parameters(self, request: OrderRequest) -> dict[str, Any]:
+        amount, price = self._plain_numbers(request)
+        assert request.stop_price is not None
+        params: dict[str, str | bool] = {
+            "clientOrderId": request.client_order_id,
+            "stopLossPrice": format(request.stop_price, "f"),
+            **self.stop_options,
+            **self._extras(request),
+        }
         kind = "limit" if request.order_type.needs_price else "market"
         return self.client.create_order_request(
             request.symbol, kind, request.side.value, amount, price, params
@@ -263,6 +286,8 @@ class BinanceFutures(BinanceSpot):
     capabilities = Capabilities(
         order_types=frozenset(OrderType), has_reduce_only=True, has_leverage=True, weight_per_minute=2400
     )
+    response_type = "RESULT"
+    stop_options = {"isAlgoOrder": True}
     trading_permission = "enableFutures"
 
     async def place_order(self, request: OrderRequest) -> OrderReport:
@@ -371,10 +396,7 @@ class BinanceFutures(BinanceSpot):
     # Translation
 
     def _extras(self, request: OrderRequest) -> dict[str, str | bool]:
-        extras: dict[str, str | bool] = {"isAlgoOrder": request.order_type in _STOPS}
-        if request.reduce_only:
-            extras["reduceOnly"] = True
-        return extras
+        return {"reduceOnly": True} if request.reduce_only else {}
 
     def _average(self, raw: dict[str, Any], filled: Decimal) -> Decimal | None:
         return exact_or_none(raw.get("avgPrice")) if filled else None

@@ -19,7 +19,7 @@ from exchanges.adapters.protocol import (
     OrderRequest,
     PositionReport,
 )
-from exchanges.amounts import EXACT
+from exchanges.amounts import EXACT, plain
 from exchanges.enums import MarketType, OrderType, ReportStatus, Side
 from exchanges.errors import NotSent, OutcomeUnknown, Unavailable
 from exchanges.fields import DIGITS, PLACES
@@ -245,8 +245,8 @@ class CcxtAdapter:
 
     @staticmethod
     def _plain_numbers(request: OrderRequest) -> tuple[str, str | None]:
-        price = None if request.price is None else format(request.price, "f")
-        return format(request.quantity, "f"), price
+        price = None if request.price is None else plain(request.price)
+        return plain(request.quantity), price
 
     def _report(self, order: dict[str, Any]) -> OrderReport:
         size = self._contract_size(order["symbol"]) if order.get("symbol") else Decimal(1)

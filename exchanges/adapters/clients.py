@@ -4,7 +4,6 @@ A clone costs microseconds and kilobytes, where a constructed client costs milli
 SSL context; markets and the connection pool are shared by reference.
 """
 
-import copy
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -63,7 +62,8 @@ def install_markets(template: Any, raw_markets: Sequence[dict[str, Any]]) -> Non
 
 
 def clone(template: Any, credentials: Credentials | None) -> Any:
-    client = copy.copy(template)
+    client = template.__class__.__new__(template.__class__)
+    client.__dict__.update(template.__dict__)
     client.options = dict(template.options)
     client.sent, client.send_before, client.note_weight = False, None, None
     if credentials is not None:

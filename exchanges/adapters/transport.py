@@ -49,6 +49,14 @@ class StrictTransport:
     def classify(self, http_status: int, body: object | None, retry_after: str | None) -> ExchangeError:
         return classify_generic(http_status, body, retry_after=retry_after)
 
+    async def fetch2(
+        self, path: str, api: Any = "public", method: str = "GET", params: Any = None, config: Any = None
+    ) -> Any:
+        """Signs one request and sends it, once: ccxt's own can repeat it, and looking up whether to costs more than the
+        signature."""
+        request = self.sign(path, api, method, params or {})  # type: ignore[attr-defined]
+        return await self.fetch(request["url"], request["method"], request["headers"], request["body"])
+
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         # The request is signed by now: should the process sleep from here on, its receive window has passed.
         if self.send_before is not None and datetime.now(UTC) > self.send_before:
