@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 _THREADS = 32  # each may hold a database connection; it mostly waits for exchanges
 
+_KEY = ("strategy_account", "leg")  # one order or cancel instruction of a batch for each
+
 _pool: dict[int, ThreadPoolExecutor] = {}  # by process id: a forked child must not use its parent's threads
 
 
@@ -40,8 +42,8 @@ def store(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None, now: 
         order.batch = batch
     for cancellation in plan.cancellations:
         cancellation.batch = batch
-    insert_all(plan.orders, using=DEFAULT_DB_ALIAS)
-    insert_all(plan.cancellations, using=DEFAULT_DB_ALIAS)
+    insert_all(plan.orders, key=_KEY, using=DEFAULT_DB_ALIAS)
+    insert_all(plan.cancellations, key=_KEY, using=DEFAULT_DB_ALIAS)
     denied = [order for order in plan.orders if order.status == OrderStatus.DENIED]
     OrderEvent.objects.bulk_create([_denial_event(order, by) for order in denied])
     return BatchRun(batch, plan.orders, plan.cancellations, by=by, clock=timezone.now)

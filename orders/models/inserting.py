@@ -1,7 +1,6 @@
 """Writes many new rows of one model with little Python per row.
 
-`bulk_create` prepares every value of every row on its own, which costs several times what the database takes. Here a
-column is prepared once where all rows agree on it, as most columns of a batch do.
+`bulk_create` prepares every value of every row on its own, which costs several times what the database takes.
 """
 
 from collections.abc import Sequence
@@ -9,35 +8,37 @@ from typing import Any
 
 from django.db import connections, models
 
+from orders.models.spreading import spread
+
 _ROWS = 500  # per statement: SQLite takes at most 32766 values
 
 
-def insert_all(rows: Sequence[models.Model], *, using: str) -> None:
-    """Inserts new rows and sets their primary keys. Sends no signals; the caller holds a transaction."""
+def insert_all(rows: Sequence[models.Model], *, key: Sequence[str], using: str) -> None:
+    """Inserts new rows and sets their primary keys. Sends no signals; the caller holds a transaction.
+
+    `key` names columns that tell the rows of one call apart: databases promise no order for what they return.
+    """
     for start in range(0, len(rows), _ROWS):
-        _insert(rows[start : start + _ROWS], connections[using])
+        _insert(rows[start : start + _ROWS], key, connections[using])
 
 
-def _insert(rows: Sequence[models.Model], connection: Any) -> None:
+def _insert(rows: Sequence[models.Model], key: Sequence[str], connection: Any) -> None:
     meta = rows[0]._meta
-    fields = [field for field in meta.concrete_fields if not field.primary_key]
-    columns = [_column(field, rows, connection) for field in fields]
+    fields: list[Any] = [meta.get_field(name) for name in key]
+    fields += [field for field in meta.concrete_fields if not field.primary_key and field not in fields]
+    values = [[field.pre_save(row, True) for field in fields] for row in rows]
+    told = spread(fields, values, connection)
     names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-    row = f"({', '.join(['%s'] * len(fields))})"
-    values = ", ".join([row] * len(rows))
+    returned = ", ".join(connection.ops.quote_name(field.column) for field in fields[: len(key)])
     # Only the model's own names are put into the text; every value is a parameter.
-    sql = f"INSERT INTO {meta.db_table} ({names}) VALUES {values} RETURNING id"  # noqa: S608
+    sql = (
+        f"{told.lines} INSERT INTO {meta.db_table} ({names})"  # noqa: S608
+        f" SELECT {', '.join(told.expressions)} FROM line RETURNING id, {returned}"
+    )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [value for line in zip(*columns, strict=True) for value in line])
-        keys = cursor.fetchall()
-    for instance, (key,) in zip(rows, keys, strict=True):
-        instance.pk = key
+        cursor.execute(sql, told.params)
+        keys = {tuple(named): pk for pk, *named in cursor.fetchall()}
+    for instance, line in zip(rows, values, strict=True):
+        instance.pk = keys[tuple(line[: len(key)])]
         instance._state.adding = False
         instance._state.db = connection.alias
-
-
-def _column(field: Any, rows: Sequence[models.Model], connection: Any) -> list[Any]:
-    values = [field.pre_save(row, True) for row in rows]
-    if values.count(values[0]) == len(values):
-        return [field.get_db_prep_save(values[0], connection)] * len(rows)
-    return [field.get_db_prep_save(value, connection) for value in values]

@@ -1,7 +1,7 @@
 """The one way in which an order's status changes: compare-and-set, with an event for each change that happened."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +13,7 @@ from exchanges.failpoints import failpoint
 from orders.enums import Evidence, OrderStatus
 from orders.lifecycle import require
 from orders.models.event import OrderEvent
+from orders.models.spreading import spread
 
 EVENT_COLUMNS = [
     "order", "at", "from_status", "to_status", "evidence", "actor", "reason", "exchange_code", "filled",
@@ -75,23 +76,24 @@ def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
 
 def _compare_and_set(columns: Sequence[str], changes: Sequence[Transition], connection: Any) -> set[int]:
     order = OrderEvent._meta.get_field("order").related_model._meta
-    fields: list[Any] = [order.get_field(name) for name in ("status", *columns)]
-    row = f"({', '.join(['%s'] * (len(fields) + 2))})"
-    names = ", ".join(f"new_{i}" for i in range(len(fields)))
+    fields: list[Any] = [order.get_field(name) for name in ("id", "status", "status", *columns)]
+    rows = [
+        (c.order_id, str(c.source), str(c.target), *(c.fields[name] for name in columns)) for c in changes
+    ]
+    told = spread(fields, rows, connection, listed=2)
+    pk, source, *new = told.expressions
     settings = ", ".join(
-        f"{connection.ops.quote_name(f.column)} = {_typed(f'change.new_{i}', f, connection)}"
-        for i, f in enumerate(fields)
+        f"{connection.ops.quote_name(field.column)} = {expression}"
+        for field, expression in zip(fields[2:], new, strict=True)
     )
     # Only our own column names are put into the text; every value is a parameter.
     sql = (
-        f"WITH change(id, source, {names}) AS (VALUES {', '.join([row] * len(changes))})"  # noqa: S608
-        f" UPDATE {order.db_table} SET {settings} FROM change"
-        f" WHERE {order.db_table}.id = change.id AND {order.db_table}.status = change.source"
+        f"{told.lines} UPDATE {order.db_table} SET {settings} FROM line"  # noqa: S608
+        f" WHERE {order.db_table}.id = {pk} AND {order.db_table}.status = {source}"
         f" RETURNING {order.db_table}.id"
     )
-    prepare = {field.name: _prepared(field, connection) for field in fields[1:]}
     with connection.cursor() as cursor:
-        cursor.execute(sql, [value for change in changes for value in _row(change, prepare)])
+        cursor.execute(sql, told.params)
         return {row[0] for row in cursor.fetchall()}
 
 
@@ -100,48 +102,11 @@ def _write_events(changes: Sequence[Transition], connection: Any) -> None:
     if not changes:
         return
     fields: list[Any] = [OrderEvent._meta.get_field(name) for name in EVENT_COLUMNS]
+    told = spread(fields, [change.event() for change in changes], connection)
     names = ", ".join(connection.ops.quote_name(f.column) for f in fields)
-    row = f"({', '.join(['%s'] * len(fields))})"
-    rows = ", ".join([row] * len(changes))
-    sql = f"INSERT INTO {OrderEvent._meta.db_table} ({names}) VALUES {rows}"  # noqa: S608 - our own column names
-    prepare = [_prepared(field, connection) for field in fields]
+    sql = (
+        f"{told.lines} INSERT INTO {OrderEvent._meta.db_table} ({names})"  # noqa: S608 - our own column names
+        f" SELECT {', '.join(told.expressions)} FROM line"
+    )
     with connection.cursor() as cursor:
-        cursor.execute(
-            sql,
-            [
-                adapt(value)
-                for change in changes
-                for adapt, value in zip(prepare, change.event(), strict=True)
-            ],
-        )
-
-
-def _row(change: Transition, prepare: Mapping[str, Callable[[Any], Any]]) -> Iterable[Any]:
-    yield change.order_id
-    yield str(change.source)
-    yield str(change.target)
-    for name, adapt in prepare.items():
-        yield adapt(change.fields[name])
-
-
-def _prepared(field: Any, connection: Any) -> Callable[[Any], Any]:
-    """The field's own preparation of a value, made once for each: most orders of a batch agree on most columns."""
-    known: dict[tuple[type, Any], Any] = {}
-
-    def adapt(value: Any) -> Any:
-        if isinstance(value, dict):
-            return field.get_db_prep_save(value, connection)
-        key = (type(value), value)
-        if key not in known:
-            known[key] = field.get_db_prep_save(value, connection)
-        return known[key]
-
-    return adapt
-
-
-def _typed(expression: str, column: Any, connection: Any) -> str:
-    """PostgreSQL cannot guess a column's type from VALUES; SQLite must not be told (CAST AS datetime is a number)."""
-    if connection.vendor == "sqlite":
-        return expression
-    kind = "text" if column.get_internal_type() == "CharField" else column.db_type(connection)
-    return f"CAST({expression} AS {kind})"
+        cursor.execute(sql, told.params)
