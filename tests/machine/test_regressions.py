@@ -13,7 +13,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 BUY = {"symbol": "BTCUSDT", "order_type": "MARKET", "side": "buy", "qty_per": "5"}
 
 
-def test_a_pass_takes_up_what_breaks_off_while_others_wait_for_it(world):
+def test_a_pass_takes_up_what_breaks_off_while_others_wait_for_it(world, settings):
+    settings.ORDER_MAX_WAIT_S = 3600  # the clock is pushed while it waits
     for _ in range(2):
         world.arm("K2", 1)  # stored, and never begun
         world.deliver(0, [BUY])
