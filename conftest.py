@@ -10,11 +10,11 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
-from exchanges import markets
 from exchanges.gateway import gateway
+from exchanges.market_data import catalog
 from exchanges.paper.testing import PaperControl, running_paper_exchange
-from orders import batches
-from orders.runner import BatchRun
+from orders.execution import batches
+from orders.execution.batch_run import BatchRun
 from tests.desk import Desk, open_desk
 from tests.factories import UserFactory
 from tests.rules import assert_rules_hold
@@ -26,7 +26,7 @@ RUN_S = 30
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Order events refuse DELETE and TRUNCATE, also those that empty the tables between tests."""
-    guard = import_module("orders.migrations.0002_events_are_append_only")
+    guard = import_module("orders.migrations.0001_initial")
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         is_sqlite = connection.vendor == "sqlite"
         for statement in guard.SQLITE_BACK if is_sqlite else guard.POSTGRESQL_BACK:
@@ -75,8 +75,8 @@ def paper(
 
 
 def forget_exchanges() -> None:
-    """As a new process starts: no markets, clients or pauses in memory."""
-    markets.forget()
+    """As a new process starts: no catalog, clients or pauses in memory."""
+    catalog.forget()
     for memory in (gateway._templates, gateway._capabilities, gateway._paused_until, gateway._used):
         memory.clear()
 

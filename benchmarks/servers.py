@@ -26,8 +26,8 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tradehub.buffered import BufferedWSGI
-from tradehub.tls import ensure_certificate
+from tradehub.http.body_buffer import BufferedWSGI
+from tradehub.http.tls import ensure_certificate
 
 THREADS = 24
 BODY = json.dumps({"group_name": "test1", "symbol": "BTC/USDT", "qty_per": 5, "note": "x" * 200}).encode()

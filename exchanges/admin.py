@@ -7,7 +7,7 @@ from django.contrib.admin.utils import unquote
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from exchanges import onboarding
+from exchanges import entry_check
 from exchanges.adapters.protocol import Credentials
 from exchanges.models import Account, ExchangePause, Market, MarketList
 from exchanges.registry import EXCHANGES
@@ -60,7 +60,7 @@ class AccountForm(FixedOnceMadeForm):
     secret = forms.CharField(label=_("secret"), required=False, widget=forms.PasswordInput)
     password = forms.CharField(label=_("API password"), required=False, widget=forms.PasswordInput)
 
-    verdict: onboarding.Verdict | None = None
+    verdict: entry_check.Verdict | None = None
     fixed = ["owner", "exchange"]
 
     class Meta:
@@ -83,7 +83,7 @@ class AccountForm(FixedOnceMadeForm):
         exchange, credentials = cleaned["exchange"], credentials_in(cleaned)
         asked = self.verdict
         if asked is None or (asked.exchange, asked.credentials) != (exchange, credentials):
-            self.verdict = onboarding.examine(exchange, credentials)
+            self.verdict = entry_check.examine(exchange, credentials)
         assert self.verdict is not None
         if self.verdict.refusal:
             raise forms.ValidationError(self.verdict.refusal, code="key_refused")
@@ -118,12 +118,12 @@ class AccountAdmin(admin.ModelAdmin):
         request.verdict = self._verdict(request, exchange)  # type: ignore[attr-defined]
         return super().changeform_view(request, object_id, *args, **kwargs)
 
-    def _verdict(self, request: HttpRequest, exchange: str) -> onboarding.Verdict | None:
+    def _verdict(self, request: HttpRequest, exchange: str) -> entry_check.Verdict | None:
         may_save = self.has_add_permission(request) or self.has_change_permission(request)
         credentials = credentials_in(request.POST)
         if not may_save or exchange not in EXCHANGES or not (credentials.api_key and credentials.secret):
             return None
-        return onboarding.examine(exchange, credentials)
+        return entry_check.examine(exchange, credentials)
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         form = super().get_form(request, *args, **kwargs)

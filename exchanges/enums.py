@@ -39,6 +39,11 @@ class OrderType(TextChoices):
         return self in (OrderType.STOP_LIMIT, OrderType.STOP_MARKET)
 
 
+def order_type_choices() -> list[tuple[str, str]]:
+    """For model fields: a new order type is no change of the schema, and so needs no migration."""
+    return [(kind.value, str(kind.label)) for kind in OrderType]
+
+
 class ReportStatus(TextChoices):
     """What an exchange says of an order; the subset of an order's life that it can know."""
 

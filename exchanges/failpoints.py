@@ -1,7 +1,8 @@
-"""Named places where a test ends or pauses this process, as a crash would. Only the tests' settings arm them.
+"""Named places where a test ends or pauses this process, as a crash would. Only the tests' settings arm a place.
 
-`K6:1` kills the process the first time that K6 is passed; `K6:2:stop` stops it (SIGSTOP) the second time. Several are
-separated by commas. The product's settings have no FAILPOINTS, so there every place is empty.
+`reply read, not written:1` kills the process the first time that the place is passed; `reply read, not written:2:stop`
+stops the process (SIGSTOP) the second time. A semicolon separates several places. The product's settings have no
+FAILPOINTS, so there every place is empty.
 """
 
 import os
@@ -19,16 +20,20 @@ _passed: dict[str, Iterator[int]] = {}
 
 
 def arm(points: str) -> None:
-    for point in filter(None, points.split(",")):
-        name, time, *how = point.split(":")
-        _armed[name] = (int(time), _SIGNALS[how[0] if how else "kill"])
-        _passed[name] = count(1)
+    for point in filter(None, points.split(";")):
+        place, turn, *how = point.split(":")
+        _armed[place] = (int(turn), _SIGNALS[how[0] if how else "kill"])
+        _passed[place] = count(1)
 
 
-def failpoint(name: str) -> None:
-    if name in _armed and next(_passed[name]) == _armed[name][0]:
-        os.kill(os.getpid(), _armed[name][1])
-        time.sleep(1)  # the signal may meet another thread first; this one must not run on meanwhile
+def disarm() -> None:
+    _armed.clear()
+
+
+def failpoint(place: str) -> None:
+    if place in _armed and next(_passed[place]) == _armed[place][0]:
+        os.kill(os.getpid(), _armed[place][1])
+        time.sleep(1)  # the signal may meet another thread first; this thread must not run on meanwhile
 
 
 arm(getattr(settings, "FAILPOINTS", ""))

@@ -8,7 +8,7 @@ from exchanges.models import ExchangePause
 _SLACK = timedelta(seconds=1)  # a pause that went through the database and back is a little longer each time
 
 
-def share(*, now: datetime) -> None:
+def synchronize(*, now: datetime) -> None:
     """Makes this process keep the pauses that others were told of, and tells them of its own. Shortens none.
 
     One statement where there is nothing new. Call it outside of transactions, where a pause would be seen too late.

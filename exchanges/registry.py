@@ -31,7 +31,11 @@ _ALL = [
     Exchange("binanceusdm", "Binance USDⓈ-M Futures", {MarketType.FUTURES: "binanceusdm"}, dialect="binance"),
 ]
 EXCHANGES = {exchange.name: exchange for exchange in _ALL}
-choices = [(exchange.name, exchange.label) for exchange in _ALL]
+
+
+def exchange_choices() -> list[tuple[str, str]]:
+    """For model fields: a new exchange is no change of the schema, and so needs no migration."""
+    return [(exchange.name, exchange.label) for exchange in EXCHANGES.values()]
 
 
 def trades(name: str, market_type: MarketType) -> bool:

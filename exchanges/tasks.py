@@ -2,8 +2,8 @@
 
 from django.utils import timezone
 
-from exchanges import markets
+from exchanges.market_data import catalog
 
 
 def refresh_markets() -> dict[str, str]:
-    return markets.reload_old(now=timezone.now())
+    return catalog.reload_old(now=timezone.now())

@@ -6,7 +6,8 @@ after decryption; a moved ciphertext fails like a forged one.
 
 import json
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
+from typing import Protocol
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -37,6 +38,28 @@ def unseal(sealed: str, *, identity: str) -> Credentials:
         return Credentials(*unseal_fields(sealed, identity=identity))
     except TypeError as error:
         raise CredentialsUnreadable from error
+
+
+class SealedRow(Protocol):
+    """An account's row: a ciphertext, and the identity that the ciphertext is bound to."""
+
+    @property
+    def sealed_credentials(self) -> str: ...
+
+    @property
+    def identity(self) -> str: ...
+
+
+def credentials_of(account: SealedRow) -> Credentials:
+    """The credentials of an account. Raises CredentialsUnreadable."""
+    return _unsealed(account.sealed_credentials, account.identity, tuple(settings.CREDENTIAL_KEYS))
+
+
+# Decrypting costs as much as signing, and the process holds the keys that could decrypt anyway.
+@lru_cache(maxsize=4096)
+def _unsealed(sealed: str, identity: str, keys: tuple[str, ...]) -> Credentials:
+    """`keys` are part of the question: a ciphertext is not readable any more once its key was taken away."""
+    return unseal(sealed, identity=identity)
 
 
 def seal_fields(fields: Sequence[str], *, identity: str) -> str:

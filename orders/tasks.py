@@ -5,10 +5,10 @@ from datetime import timedelta
 from django.utils import timezone
 
 from exchanges.failpoints import failpoint
-from orders.audit import audit
-from orders.following import refresh_prices_in_use
 from orders.models import BookAudit
-from orders.tracking import Tracker
+from orders.reconciliation.audit import audit
+from orders.reconciliation.price_refresh import refresh_prices_in_use
+from orders.reconciliation.tracker import Tracker
 
 
 def track_orders() -> None:

@@ -11,12 +11,12 @@ def reachable(token: WebhookToken, strategy: Strategy) -> list[StrategyAccount]:
     """The strategy accounts that a valid token moves, by account name. Raises NoAccess."""
     if token.strategy_id not in (None, strategy.pk):
         raise NoAccess
-    shares = StrategyAccount.objects.taking_part_in(strategy)
+    strategy_accounts = StrategyAccount.objects.taking_part_in(strategy)
     if token.user_id == strategy.owner_id:
-        return list(shares)
+        return list(strategy_accounts)
     if not _follows(token.user_id, strategy):
         raise NoAccess
-    return list(shares.owned_by(token.user_id))
+    return list(strategy_accounts.owned_by(token.user_id))
 
 
 def _follows(user_id: int, strategy: Strategy) -> bool:

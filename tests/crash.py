@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from orders.models import Batch
-from orders.tracking import Tracker
+from orders.reconciliation.tracker import Tracker
 
 
 class Killed(BaseException):
@@ -50,5 +50,5 @@ def abandon_all() -> None:
 
 def never_run(run: Any) -> None:
     """In place of `batches.start`: the process ended before it came to that."""
-    run.settled.set()
+    run.completed.set()
     run.finished.set()

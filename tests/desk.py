@@ -7,8 +7,9 @@ from django.contrib.auth.models import User
 
 from exchanges.models import Account
 from exchanges.paper.testing import PaperControl
+from exchanges.vault import credentials_of
 from strategies.models import Strategy, StrategyAccount
-from tests.factories import AccountFactory, ShareFactory, StrategyFactory, UserFactory, issue_token
+from tests.factories import AccountFactory, StrategyAccountFactory, StrategyFactory, UserFactory, issue_token
 
 Json = dict[str, Any]
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
@@ -34,18 +35,18 @@ class Desk:
             alert |= part
         return alert
 
-    def share(self, name: str) -> StrategyAccount:
+    def strategy_account(self, name: str) -> StrategyAccount:
         return StrategyAccount.objects.get(strategy=self.strategy, account=self.accounts[name])
 
-    def add(self, account: Account, **share: Any) -> Account:
+    def add(self, account: Account, **strategy_account: Any) -> Account:
         """Another account takes part, and is open at the exchange."""
         self.accounts[account.name] = account
-        ShareFactory(strategy=self.strategy, account=account, **share)
+        StrategyAccountFactory(strategy=self.strategy, account=account, **strategy_account)
         open_at(self.paper, account)
         return account
 
     def key(self, name: str) -> str:
-        return self.accounts[name].credentials.api_key
+        return credentials_of(self.accounts[name]).api_key
 
     def ledger(self, name: str) -> Json:
         """What the exchange knows of an account."""
@@ -71,7 +72,7 @@ def order_posts(paper: PaperControl) -> list[Json]:
 
 def open_at(paper: PaperControl, account: Account) -> None:
     """The exchange checks signatures from here on."""
-    paper.open_account(account.credentials.api_key, account.credentials.secret)
+    paper.open_account(credentials_of(account).api_key, credentials_of(account).secret)
 
 
 def open_desk(

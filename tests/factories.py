@@ -48,7 +48,7 @@ class StrategyFactory(DjangoModelFactory):
     market_type = MarketType.FUTURES
 
 
-class ShareFactory(DjangoModelFactory):
+class StrategyAccountFactory(DjangoModelFactory):
     class Meta:
         model = StrategyAccount
 

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from exchanges.enums import Side
 from exchanges.paper.testing import PaperControl
-from orders.enums import OrderStatus
-from orders.lifecycle import replay
+from orders.domain.enums import OrderStatus
+from orders.domain.lifecycle import replay
 from orders.models import Order, Position, Trade
 from tests.desk import order_posts
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from orders import absence
 from orders.models import Order
+from orders.reconciliation import absence
 from tests.crash import track
 from tests.desk import BTC_LIMIT, BTC_MARKET
 

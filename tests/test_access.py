@@ -9,6 +9,7 @@ from django.utils import timezone
 from exchanges.enums import MarketType
 from exchanges.gateway import gateway
 from exchanges.models import Account
+from exchanges.vault import credentials_of
 from orders.models import Order
 from strategies.models import Strategy, StrategyAccount, Subscription, WebhookToken
 from tests.desk import BTC_CLOSE, BTC_LIMIT, open_desk
@@ -59,7 +60,7 @@ def switch_off(name):
     return change
 
 
-def switch_share_off(desk, users):
+def switch_strategy_account_off(desk, users):
     desk.strategy.strategy_accounts.filter(account__name="S1").update(is_active=False)
 
 
@@ -87,8 +88,8 @@ TABLE = [
     ("alice", switch_off("bob"), OWN),
     ("bob", switch_off("bob"), REFUSED),
     ("alice", switch_off("alice"), REFUSED),
-    ("alice", switch_share_off, OWN),
-    ("bob", switch_share_off, "no_accounts"),
+    ("alice", switch_strategy_account_off, OWN),
+    ("bob", switch_strategy_account_off, "no_accounts"),
 ]
 
 
@@ -148,7 +149,7 @@ def test_where_a_subscribers_result_stands_tells_nothing_of_the_accounts_name(de
     # Their opaque names sort the other way round. The uid is what credentials are bound to: they are entered anew.
     for name, first in (("A0", "b"), ("S1", "a")):
         account = follow1.accounts[name]
-        credentials = account.credentials
+        credentials = credentials_of(account)
         account.uid = UUID(first * 32)
         account.set_credentials(credentials)
         account.save()

@@ -10,8 +10,9 @@ from django.utils import timezone
 from exchanges.adapters.protocol import OrderRequest
 from exchanges.enums import MarketType, OrderType, Side, TradingState
 from exchanges.gateway import Call, gateway
+from exchanges.vault import credentials_of
 from orders.models import Order, Position, PositionDifference
-from orders.reconciling import reconcile
+from orders.reconciliation.comparison import reconcile
 from strategies.models import SystemRisk
 from tests.desk import BTC, BTC_LIMIT, BTC_MARKET
 
@@ -28,7 +29,7 @@ LEVELS = {
     "system": lambda desk: SystemRisk.objects.get_or_create(pk=1)[0],
     "strategy": lambda desk: desk.strategy,
     "account": lambda desk: desk.accounts["A1"],
-    "strategy account": lambda desk: desk.share("A1"),
+    "strategy account": lambda desk: desk.strategy_account("A1"),
 }
 
 
@@ -72,7 +73,7 @@ def trade(deliver, desk):
 def test_a_halt_leaves_orders_and_positions(admin_client, deliver, test1):
     trade(deliver, test1)
 
-    act(admin_client, "halt", test1.share("A1"))
+    act(admin_client, "halt", test1.strategy_account("A1"))
 
     orders, held = holdings(test1)
     assert (orders, set(held)) == (BEFORE, {"A1", "A2"})
@@ -81,7 +82,7 @@ def test_a_halt_leaves_orders_and_positions(admin_client, deliver, test1):
 def test_a_halt_with_cancels_cancels_what_is_open_under_the_level(admin_client, deliver, test1):
     trade(deliver, test1)
 
-    act(admin_client, "halt_and_cancel", test1.share("A1"))
+    act(admin_client, "halt_and_cancel", test1.strategy_account("A1"))
 
     orders, held = holdings(test1)
     assert orders == BEFORE - {("A1", "LIMIT", "accepted")} | {("A1", "LIMIT", "canceled")}
@@ -92,7 +93,7 @@ def test_a_halt_with_cancels_cancels_what_is_open_under_the_level(admin_client, 
 def test_a_halt_that_closes_sells_what_is_held_under_the_level(admin_client, deliver, test1):
     trade(deliver, test1)
 
-    act(admin_client, "halt_cancel_and_close", test1.share("A1"))
+    act(admin_client, "halt_cancel_and_close", test1.strategy_account("A1"))
 
     orders, held = holdings(test1)
     assert ("A1", "LIMIT", "canceled") in orders
@@ -108,7 +109,7 @@ def test_a_difference_is_declared_external_and_expected_from_then_on(admin_clien
     deliver(test1.alert(BTC_MARKET))
     request = OrderRequest("by-hand", BTC, Side.BUY, OrderType.MARKET, Decimal("0.5"))
     gateway.call(
-        Call("paper", MarketType.FUTURES, "place_order", (request,), test1.accounts["A1"].credentials)
+        Call("paper", MarketType.FUTURES, "place_order", (request,), credentials_of(test1.accounts["A1"]))
     )
     for minutes in (1, 2, 3):
         look(minutes)
@@ -119,5 +120,5 @@ def test_a_difference_is_declared_external_and_expected_from_then_on(admin_clien
 
     assert (frozen, row.external, row.freezes) == ("position_differs", Decimal("0.5"), False)
     look(4)
-    assert not PositionDifference.objects.standing().exists()
+    assert not PositionDifference.objects.unresolved().exists()
     assert deliver(test1.alert(BTC_LIMIT, price="90001")).json()["results"][0]["status"] == "success"

@@ -10,7 +10,7 @@ from tests.desk import BTC_LIMIT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-migration = import_module("orders.migrations.0002_events_are_append_only")
+migration = import_module("orders.migrations.0001_initial")
 
 
 def run(on_postgresql, on_sqlite):

@@ -2,11 +2,11 @@
 
 import pytest
 
-from orders import batches
-from orders.errands import Errands
+from orders.execution import batches
+from orders.execution.batch_run import BatchRun
+from orders.execution.client import ExecutionClient
 from orders.models import Batch, Order, Position
 from orders.models.order import OrderQuerySet
-from orders.runner import BatchRun
 from tests.crash import abandon_all, dying_at, never_run, track
 from tests.desk import BTC_LIMIT, BTC_MARKET, CANCEL_ALL, ETH_MARKET, order_posts
 from webhooks.models import WebhookLog
@@ -16,11 +16,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 POINTS = {
     "before anything is sized": (BatchRun, "_begin", False),
     "before submitted is committed": (OrderQuerySet, "transition", False),
-    "after submitted, before the socket": (Errands, "place", False),
-    "after the socket opened": (Errands, "place", True),
-    "after the answer, before it is written": (Errands, "_write", False),
-    "after the answer is written": (Errands, "_write", True),
-    "before the orders are settled": (BatchRun, "_settle", False),
+    "after submitted, before the socket": (ExecutionClient, "place", False),
+    "after the socket opened": (ExecutionClient, "place", True),
+    "after the answer, before it is written": (ExecutionClient, "_write", False),
+    "after the answer is written": (ExecutionClient, "_write", True),
+    "before the orders are settled": (BatchRun, "_release", False),
     "before the batch is finished": (BatchRun, "_advance", True),
 }
 
@@ -52,7 +52,7 @@ def assert_as_at_exchange(desk):
         if found:
             assert str(row.filled) == found[0]["executedQty"]
     assert not Batch.objects.unfinished().exists()
-    assert not Order.objects.unsettled().exists()
+    assert not Order.objects.unreleased().exists()
 
 
 @pytest.mark.parametrize("alert", [BTC_LIMIT, BTC_MARKET], ids=["LIMIT", "MARKET"])
@@ -85,10 +85,10 @@ def test_the_rest_of_a_batch_runs_after_a_crash_in_its_first_leg(deliver, paper,
 
 CANCEL_POINTS = {
     "before the instruction is carried out": (BatchRun, "_begin_cancellations", False),
-    "after pending_cancel, before the socket": (Errands, "cancel", False),
-    "after the socket opened": (Errands, "cancel", True),
-    "after the answer, before it is written": (Errands, "_write", False),
-    "before it is settled": (BatchRun, "_settle", False),
+    "after pending_cancel, before the socket": (ExecutionClient, "cancel", False),
+    "after the socket opened": (ExecutionClient, "cancel", True),
+    "after the answer, before it is written": (ExecutionClient, "_write", False),
+    "before it is settled": (BatchRun, "_release", False),
 }
 
 

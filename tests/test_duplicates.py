@@ -9,7 +9,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.test import Client
 from django.utils import timezone
 
-from orders import batches
+from orders.execution import batches
 from orders.models import Order
 from tests.crash import abandon_all, never_run, track
 from tests.desk import BTC_LIMIT, BTC_MARKET, CANCEL_ALL, order_posts

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orders.models import Order, Position
 from strategies.models import StrategyAccount
 from tests.desk import BTC_LIMIT, open_desk
-from tests.factories import ShareFactory
+from tests.factories import StrategyAccountFactory
 
 DIGITS = [
     "0.000000000000000001",
@@ -25,9 +25,9 @@ DIGITS = [
 @pytest.mark.django_db
 @pytest.mark.parametrize("digits", DIGITS)
 def test_a_number_comes_back_as_it_went_in(digits):
-    share = ShareFactory(capital=Decimal(digits))
+    strategy_account = StrategyAccountFactory(capital=Decimal(digits))
 
-    assert StrategyAccount.objects.get(pk=share.pk).capital == Decimal(digits)
+    assert StrategyAccount.objects.get(pk=strategy_account.pk).capital == Decimal(digits)
 
 
 @pytest.mark.django_db
@@ -41,7 +41,7 @@ def test_every_number_of_eighteen_places_comes_back(position, number):
 
 @pytest.fixture
 def position(db):
-    return Position.objects.create(strategy_account=ShareFactory(), symbol="BTC/USDT")
+    return Position.objects.create(strategy_account=StrategyAccountFactory(), symbol="BTC/USDT")
 
 
 @pytest.mark.django_db

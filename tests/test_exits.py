@@ -10,10 +10,10 @@ from exchanges.adapters.binance import BinanceFutures
 from exchanges.enums import TradingState
 from exchanges.errors import NotSent
 from exchanges.gateway import gateway
-from orders import batches, errands, sending
-from orders.halting import stop
+from orders.controls.trading_state import stop
+from orders.execution import batches, client, submission
 from orders.models import Batch, Order, Position
-from orders.tracking import Tracker
+from orders.reconciliation.tracker import Tracker
 from tests.crash import abandon_all, dying_at, track
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
 
@@ -161,7 +161,7 @@ def test_a_process_that_dies_between_a_refusal_and_the_next_attempt_loses_no_exi
     deliver(solo.alert(BTC_MARKET))
     paper.fault(**ORDER, method="POST", action="status", value=429, retry_after=1)
 
-    with dying_at(errands, "store_attempts"):
+    with dying_at(client, "store_attempts"):
         deliver(solo.alert(BTC_CLOSE))
     abandon_all()
     time.sleep(1.2)
@@ -206,7 +206,7 @@ def test_an_exit_does_not_trust_an_answer_that_is_older_than_itself(deliver, pap
     time.sleep(0.3)
     paper.set_prices({"BTCUSDT": "89999"})
     paper.fault(**ORDER, method="GET", when="before", action="delay", value=2)
-    writer = threading.Thread(target=lambda: tracker._finish(tracker._errands.collect(timeout_s=5)))
+    writer = threading.Thread(target=lambda: tracker._finish(tracker._client.collect(timeout_s=5)))
     writer.start()
 
     (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
@@ -284,8 +284,8 @@ def test_a_halt_lets_exits_through_until_what_was_on_its_way_is_known(deliver, p
 def test_what_a_pause_overtakes_waits_like_what_comes_behind_it(deliver, paper, solo, paused, monkeypatch):
     deliver(solo.alert(BTC_LIMIT, dry_run=True))  # markets are known
     blind = iter([False])
-    real = sending._is_paused
-    monkeypatch.setattr(sending, "_is_paused", lambda order: next(blind, real(order)))
+    real = submission._is_paused
+    monkeypatch.setattr(submission, "_is_paused", lambda order: next(blind, real(order)))
     paused(1)
 
     (result,) = deliver(solo.alert(BTC_LIMIT)).json()["results"]

@@ -25,7 +25,7 @@ def spot(paper):
 
 
 def position(desk, symbol=BTC):
-    return Position.objects.get(strategy_account=desk.share("A1"), symbol=symbol)
+    return Position.objects.get(strategy_account=desk.strategy_account("A1"), symbol=symbol)
 
 
 def test_a_resting_order_that_fills_later_is_found(deliver, paper, solo):

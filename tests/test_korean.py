@@ -9,9 +9,9 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from exchanges.enums import TradingState
-from orders.halting import set_trading_state
+from orders.controls.circuit_breaker import watch
+from orders.controls.trading_state import set_trading_state
 from orders.models import Order
-from orders.watchdog import watch
 from strategies.models import StrategyAccount, SystemRisk
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET
 
@@ -82,7 +82,7 @@ def shown_reason(row):
 
 
 def stop_by_loss(deliver, desk):
-    StrategyAccount.objects.filter(pk=desk.share("A1").pk).update(max_daily_loss=Decimal(1000))
+    StrategyAccount.objects.filter(pk=desk.strategy_account("A1").pk).update(max_daily_loss=Decimal(1000))
     deliver(desk.alert(BTC_MARKET))
     desk.paper.set_prices({"BTCUSDT": "94000"})
     deliver(desk.alert(BTC_CLOSE))
@@ -95,7 +95,7 @@ def test_an_automatic_stop_is_told_in_the_readers_language(deliver, test1):
     texts = {}
     for language in ("en", "ko"):
         with override(language):
-            texts[language] = shown_reason(test1.share("A1"))
+            texts[language] = shown_reason(test1.strategy_account("A1"))
     korean = deliver(test1.alert(BTC_LIMIT)).json()["results"][0]["error"]
     order = Order.objects.get(reason="reduce_only")
 
@@ -125,7 +125,7 @@ def test_who_halts_trading_is_told_in_korean(deliver, test1, scope):
         "system": SystemRisk(pk=1),
         "strategy": test1.strategy,
         "account": test1.accounts["A1"],
-        "strategy account": test1.share("A1"),
+        "strategy account": test1.strategy_account("A1"),
     }
     names = {"system": "시스템", "strategy": "전략", "account": "계좌", "strategy account": "전략 계좌"}
     set_trading_state(levels[scope], TradingState.HALTED, reason="Back at nine.", now=timezone.now())

@@ -3,11 +3,11 @@
 import pytest
 from django.utils import timezone
 
-from orders import batches
+from orders.execution import batches
+from orders.execution.batch_run import resume
+from orders.execution.reference_prices import ReferencePrices
+from orders.execution.submission import prepare
 from orders.models import Batch, Order
-from orders.pricing import PriceDesk
-from orders.runner import resume
-from orders.sending import prepare
 from tests.crash import never_run, track
 from tests.desk import BTC_LIMIT, order_posts
 
@@ -21,11 +21,11 @@ def test_an_order_submitted_behind_the_successor_s_back_is_looked_up(deliver, pa
     Batch.objects.filter(pk=batch.pk).update(claimed_by="successor")
     run = resume(batch, by="successor", clock=timezone.now)
 
-    prepare(list(batch.orders.all()), desk=PriceDesk(timezone.now), actor="killed", now=timezone.now())
+    prepare(list(batch.orders.all()), prices=ReferencePrices(timezone.now), actor="killed", now=timezone.now())
     run.run()
 
     assert order_posts(paper) == []
-    assert not Order.objects.unsettled().exists()
+    assert not Order.objects.unreleased().exists()
     assert Order.objects.of_unknown_outcome().count() == 2
     for after_s in (12, 24, 36, 48, 90):
         track(after_s=after_s)

@@ -10,13 +10,13 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from exchanges import markets, prices
 from exchanges.adapters.binance import BinanceFutures
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, Unavailable
 from exchanges.gateway import gateway
+from exchanges.market_data import catalog, prices
 from exchanges.models import Market
-from exchanges.paper.catalog import MARKETS
+from exchanges.paper.engine.catalog import MARKETS
 from orders.models import Order
 from tests.crash import track
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, open_desk
@@ -54,7 +54,7 @@ def test_without_markets_anywhere_each_order_is_denied(deliver, paper, settings,
 
 
 def test_markets_are_kept_with_every_digit(paper):
-    markets.book("paper", MarketType.FUTURES, now=timezone.now())
+    catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now())
 
     row = Market.objects.get(symbol=BTC, market_type=MarketType.FUTURES)
     assert (row.tick_size, row.lot_size, row.min_notional) == (Decimal("0.1"), Decimal("0.001"), 100)
@@ -62,14 +62,14 @@ def test_markets_are_kept_with_every_digit(paper):
 
 def test_markets_that_are_no_longer_listed_stay_as_inactive(paper):
     now = timezone.now()
-    specs = markets.book("paper", MarketType.FUTURES, now=now).specs
+    specs = catalog.open_catalog("paper", MarketType.FUTURES, now=now).specs
     Market.objects.replace("paper", [spec for symbol, spec in specs.items() if symbol != BTC], now=now)
 
     assert not Market.objects.get(symbol=BTC, market_type=MarketType.FUTURES).is_active
 
 
 def test_one_fetch_serves_fifty_who_wait(paper):
-    markets.book("paper", MarketType.FUTURES, now=timezone.now())
+    catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now())
     paper.fault(path="/fapi/v2/ticker/price", action="delay", value=0.5, when="after")
     arrived, done = [], threading.Event()
 
@@ -105,7 +105,7 @@ def test_an_exchange_without_an_answer_raises(paper, settings, new_process):
     cache.clear()
 
     with pytest.raises(ExchangeError):
-        markets.book("paper", MarketType.FUTURES, now=timezone.now())
+        catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now())
 
 
 def test_a_price_is_as_old_as_its_arrival_however_late_it_is_used(deliver, paper, settings, runs):
@@ -167,15 +167,15 @@ def test_a_market_that_is_closed_is_left_if_the_exchange_lets_us(deliver, paper,
 @pytest.mark.parametrize(("closing", "is_taken"), [(0, True), (0.4, True), (0.6, False), (1, False)])
 def test_a_list_that_closes_most_markets_is_not_taken(paper, monkeypatch, closing, is_taken):
     now = timezone.now()
-    specs = list(markets.book("paper", MarketType.FUTURES, now=now).specs.values())
+    specs = list(catalog.open_catalog("paper", MarketType.FUTURES, now=now).specs.values())
     some = int(len(specs) * closing)
     listing(monkeypatch, closed(specs[:some]) + specs[some:])
 
     if is_taken:
-        markets.reload("paper", MarketType.FUTURES, now=now)
+        catalog.reload("paper", MarketType.FUTURES, now=now)
     else:
         with pytest.raises(Unavailable) as caught:
-            markets.reload("paper", MarketType.FUTURES, now=now)
+            catalog.reload("paper", MarketType.FUTURES, now=now)
         assert caught.value.code == "markets_closed"
 
     assert Market.objects.filter(is_active=False).count() == (some if is_taken else 0)
@@ -183,34 +183,34 @@ def test_a_list_that_closes_most_markets_is_not_taken(paper, monkeypatch, closin
 
 def test_a_list_without_most_markets_is_not_taken(paper, monkeypatch):
     now = timezone.now()
-    specs = list(markets.book("paper", MarketType.FUTURES, now=now).specs.values())
+    specs = list(catalog.open_catalog("paper", MarketType.FUTURES, now=now).specs.values())
     listing(monkeypatch, specs[:1])
 
     with pytest.raises(Unavailable):
-        markets.reload("paper", MarketType.FUTURES, now=now)
+        catalog.reload("paper", MarketType.FUTURES, now=now)
 
 
 @pytest.mark.parametrize(("age", "outcome"), [(timedelta(minutes=10), 1), (timedelta(minutes=1), 0)])
 def test_a_list_that_a_refusal_contradicts_is_reloaded_once(paper, age, outcome):
     now = timezone.now()
-    markets.reload("paper", MarketType.FUTURES, now=now - age)
+    catalog.reload("paper", MarketType.FUTURES, now=now - age)
 
-    markets.reload_soon("paper", MarketType.FUTURES, now=now)
+    catalog.reload_soon("paper", MarketType.FUTURES, now=now)
 
-    assert len(markets.reload_old(now=now)) == outcome
-    assert markets.reload_old(now=now) == {}
+    assert len(catalog.reload_old(now=now)) == outcome
+    assert catalog.reload_old(now=now) == {}
 
 
 def test_spot_markets_need_no_futures_hosts(paper):
     for path in ("/fapi/", "/dapi/"):
         paper.fault(path=path, action="status", value=451, times=None)
 
-    assert "BTC/USDT" in markets.book("paper", MarketType.SPOT, now=timezone.now()).specs
+    assert "BTC/USDT" in catalog.open_catalog("paper", MarketType.SPOT, now=timezone.now()).specs
 
 
 def test_orders_at_the_market_have_a_maximum_of_their_own(paper):
     for kind, symbol in ((MarketType.FUTURES, BTC), (MarketType.SPOT, "BTC/USDT")):
-        markets.book("paper", kind, now=timezone.now())
+        catalog.open_catalog("paper", kind, now=timezone.now())
         row = Market.objects.get(symbol=symbol, market_type=kind)
         rules = MARKETS[str(kind).lower()]["BTCUSDT"]
 

@@ -6,6 +6,7 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection
 
+from exchanges.vault import credentials_of
 from tests.desk import BTC_LIMIT, open_desk
 from webhooks import services
 from webhooks.models import WebhookLog
@@ -233,6 +234,6 @@ def test_the_accounts_secrets_are_nowhere_in_the_clear(deliver, test1, caplog):
     deliver(test1.alert(BTC_LIMIT))
 
     for name in ("A1", "A2"):
-        secret = test1.accounts[name].credentials.secret
+        secret = credentials_of(test1.accounts[name]).secret
         assert not [value for value in everything_stored() if secret in value or test1.key(name) in value]
         assert secret not in caplog.text

@@ -7,7 +7,7 @@ import pytest
 
 from exchanges.gateway import gateway
 from exchanges.paper.testing import running_paper_exchange
-from orders.tracking import Tracker
+from orders.reconciliation.tracker import Tracker
 from tests.crash import later
 from tests.desk import BTC_LIMIT, BTC_MARKET, open_desk
 

@@ -105,7 +105,9 @@ def test_scenario_2_a_batch_runs_both_legs_by_priority(deliver, test1):
     for name in ("A1", "A2"):
         assert [row["symbol"] for row in test1.ledger_orders(name)] == ["BTCUSDT", "ETHUSDT"]
         assert test1.held(name, "ETHUSDT") == "-571.428"
-        assert Position.objects.get(strategy_account=test1.share(name)).quantity == Decimal("-571.428")
+        assert Position.objects.get(strategy_account=test1.strategy_account(name)).quantity == Decimal(
+            "-571.428"
+        )
 
 
 def test_scenario_3_a_cancel_leaves_other_strategies_orders_alone(deliver, paper, test1):
@@ -136,7 +138,7 @@ def test_scenario_3_a_cancel_leaves_other_strategies_orders_alone(deliver, paper
     assert statuses == {survivor.client_order_id: "NEW", mine.client_order_id: "CANCELED"}
     assert survivor.status == "accepted"
     assert [row["status"] for row in test1.ledger_orders("A2")] == ["CANCELED"]
-    assert not Cancellation.objects.unsettled().exists()
+    assert not Cancellation.objects.unreleased().exists()
 
 
 def test_scenario_4_a_position_is_closed_to_exactly_zero(deliver, paper, test1):
@@ -150,7 +152,7 @@ def test_scenario_4_a_position_is_closed_to_exactly_zero(deliver, paper, test1):
     assert answer["results"] == [result("A1", **closed), result("A2", **closed)]
     for name in ("A1", "A2"):
         assert test1.held(name) == "0"
-        position = Position.objects.get(strategy_account=test1.share(name), symbol=BTC)
+        position = Position.objects.get(strategy_account=test1.strategy_account(name), symbol=BTC)
         assert (position.quantity, position.cost) == (0, 0)
         assert position.realized_profit == 2  # 0.002 BTC from 95,000 to 96,000
         assert position.fees == Decimal("0.191")  # 0.05 % of 190 and of 192

@@ -25,7 +25,7 @@ def other(paper, solo):
 
 
 def held(desk, symbol=BTC):
-    row = Position.objects.filter(strategy_account=desk.share("A1"), symbol=symbol).first()
+    row = Position.objects.filter(strategy_account=desk.strategy_account("A1"), symbol=symbol).first()
     return str(row.quantity) if row else "0"
 
 

@@ -13,11 +13,11 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from exchanges.enums import TradingState
-from orders import gate
-from orders.audit import audit
-from orders.deadlines import transaction_within
-from orders.halting import set_trading_state
+from orders.controls.trading_state import set_trading_state
+from orders.execution import state_lock
 from orders.models import Order
+from orders.reconciliation.audit import audit
+from orders.transactions import transaction_within
 from tests.desk import BTC_LIMIT, order_posts
 from webhooks.models import WebhookLog
 
@@ -127,7 +127,9 @@ def test_a_background_statement_does_not_wait_long_for_a_lock(test1):
 @only_postgresql
 def test_an_audit_has_no_limits(monkeypatch):
     seen = []
-    monkeypatch.setattr("orders.audit._check_turns", lambda orders: seen.append(limits()) or [])
+    monkeypatch.setattr(
+        "orders.reconciliation.audit._check_turns", lambda orders: seen.append(limits()) or []
+    )
 
     audit(now=timezone.now())
 
@@ -152,7 +154,7 @@ def test_a_migration_has_no_limits(monkeypatch):
 
 @only_postgresql
 def test_a_halt_waits_for_those_who_are_on_their_way_out(test1):
-    with held(f"SELECT pg_advisory_xact_lock_shared({gate._KEY})") as other:
+    with held(f"SELECT pg_advisory_xact_lock_shared({state_lock._KEY})") as other:
         threading.Timer(2.5, other.rollback).start()
         set_trading_state(test1.strategy, TradingState.HALTED, reason="now", now=timezone.now())
 

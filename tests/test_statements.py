@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from orders import errands
+from orders.execution import client
 from tests.desk import BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def statements(monkeypatch):
     """Every statement of every thread, in groups that a slow machine does not split."""
-    monkeypatch.setattr(errands, "IDLE_S", 1.5)
-    monkeypatch.setattr(errands, "LONGEST_S", 20)
+    monkeypatch.setattr(client, "IDLE_S", 1.5)
+    monkeypatch.setattr(client, "LONGEST_S", 20)
     seen, lock = [], threading.Lock()
     for name in ("execute", "executemany"):
         monkeypatch.setattr(CursorWrapper, name, noting(getattr(CursorWrapper, name), seen, lock))

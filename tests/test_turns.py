@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from exchanges import markets
 from exchanges.enums import MarketType
+from exchanges.market_data import catalog
 from exchanges.models import Account, Market
 from orders.models import Order, Position
 from tests.crash import track
@@ -203,7 +203,7 @@ def test_a_symbol_that_only_one_account_lacks_fails_there_alone(deliver, paper, 
 
 def know_other_markets(exchange, symbol):
     """The database knows one market of another exchange, so that nobody asks that exchange."""
-    specs = markets.book("paper", MarketType.FUTURES, now=timezone.now()).specs
+    specs = catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now()).specs
     Market.objects.replace(exchange, [specs[symbol]], now=timezone.now())
 
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from orders.absence import HORIZON, READS
 from orders.models import Order, OrderEvent, Position
+from orders.reconciliation.absence import HORIZON, READS
 from tests.crash import track
 from tests.desk import BTC, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, order_posts
 
@@ -41,7 +41,7 @@ def results_by_name(response):
     return {row["account_name"]: row for row in response.json()["results"]}
 
 
-def settle_absence():
+def conclude_absence():
     """Looks often enough and late enough for a proof."""
     for after_s in (12, 24, 36, 90):
         track(after_s=after_s)
@@ -57,7 +57,7 @@ def assert_as_at_exchange(desk, name, kind):
     assert (row.status, row.exchange_order_id) == (ENDS[kind], str(found[0]["orderId"]))
     assert str(row.filled) == found[0]["executedQty"]
     if row.filled:
-        position = Position.objects.get(strategy_account=desk.share(name), symbol=BTC)
+        position = Position.objects.get(strategy_account=desk.strategy_account(name), symbol=BTC)
         assert str(position.quantity) == desk.held(name)
         assert row.trades.count() == len(desk.ledger(name)["trades"])
 
@@ -73,7 +73,7 @@ def test_a_doubtful_answer_is_looked_up_and_never_sent_again(deliver, paper, tes
     assert (results["A1"]["status"], results["A1"]["error_code"]) == ("pending", "outcome_unknown")
     assert results["A2"]["status"] == "success"
     assert len(order_posts(paper)) == 2
-    settle_absence()
+    conclude_absence()
     assert len(test1.posts("A1")) == 1
     assert_as_at_exchange(test1, "A1", kind)
     assert_as_at_exchange(test1, "A2", kind)
@@ -151,7 +151,7 @@ def test_no_answer_is_no_proof_of_absence(deliver, paper, test1):
     deliver(test1.alert(BTC_LIMIT))
     paper.fault(path="/fapi/v1/allOrders", action="status", value=503, times=None)
 
-    settle_absence()
+    conclude_absence()
 
     assert Order.objects.get(account=test1.accounts["A1"]).status == "submitted"
 

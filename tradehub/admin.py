@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from exchanges.admin import ReadOnlyAdmin
-from tradehub.login import LimitedLoginForm
+from tradehub.http.login import LimitedLoginForm
 
 admin.site.site_header = admin.site.site_title = "tradehub"
 admin.site.login_form = LimitedLoginForm

@@ -3,7 +3,7 @@ from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
-from orders.deadlines import lift_time_limits, restore_time_limits
+from orders.transactions import lift_time_limits, restore_time_limits
 from tradehub import checks  # noqa: F401 - registers them
 
 

@@ -7,12 +7,12 @@ import threading
 from django.conf import settings
 from django.utils import timezone
 
-from tradehub.buffered import BufferedWSGI
+from tradehub.http.body_buffer import BufferedWSGI
 from tradehub.parent import end_with_parent
 from tradehub.wsgi import application as wsgi_application
 
 # isort: split
-from exchanges.warmup import warm_up  # models exist once the application does
+from exchanges.market_data.warmup import warm_up  # models exist once the application does
 
 BODY_TIMEOUT_S = 10
 

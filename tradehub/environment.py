@@ -13,7 +13,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # The usual 300 entries would let a stranger with many addresses push out the counters that hold him back.
 MEMORY_ENTRIES = 100_000
 # A lock that is not free soon is somebody else's trouble, and a server that is gone is noticed. Those who store
-# deliveries, audit the books or migrate set limits of their own: orders.deadlines.
+# deliveries, audit the books or migrate set limits of their own: orders.transactions.
 POSTGRESQL_OPTIONS = {
     "connect_timeout": 2,
     "options": "-c lock_timeout=2s -c statement_timeout=30s",

@@ -45,10 +45,10 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "tradehub.headers.SecurityHeaders",
+    "tradehub.http.headers.SecurityHeaders",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "tradehub.addresses.RefuseImpossibleAddresses",
+    "tradehub.http.addresses.RefuseImpossibleAddresses",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -103,7 +103,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
     "PAGE_SIZE": 100,
-    "EXCEPTION_HANDLER": "tradehub.api_errors.exception_handler",
+    "EXCEPTION_HANDLER": "tradehub.http.api_errors.exception_handler",
 }
 
 # The web server, started by manage.py serve.
@@ -190,7 +190,7 @@ PRICE_MAX_AGE_S = positive_int("PRICE_MAX_AGE_S", 10)
 MARKETS_MAX_AGE_S = positive_int("MARKETS_MAX_AGE_S", 6 * 3600)
 EXCHANGE_TIMEOUT_S = positive_int("EXCHANGE_TIMEOUT_S", 10)
 ORDER_MAX_WAIT_S = positive_int("ORDER_MAX_WAIT_S", 60)
-ABSENCE_HORIZON_S = at_least("ABSENCE_HORIZON_S", 60)  # see orders.absence
+ABSENCE_HORIZON_S = at_least("ABSENCE_HORIZON_S", 60)  # see orders.reconciliation.absence
 TRACK_INTERVAL_S = positive_int("TRACK_INTERVAL_S", 2)
 PAPER_EXCHANGE_URL = env.str("PAPER_EXCHANGE_URL", default="http://127.0.0.1:5002")
 EXCHANGE_CA_FILE = env.str("EXCHANGE_CA_FILE", default="")  # for exchanges with a certificate of our own

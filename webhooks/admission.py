@@ -11,7 +11,7 @@ from strategies.access import NoAccess, reachable
 from strategies.models import Strategy, StrategyAccount, WebhookToken
 from webhooks import throttle
 from webhooks.errors import WebhookError
-from webhooks.payload import Delivery
+from webhooks.message.payload import Delivery
 from webhooks.senders import neighborhood
 from webhooks.signatures import BadSignature, Signed, verify
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 class Admission:
     strategy: Strategy
     token: WebhookToken
-    shares: list[StrategyAccount]
+    strategy_accounts: list[StrategyAccount]
     signed_id: str = ""  # the sender's name for this message, where its signature vouches for it
 
 
@@ -47,7 +47,7 @@ def admit(delivery: Delivery, signed: Signed, *, address: str, now: datetime) ->
         raise WebhookError("strategy_not_found", group_name=delivery.group_name)
     if token is None:
         raise WebhookError("invalid_token")
-    return Admission(strategy, token, _shares(token, strategy, address), signed_id)
+    return Admission(strategy, token, _strategy_accounts(token, strategy, address), signed_id)
 
 
 def _signed_by(token: WebhookToken, signed: Signed) -> tuple[WebhookToken | None, str]:
@@ -66,12 +66,12 @@ def _count_failure(address: str) -> None:
     throttle.spend("failed-auth", neighborhood(address), settings.WEBHOOK_FAILED_AUTH_PER_MINUTE)
 
 
-def _shares(token: WebhookToken, strategy: Strategy, address: str) -> list[StrategyAccount]:
+def _strategy_accounts(token: WebhookToken, strategy: Strategy, address: str) -> list[StrategyAccount]:
     try:
-        shares = reachable(token, strategy)
+        strategy_accounts = reachable(token, strategy)
     except NoAccess as error:
         _count_failure(address)
         raise WebhookError("invalid_token") from error
-    if not shares:
+    if not strategy_accounts:
         raise WebhookError("no_accounts", group_name=strategy.group_name)
-    return shares
+    return strategy_accounts

@@ -5,11 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 from exchanges.fields import plain
-from orders.enums import LegType, OrderStatus
-from orders.legs import Leg
-from orders.lifecycle import FAILED
+from orders.domain.enums import CancelType, OrderStatus
+from orders.domain.legs import Leg
+from orders.domain.lifecycle import FAILED
+from orders.domain.reasons import reason_text
 from orders.models import Cancellation, Order
-from orders.reasons import reason_text
 
 SUCCESS, FAILED_RESULT, PENDING = "success", "failed", "pending"
 _UNSENT = (OrderStatus.INITIALIZED, OrderStatus.QUEUED)
@@ -18,9 +18,9 @@ Json = dict[str, Any]
 
 def action_of(legs: Sequence[Leg]) -> str:
     kinds = {leg.leg_type for leg in legs}
-    if kinds == {LegType.CANCEL_ALL_ORDER}:
+    if kinds == {CancelType.CANCEL_ALL_ORDER}:
         return "cancel_all_orders"
-    return "cancel_order" if kinds == {LegType.CANCEL} else "orders_processed"
+    return "cancel_order" if kinds == {CancelType.CANCEL} else "orders_processed"
 
 
 def order_results(orders: Iterable[Order], *, viewer_id: int) -> list[Json]:

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from webhooks.admission import Admission
 from webhooks.errors import WebhookError
+from webhooks.message.payload import Delivery
 from webhooks.models import KEY_LIFETIME, WebhookLog
-from webhooks.payload import Delivery
 
 
 def dedupe_key(delivery: Delivery) -> str | None:

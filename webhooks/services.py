@@ -16,18 +16,19 @@ from django.db import Error
 
 from exchanges.enums import MarketType
 from exchanges.failpoints import failpoint
-from orders import batches
-from orders.deadlines import transaction_within
+from exchanges.market_data.catalog import open_catalogs
+from orders.execution import batches
+from orders.execution.batch_run import BatchRun
+from orders.execution.planner import Plan, Planner, SymbolRefused
+from orders.execution.submission import preview
 from orders.models import Batch, Cancellation, Order
-from orders.planning import Plan, Planner, SymbolRefused, open_books
-from orders.runner import BatchRun
-from orders.sending import preview
+from orders.transactions import transaction_within
 from strategies.models import Strategy, WebhookToken
 from webhooks import answer, duplicates, throttle
 from webhooks.admission import Admission, admit
 from webhooks.errors import WebhookError
+from webhooks.message.payload import Delivery, parse_delivery
 from webhooks.models import DeliveryStatus, WebhookLog
-from webhooks.payload import Delivery, parse_delivery
 from webhooks.senders import neighborhood
 from webhooks.signatures import Signed
 from webhooks.timing import Timing
@@ -105,8 +106,9 @@ def _check(signed: Signed, bearer: str | None, handling: Handling) -> Accepted:
 
 
 def _plan(delivery: Delivery, admission: Admission, now: datetime) -> Plan:
-    books = open_books(admission.shares, MarketType(admission.strategy.market_type), now=now)
-    planner = Planner(admission.strategy, admission.shares, books, delivery.sent_at, now)
+    exchanges = {strategy_account.account.exchange for strategy_account in admission.strategy_accounts}
+    catalogs = open_catalogs(exchanges, MarketType(admission.strategy.market_type), now=now)
+    planner = Planner(admission.strategy, admission.strategy_accounts, catalogs, delivery.sent_at, now)
     try:
         return planner.plan(delivery.legs)
     except SymbolRefused as refused:
@@ -218,7 +220,7 @@ def _answer_stored(log: WebhookLog, run: BatchRun | None, accepted: Accepted) ->
 
 def _run(log: WebhookLog, run: BatchRun, accepted: Accepted) -> Json:
     batches.start(run)
-    run.settled.wait(accepted.budget_left_s())
+    run.completed.wait(accepted.budget_left_s())
     failpoint("K11")
     accepted.timing.settle()
     return _answer(log, run.orders, run.canceled, run.cancellations, accepted)
@@ -282,6 +284,8 @@ def _envelope(log: WebhookLog, accepted: Accepted, trades: list[Json], cancels: 
         "duplicate": False,
         "warnings": [str(warning) for warning in accepted.delivery.warnings],
         "results": [*trades, *cancels],
-        "summary": answer.summary(trades, cancels, action=action, accounts=len(accepted.admission.shares)),
+        "summary": answer.summary(
+            trades, cancels, action=action, accounts=len(accepted.admission.strategy_accounts)
+        ),
         "performance_metrics": accepted.timing.metrics(),
     }

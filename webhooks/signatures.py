@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from webhooks.fields import is_name
+from webhooks.message.fields import is_name
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 HEADERS = (ID, TIMESTAMP, SIGNATURE)

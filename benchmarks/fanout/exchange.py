@@ -16,8 +16,8 @@ import time
 from typing import Any
 from urllib.parse import parse_qs
 
-from exchanges.paper.ledger import Ledger
-from exchanges.paper.public import PUBLIC
+from exchanges.paper.endpoints.public import PUBLIC
+from exchanges.paper.engine.ledger import Ledger
 
 LATENCY_S = 0.05
 HANGING, HANGS_S = "hang", 5

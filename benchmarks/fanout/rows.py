@@ -11,7 +11,7 @@ from django.core.management import call_command
 from exchanges.adapters.protocol import Credentials
 from exchanges.enums import MarketType
 from exchanges.models import Account
-from orders.enums import OrderStatus
+from orders.domain.enums import OrderStatus
 from orders.models import Batch, Order
 from strategies.models import Strategy, StrategyAccount, WebhookToken
 

@@ -13,7 +13,7 @@ import django
 from cryptography.fernet import Fernet
 
 from fanout.turns import ROOT, say, start_module, stop
-from tradehub.tls import ensure_certificate
+from tradehub.http.tls import ensure_certificate
 
 # Sources the script that the tests use, says the server's address, and stops it when stdin ends.
 _POSTGRES = """

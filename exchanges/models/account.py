@@ -28,7 +28,7 @@ class Account(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="accounts", verbose_name=_("owner")
     )
     name = models.CharField(_("name"), max_length=100)
-    exchange = models.CharField(_("exchange"), max_length=40, choices=registry.choices)
+    exchange = models.CharField(_("exchange"), max_length=40, choices=registry.exchange_choices)
     is_active = models.BooleanField(_("active"), default=True)
     trading_state = models.CharField(
         _("trading state"), max_length=12, choices=TradingState.choices, default=TradingState.ACTIVE
@@ -60,11 +60,6 @@ class Account(models.Model):
     def set_credentials(self, credentials: Credentials) -> None:
         """Seals them into this row; call save() afterwards."""
         self.sealed_credentials = vault.seal(credentials, identity=self.identity)
-
-    @property
-    def credentials(self) -> Credentials:
-        """Raises vault.CredentialsUnreadable."""
-        return vault.unseal(self.sealed_credentials, identity=self.identity)
 
     @property
     def opaque_name(self) -> str:

@@ -3,25 +3,23 @@
 import sqlite3
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from .catalog import FUTURES, OPENING_PRICES, SPOT
-from .codec import loads
-from .errors import Refusal
-from .faults import parse
-from .ledger import Ledger
-from .matching import move
-from .replies import Reply, refusal, success
-from .snapshot import snapshot
-
-if TYPE_CHECKING:
-    from .exchange import PaperExchange
+from exchanges.paper.engine.catalog import FUTURES, OPENING_PRICES, SPOT
+from exchanges.paper.engine.codec import loads
+from exchanges.paper.engine.errors import Refusal
+from exchanges.paper.engine.ledger import Ledger
+from exchanges.paper.engine.matching import move
+from exchanges.paper.engine.snapshot import snapshot
+from exchanges.paper.state import ExchangeState
+from exchanges.paper.wire.faults import parse
+from exchanges.paper.wire.replies import Reply, refusal, success
 
 Query = dict[str, list[str]]
 
 
-async def control(exchange: "PaperExchange", method: str, raw_path: str, body: bytes, now: int) -> Reply:
+async def control(exchange: ExchangeState, method: str, raw_path: str, body: bytes, now: int) -> Reply:
     url = urlsplit(raw_path)
     action = ACTIONS.get((method, url.path))
     if action is None:
@@ -69,27 +67,27 @@ def _known(symbol: str) -> str:
     return symbol
 
 
-def get_state(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+def get_state(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     return snapshot(exchange.ledger, query.get("api_key", [""])[0])
 
 
-def delete_state(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+def delete_state(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     exchange.wipe()
     return {}
 
 
-def get_requests(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+def get_requests(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     since = query.get("since", ["0"])[0]
     if not since.isdigit():
         raise Refusal(-1104, "since is the index of the first entry wanted.")
     return exchange.journal.since(int(since))
 
 
-def get_prices(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+def get_prices(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     return exchange.ledger.prices
 
 
-def post_prices(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+def post_prices(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     prices = {_known(symbol): price for symbol, price in _decimals(body).items()}
     if not all(prices.values()):
         raise Refusal(-1104, "A price is greater than zero.")
@@ -98,7 +96,7 @@ def post_prices(exchange: "PaperExchange", body: Any, query: Query, now: int) ->
     return exchange.ledger.prices
 
 
-def post_liquidity(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+def post_liquidity(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     """Base units that one order fills at its arrival or per move of the price; null is no cap."""
     for symbol, qty in _object(body).items():
         _set_cap(exchange.ledger, _known(symbol), qty)
@@ -113,7 +111,7 @@ def _set_cap(ledger: Ledger, symbol: str, qty: Any) -> None:
         ledger.liquidity[symbol] = _decimal(symbol, qty)
 
 
-def post_accounts(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+def post_accounts(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     asked = _object(body)
     api_key, balances = _text(asked, "api_key"), asked.get("balances")
     opening = None if balances is None else _decimals(balances)
@@ -129,7 +127,7 @@ def _text(asked: dict, name: str) -> str:
     return value
 
 
-def post_balances(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+def post_balances(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     """Set what is free on spot, or the futures wallet (USDT)."""
     asked = _object(body)
     account = exchange.ledger.open_account(_text(asked, "api_key"))
@@ -145,23 +143,23 @@ def post_balances(exchange: "PaperExchange", body: Any, query: Query, now: int) 
     return snapshot(exchange.ledger, account.api_key)["accounts"][account.api_key]["balances"]
 
 
-def post_faults(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+def post_faults(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     faults = [parse(_object(row)) for row in (body if isinstance(body, list) else [body])]
     for fault in faults:
         exchange.faults.add(fault)
     return exchange.faults.active
 
 
-def get_faults(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+def get_faults(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     return exchange.faults.active
 
 
-def delete_faults(exchange: "PaperExchange", body: Any, query: Query, now: int) -> Any:
+def delete_faults(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     exchange.faults.clear()
     return {}
 
 
-ACTIONS: dict[tuple[str, str], Callable[["PaperExchange", Any, Query, int], Any]] = {
+ACTIONS: dict[tuple[str, str], Callable[[ExchangeState, Any, Query, int], Any]] = {
     ("GET", "/__paper__/state"): get_state,
     ("DELETE", "/__paper__/state"): delete_state,
     ("GET", "/__paper__/requests"): get_requests,

@@ -8,18 +8,16 @@ from pathlib import Path
 
 from aiohttp import web
 
-from .call import Call
-from .control import control
-from .errors import Refusal
-from .faults import AFTER, BEFORE, NOT_ACCEPTED, Faults, spoil
-from .journal import Journal
-from .ledger import Ledger
-from .limits import Limits, cost, retry_after_s
-from .public import PUBLIC
-from .replies import Reply, refusal, send, success
-from .routes import SIGNED, Route
-from .signing import Sent, authenticate, check_window, read
-from .store import Store
+from exchanges.paper.control import control
+from exchanges.paper.endpoints.call import Call
+from exchanges.paper.endpoints.public import PUBLIC
+from exchanges.paper.endpoints.routes import SIGNED, Route
+from exchanges.paper.engine.errors import Refusal
+from exchanges.paper.state import ExchangeState
+from exchanges.paper.wire.faults import AFTER, BEFORE, NOT_ACCEPTED, spoil
+from exchanges.paper.wire.limits import cost, retry_after_s
+from exchanges.paper.wire.replies import Reply, refusal, send, success
+from exchanges.paper.wire.signing import Sent, authenticate, check_window, read
 
 CONTROL = "/__paper__/"
 
@@ -28,16 +26,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class PaperExchange:
+class PaperExchange(ExchangeState):
     def __init__(self, state: Path, latency_ms: int = 0, weight_limit: int = 0) -> None:
-        self.ledger = Ledger()
-        self.store = Store(state, self.ledger)
-        self.store.load()
-        self.faults = Faults()
-        self.journal = Journal()
-        self.limits = Limits(weight_limit)
+        super().__init__(state, weight_limit)
         self.latency_s = latency_ms / 1000
-        self.wipes = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Runs to its end even when the client is gone: an order that arrived is an order."""
@@ -149,16 +141,6 @@ class PaperExchange:
         if error.status == 429:
             reply.headers["Retry-After"] = str(retry_after_s(sent.received_at))
         return reply
-
-    def wipe(self) -> None:
-        self.wipes += 1
-        self.store.wipe()
-        self.faults.clear()
-        self.journal.clear()
-        self.limits.counts.clear()
-
-    def close(self) -> None:
-        self.store.close()
 
 
 def _weight_header(path: str) -> str:

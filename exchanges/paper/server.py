@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from .exchange import PaperExchange
+from exchanges.paper.exchange import PaperExchange
 
 KEEPALIVE_S = 75
 SHUTDOWN_S = 1

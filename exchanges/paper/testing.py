@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .exchange import PaperExchange
-from .remote import PaperControl
-from .server import listening
+from exchanges.paper.exchange import PaperExchange
+from exchanges.paper.remote import PaperControl
+from exchanges.paper.server import listening
 
 START_S = 10
 

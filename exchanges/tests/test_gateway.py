@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from exchanges import gateway as module
-from exchanges import markets, pauses
+from exchanges import pauses
 from exchanges.adapters import clients
 from exchanges.adapters.binance import BinanceFutures, BinanceSpot
 from exchanges.adapters.ccxt_adapter import CcxtAdapter
@@ -17,6 +17,7 @@ from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.errors import Throttled, Unavailable
 from exchanges.gateway import Call, gateway
+from exchanges.market_data import catalog
 from exchanges.models import ExchangePause
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,7 +35,7 @@ def ask(verb="fetch_balance", *args, market_type=FUTURES, credentials=ALICE, **m
 @pytest.fixture
 def books(paper, minute):
     for kind in (FUTURES, SPOT):
-        markets.book("paper", kind, now=timezone.now())
+        catalog.open_catalog("paper", kind, now=timezone.now())
 
 
 @pytest.fixture
@@ -263,10 +264,10 @@ def test_the_clock_is_not_asked_for_during_a_pause(books, paper, monkeypatch):
 
 def test_a_pause_is_kept_by_every_process(books, new_process):
     gateway.pause("paper", 300)
-    pauses.share(now=timezone.now())
+    pauses.synchronize(now=timezone.now())
     new_process()
 
-    pauses.share(now=timezone.now())
+    pauses.synchronize(now=timezone.now())
 
     assert 295 < gateway.pause_left_s("paper") <= 300
 
@@ -274,7 +275,7 @@ def test_a_pause_is_kept_by_every_process(books, new_process):
 def test_one_accounts_pause_stays_in_its_process(paper):
     gateway.pause("paper", 300, api_key=ALICE.api_key)
 
-    pauses.share(now=timezone.now())
+    pauses.synchronize(now=timezone.now())
 
     assert not ExchangePause.objects.exists()
 
@@ -284,7 +285,7 @@ def test_a_shorter_pause_takes_nothing_from_a_longer_one(paper):
     ExchangePause.objects.extend("paper", now + timedelta(seconds=300))
     gateway.pause("paper", 100)
 
-    pauses.share(now=now)
+    pauses.synchronize(now=now)
     ExchangePause.objects.extend("paper", now + timedelta(seconds=200))
 
     assert ExchangePause.objects.get().until == now + timedelta(seconds=300)
@@ -296,7 +297,7 @@ def test_a_longer_pause_is_told_to_the_others(paper):
     ExchangePause.objects.extend("paper", now + timedelta(seconds=100))
     gateway.pause("paper", 300)
 
-    pauses.share(now=now)
+    pauses.synchronize(now=now)
 
     assert ExchangePause.objects.get().until > now + timedelta(seconds=295)
 
@@ -305,10 +306,10 @@ def test_pauses_that_are_over_or_shared_already_cost_one_statement(paper, django
     now = timezone.now()
     ExchangePause.objects.extend("binance", now - timedelta(seconds=5))
     gateway.pause("paper", 300)
-    pauses.share(now=now)
+    pauses.synchronize(now=now)
 
     with django_assert_num_queries(1):
-        pauses.share(now=timezone.now())
+        pauses.synchronize(now=timezone.now())
 
     assert gateway.pause_left_s("binance") == 0
 

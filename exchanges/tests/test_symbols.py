@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType
-from exchanges.symbols import AmbiguousSymbol, DelayedFeed, SymbolError, SymbolIndex, UnknownSymbol
+from exchanges.market_data.symbols import (
+    AmbiguousSymbol,
+    DelayedFeed,
+    SymbolError,
+    SymbolIndex,
+    UnknownSymbol,
+)
 
 
 def market(symbol, market_type, *, exchange_symbol="", is_active=True):

@@ -12,7 +12,7 @@ from django.utils import timezone
 from exchanges.adapters.binance import BinanceTransport
 from exchanges.adapters.transport import new_session
 from exchanges.errors import NotSent, OutcomeUnknown
-from tradehub.tls import private_pem, self_signed
+from tradehub.http.tls import private_pem, self_signed
 
 KEY = "canary-key"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

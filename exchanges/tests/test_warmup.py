@@ -3,10 +3,10 @@
 import pytest
 from django.utils import timezone
 
-from exchanges import markets
 from exchanges.enums import MarketType
 from exchanges.gateway import gateway
-from exchanges.warmup import warm_up
+from exchanges.market_data import catalog
+from exchanges.market_data.warmup import warm_up
 from tests.factories import AccountFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,7 +27,7 @@ def test_the_clocks_of_the_exchanges_in_use_are_read(paper, alice, asked):
     warm_up(now=timezone.now())
 
     assert asked == PAPER
-    assert markets._books.keys() >= PAPER
+    assert catalog._catalogs.keys() >= PAPER
 
 
 def test_a_restart_needs_no_network(paper, alice, settings, new_process):
@@ -38,7 +38,7 @@ def test_a_restart_needs_no_network(paper, alice, settings, new_process):
 
     warm_up(now=timezone.now())
 
-    assert markets.book("paper", MarketType.FUTURES, now=timezone.now()).specs
+    assert catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now()).specs
 
 
 def test_an_exchange_that_nobody_uses_is_left_alone(paper, alice, asked):

@@ -1,3 +1,3 @@
-from orders.admin import books, halting, orders
+from orders.admin import books, orders, trading_state
 
-__all__ = ["books", "halting", "orders"]
+__all__ = ["books", "orders", "trading_state"]

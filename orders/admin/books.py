@@ -7,16 +7,16 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.admin import ReadOnlyAdmin
-from orders.differences import declare_external
 from orders.models import BookAudit, ExternalOrder, PositionDifference
+from orders.reconciliation.position_differences import declare_external
 
 
 @admin.register(PositionDifference)
 class PositionDifferenceAdmin(ReadOnlyAdmin):
     list_display = [
-        "account", "symbol", "ours", "theirs", "external", "looks", "freezes_now", "first_seen_at", "settled_at",
+        "account", "symbol", "ours", "theirs", "external", "looks", "freezes_now", "first_seen_at", "resolved_at",
     ]  # fmt: skip
-    list_filter = [("settled_at", admin.EmptyFieldListFilter), "account"]
+    list_filter = [("resolved_at", admin.EmptyFieldListFilter), "account"]
     list_select_related = ["account"]
     search_fields = ["symbol", "account__name"]
     actions = ["declare_external"]
@@ -33,7 +33,7 @@ class PositionDifferenceAdmin(ReadOnlyAdmin):
         description=_("Declare the difference as held outside of the strategies"), permissions=["operate"]
     )
     def declare_external(self, request: HttpRequest, queryset: QuerySet[PositionDifference]) -> None:
-        for row in queryset.standing():  # type: ignore[attr-defined]
+        for row in queryset.unresolved():  # type: ignore[attr-defined]
             declare_external(row, now=timezone.now())
             self.message_user(request, _("%(row)s: declared.") % {"row": row})
 

@@ -8,8 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.admin import ReadOnlyAdmin
-from orders.canceling import cancel_orders
-from orders.deciding import declare_absent
+from orders.execution.cancel_by_person import cancel_orders
 from orders.models import (
     Batch,
     Cancellation,
@@ -21,6 +20,7 @@ from orders.models import (
     Position,
     Trade,
 )
+from orders.reconciliation.by_person import declare_absent
 
 
 class OrderEventInline(admin.TabularInline):
@@ -174,5 +174,5 @@ class BatchAdmin(ReadOnlyAdmin):
 
 @admin.register(Cancellation)
 class CancellationAdmin(ReadOnlyAdmin):
-    list_display = ["id", "batch", "strategy_account", "symbol", "side", "settled_at"]
+    list_display = ["id", "batch", "strategy_account", "symbol", "side", "released_at"]
     list_select_related = ["batch", "strategy_account__strategy", "strategy_account__account"]

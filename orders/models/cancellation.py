@@ -6,8 +6,8 @@ from exchanges.enums import Side
 
 
 class CancellationQuerySet(models.QuerySet["Cancellation"]):
-    def unsettled(self) -> "CancellationQuerySet":
-        return self.filter(settled_at__isnull=True)
+    def unreleased(self) -> "CancellationQuerySet":
+        return self.filter(released_at__isnull=True)
 
 
 class Cancellation(models.Model):
@@ -32,7 +32,7 @@ class Cancellation(models.Model):
     target = models.ForeignKey(
         "orders.Order", models.PROTECT, null=True, related_name="+", verbose_name=_("order")
     )
-    settled_at = models.DateTimeField(_("settled at"), null=True)
+    released_at = models.DateTimeField(_("released at"), null=True)
 
     objects = CancellationQuerySet.as_manager()
 
@@ -43,8 +43,8 @@ class Cancellation(models.Model):
             # read by each run: what earlier batches still have to do for an account
             models.Index(
                 fields=["strategy_account"],
-                condition=Q(settled_at__isnull=True),
-                name="cancellation_unsettled",
+                condition=Q(released_at__isnull=True),
+                name="cancellation_unreleased",
             ),
         ]
 

@@ -2,7 +2,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.fields import ExactDecimalField
-from orders.enums import Evidence, OrderStatus
+from orders.domain.enums import Evidence, OrderStatus
 
 
 class OrderEvent(models.Model):

@@ -1,4 +1,6 @@
 from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
@@ -6,12 +8,15 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.adapters.protocol import OrderKey
-from exchanges.enums import MarketType, OrderType, Side
+from exchanges.enums import MarketType, OrderType, Side, order_type_choices
 from exchanges.fields import ExactDecimalField
-from orders.enums import OrderStatus
-from orders.lifecycle import FAILED, IN_FLIGHT, OPEN, WORKING
+from orders.domain.enums import OrderStatus
+from orders.domain.ids import new_client_order_id
+from orders.domain.keys import AccountSymbol, PositionKey
+from orders.domain.lifecycle import FAILED, IN_FLIGHT, OPEN, UNSENT, WORKING
+from orders.domain.reasons import reason_text
 from orders.models.transitions import Transition, apply_transitions
-from orders.reasons import reason_text
+from strategies.models import StrategyAccount
 
 
 class OrderQuerySet(models.QuerySet["Order"]):
@@ -30,14 +35,14 @@ class OrderQuerySet(models.QuerySet["Order"]):
         return self.filter(status__in=IN_FLIGHT)
 
     def waiting(self) -> "OrderQuerySet":
-        return self.filter(status__in=[OrderStatus.INITIALIZED, OrderStatus.QUEUED])
+        return self.filter(status__in=UNSENT)
 
     def failed(self) -> "OrderQuerySet":
         return self.filter(status__in=FAILED)
 
-    def unsettled(self) -> "OrderQuerySet":
+    def unreleased(self) -> "OrderQuerySet":
         """Those whose turn has not come or is not over: later orders for the same account and symbol wait."""
-        return self.filter(settled_at__isnull=True)
+        return self.filter(released_at__isnull=True)
 
     def of_unknown_outcome(self) -> "OrderQuerySet":
         """In flight without an answer, or filled by trades that could not be read yet."""
@@ -69,7 +74,7 @@ class Order(models.Model):
     market_type = models.CharField(_("market type"), max_length=10, choices=MarketType.choices)
     symbol = models.CharField(_("symbol"), max_length=80)
     side = models.CharField(_("side"), max_length=4, choices=Side.choices, blank=True)
-    order_type = models.CharField(_("order type"), max_length=12, choices=OrderType.choices)
+    order_type = models.CharField(_("order type"), max_length=24, choices=order_type_choices)
     qty_per = ExactDecimalField("qty_per", null=True)
     qty = ExactDecimalField("qty", null=True)
     quantity = ExactDecimalField(
@@ -93,7 +98,7 @@ class Order(models.Model):
     created_at = models.DateTimeField(_("created at"))
     submitted_at = models.DateTimeField(_("submitted at"), null=True)
     closed_at = models.DateTimeField(_("closed at"), null=True)
-    settled_at = models.DateTimeField(_("settled at"), null=True, editable=False)
+    released_at = models.DateTimeField(_("released at"), null=True, editable=False)
     unknown_since = models.DateTimeField(_("unknown since"), null=True)
     checked_at = models.DateTimeField(
         _("checked at"), null=True, help_text=_("When the exchange was last asked.")
@@ -142,8 +147,8 @@ class Order(models.Model):
             # read by each run: what earlier batches still have to do for an account and symbol
             models.Index(
                 fields=["strategy_account", "symbol"],
-                condition=Q(settled_at__isnull=True),
-                name="order_unsettled",
+                condition=Q(released_at__isnull=True),
+                name="order_unreleased",
             ),
             # read by the tracker, cancels and the open orders' page
             models.Index(
@@ -157,6 +162,60 @@ class Order(models.Model):
 
     def __str__(self) -> str:
         return f"{self.client_order_id} {self.symbol}"
+
+    @classmethod
+    def compose(
+        cls,
+        strategy_account: StrategyAccount,
+        *,
+        market_type: str,
+        leg: int,
+        sequence: int,
+        symbol: str,
+        order_type: OrderType,
+        created_at: datetime,
+        side: str = "",
+        qty_per: Decimal | None = None,
+        qty: Decimal | None = None,
+        price: Decimal | None = None,
+        stop_price: Decimal | None = None,
+        attempt: int = 1,
+    ) -> "Order":
+        """An unsaved order with a client order id of its own, for every caller who wants an order sent.
+
+        `strategy_account` comes with its account at hand; `market_type` is the strategy's. No statement is made here.
+        """
+        return cls(
+            leg=leg,
+            sequence=sequence,
+            strategy_id=strategy_account.strategy_id,
+            strategy_account=strategy_account,
+            account=strategy_account.account,
+            market_type=market_type,
+            symbol=symbol[:80],
+            side=side,
+            order_type=order_type,
+            qty_per=qty_per,
+            qty=qty,
+            price=price,
+            stop_price=stop_price,
+            client_order_id=new_client_order_id(),
+            created_at=created_at,
+            attempt=attempt,
+        )
+
+    def adopt(self, fresh: "Order") -> None:
+        """Brings this instance up to date with the row that was read as `fresh`."""
+        for column in self._meta.concrete_fields:
+            setattr(self, column.attname, getattr(fresh, column.attname))
+
+    @property
+    def position_key(self) -> PositionKey:
+        return PositionKey(self.strategy_account_id, self.symbol)
+
+    @property
+    def account_symbol(self) -> AccountSymbol:
+        return AccountSymbol(self.account_id, self.symbol)
 
     @property
     def key(self) -> OrderKey:
@@ -193,7 +252,7 @@ class OpenOrder(Order):
 
 
 class PendingOrder(Order):
-    objects = StatusManager(OrderStatus.INITIALIZED, OrderStatus.QUEUED)  # type: ignore[misc]
+    objects = StatusManager(*UNSENT)  # type: ignore[misc]
 
     class Meta:
         proxy = True

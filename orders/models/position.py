@@ -5,7 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.fields import ExactDecimalField
-from orders.positions import PositionState
+from orders.domain.position_math import PositionState
 
 
 class PositionQuerySet(models.QuerySet["Position"]):

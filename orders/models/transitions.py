@@ -1,19 +1,22 @@
 """The one way in which an order's status changes: compare-and-set, with an event for each change that happened."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
 
 from exchanges.failpoints import failpoint
-from orders.enums import Evidence, OrderStatus
-from orders.lifecycle import require
+from orders.domain.enums import Evidence, OrderStatus
+from orders.domain.lifecycle import UNSENT, require
 from orders.models.event import OrderEvent
-from orders.models.spreading import spread
+from orders.models.row_values import spread
+
+if TYPE_CHECKING:
+    from orders.models.order import Order
 
 EVENT_COLUMNS = [
     "order", "at", "from_status", "to_status", "evidence", "actor", "reason", "exchange_code", "filled",
@@ -24,10 +27,12 @@ _NOTHING = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """From one status to another, if the row still has the first. `fields` are columns written along with it."""
+    """A change of one order's status to `target`, if the row still has the status that the instance shows.
 
-    order_id: int
-    source: OrderStatus
+    `fields` are the columns written along with the status, by attribute name (`canceled_by_id`).
+    """
+
+    order: "Order"
     target: OrderStatus
     at: datetime
     evidence: Evidence
@@ -35,11 +40,15 @@ class Transition:
     fields: Mapping[str, Any] = field(default_factory=dict)
     http_status: int | None = None
     reported_at: datetime | None = None
+    source: OrderStatus = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", OrderStatus(self.order.status))
 
     def event(self) -> tuple[Any, ...]:
         """The values of an OrderEvent, in the order of EVENT_COLUMNS."""
         return (
-            self.order_id,
+            self.order.pk,
             self.at,
             str(self.source),
             str(self.target),
@@ -53,32 +62,69 @@ class Transition:
         )
 
 
-def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
-    """Applies what still applies and returns the ids of those orders; the others had moved on meanwhile.
+def cancel_of(
+    order: "Order", *, evidence: Evidence, actor: str, now: datetime, canceled_by: int | None = None
+) -> Transition:
+    """The transition that cancels an order, for every caller who wants an order canceled.
 
-    One statement per set of columns and one for the events, however many orders.
+    An order that was never sent becomes `canceled`. An order that the exchange may have becomes `pending_cancel`, and
+    the caller sends the cancel after the commit. `canceled_by` is the primary key of the cancel instruction, if any.
+    """
+    named = {} if canceled_by is None else {"canceled_by_id": canceled_by}
+    if OrderStatus(order.status) in UNSENT:
+        ended = {"reason": "canceled_before_sending", "closed_at": now, "released_at": now}
+        return Transition(order, OrderStatus.CANCELED, now, evidence, actor, named | ended)
+    return Transition(order, OrderStatus.PENDING_CANCEL, now, evidence, actor, {**named, "checked_at": now})
+
+
+def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
+    """Applies the changes that still apply and returns the primary keys of the orders that moved.
+
+    Every instance is up to date afterwards: the instance of an order that moved shows the change, the instance of an
+    order that somebody else had moved meanwhile is read again. One statement per set of columns and one for the events,
+    however many orders; one more where an order had moved meanwhile.
     Raises IllegalTransition before anything is written.
     """
+    wanted = list(changes)
+    if not wanted:
+        return set()
     by_columns: dict[tuple[str, ...], list[Transition]] = defaultdict(list)
-    for change in changes:
+    for change in wanted:
         require(change.source, change.target, late=change.evidence is Evidence.QUERY)
         by_columns[tuple(sorted(change.fields))].append(change)
     moved: set[int] = set()
     with transaction.atomic(using=using):
         for columns, group in by_columns.items():
             moved |= _compare_and_set(columns, group, connections[using])
-        _write_events(
-            [c for group in by_columns.values() for c in group if c.order_id in moved], connections[using]
-        )
-        failpoint("K10")
+        _write_events([change for change in wanted if change.order.pk in moved], connections[using])
+        failpoint("inside a transaction that changes statuses")
+    _bring_up_to_date(wanted, moved)
     return moved
+
+
+def _bring_up_to_date(changes: Sequence[Transition], moved: Container[int]) -> None:
+    for change in changes:
+        if change.order.pk in moved:
+            _show(change)
+    overtaken = [change.order for change in changes if change.order.pk not in moved]
+    if overtaken:
+        rows = type(overtaken[0]).objects.in_bulk([order.pk for order in overtaken])
+        for order in overtaken:
+            order.adopt(rows[order.pk])
+
+
+def _show(change: Transition) -> None:
+    """The status comes last: an answer that another thread builds meanwhile finds the reason in place."""
+    for name, value in change.fields.items():
+        setattr(change.order, name, value)
+    change.order.status = change.target
 
 
 def _compare_and_set(columns: Sequence[str], changes: Sequence[Transition], connection: Any) -> set[int]:
     order = OrderEvent._meta.get_field("order").related_model._meta
     fields: list[Any] = [order.get_field(name) for name in ("id", "status", "status", *columns)]
     rows = [
-        (c.order_id, str(c.source), str(c.target), *(c.fields[name] for name in columns)) for c in changes
+        (c.order.pk, str(c.source), str(c.target), *(c.fields[name] for name in columns)) for c in changes
     ]
     told = spread(fields, rows, connection, listed=2)
     pk, source, *new = told.expressions

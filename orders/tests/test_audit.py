@@ -7,11 +7,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from orders import audit as auditing
-from orders import ledger
-from orders.audit import Finding, audit
-from orders.differences import declare_external
 from orders.models import Batch, Cancellation, Order, OrderEvent, Position, PositionDifference, Trade
+from orders.reconciliation import audit as auditing
+from orders.reconciliation import paper_audit
+from orders.reconciliation.audit import Finding, audit
+from orders.reconciliation.position_differences import declare_external
 from tests.desk import BTC, BTC_LIMIT, BTC_MARKET, CANCEL_ALL
 from tests.factories import AccountFactory
 
@@ -51,7 +51,7 @@ BREAKS = {
         "its account is not its order's",
     ),
     "unsettled order": (
-        lambda: Order.objects.filter(filled__gt=0).update(settled_at=None),
+        lambda: Order.objects.filter(filled__gt=0).update(released_at=None),
         "unsettled in a finished batch",
     ),
     "unsettled cancellation": (
@@ -245,12 +245,12 @@ def test_what_a_person_declared_external_is_no_difference(deliver, test1, paper)
 def test_an_order_that_goes_out_while_the_ledger_is_read_is_no_difference(deliver, test1, monkeypatch):
     looks = []
 
-    class Busy(ledger.PaperControl):
+    class Busy(paper_audit.PaperControl):
         def state(self, api_key=""):
             looks.append(deliver(test1.alert(BTC_MARKET, qty_per=len(looks) + 1)))
             return super().state(api_key)
 
-    monkeypatch.setattr(ledger, "PaperControl", Busy)
+    monkeypatch.setattr(paper_audit, "PaperControl", Busy)
 
     assert (audit(now=timezone.now()).problems, len(looks)) == ([], 1)
 
@@ -259,12 +259,12 @@ def test_a_difference_that_a_second_look_does_not_find_is_not_reported(deliver, 
     deliver(test1.alert(BTC_MARKET))
     looks = []
 
-    class Forgetful(ledger.PaperControl):
+    class Forgetful(paper_audit.PaperControl):
         def state(self, api_key=""):
             looks.append(super().state(api_key))
             return {"accounts": {}} if len(looks) == 1 else looks[-1]
 
-    monkeypatch.setattr(ledger, "PaperControl", Forgetful)
+    monkeypatch.setattr(paper_audit, "PaperControl", Forgetful)
 
     assert (audit(now=later()).problems, len(looks)) == ([], 2)
 

@@ -4,12 +4,15 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orders.enums import LegType
-from orders.legs import Leg, in_run_order
+from exchanges.enums import OrderType
+from orders.domain.enums import LEG_TYPES, CancelType
+from orders.domain.legs import Leg, in_run_order
 
 
 def rests(leg):
-    return leg.leg_type in (LegType.LIMIT, LegType.STOP_LIMIT, LegType.STOP_MARKET) and not leg.is_closing
+    return (
+        leg.leg_type in (OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.STOP_MARKET) and not leg.is_closing
+    )
 
 
 def places(priority):
@@ -18,11 +21,16 @@ def places(priority):
 
 @st.composite
 def legs(draw):
-    kinds = draw(st.lists(st.sampled_from(LegType), max_size=30))
+    kinds = draw(st.lists(st.sampled_from([*LEG_TYPES.values()]), max_size=30))
     numbers = st.sampled_from([Decimal("5"), Decimal("-100"), Decimal("-50")])
     priorities = st.none() | st.integers(-3, 3)
     return [
-        Leg(index, kind, qty_per=None if kind.is_cancel else draw(numbers), priority=draw(priorities))
+        Leg(
+            index,
+            kind,
+            qty_per=None if isinstance(kind, CancelType) else draw(numbers),
+            priority=draw(priorities),
+        )
         for index, kind in enumerate(kinds)
     ]
 
@@ -43,6 +51,6 @@ def test_legs_run_by_priority_then_what_frees_then_as_listed(listed, chance):
 
 
 def test_an_order_without_a_priority_comes_after_all_that_have_one():
-    last, first = Leg(0, LegType.MARKET, qty_per=Decimal(5)), Leg(1, LegType.LIMIT, priority=99)
+    last, first = Leg(0, OrderType.MARKET, qty_per=Decimal(5)), Leg(1, OrderType.LIMIT, priority=99)
 
     assert in_run_order([last, first]) == [first, last]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orders.enums import OrderStatus
-from orders.lifecycle import (
+from orders.domain.enums import OrderStatus
+from orders.domain.lifecycle import (
     FAILED,
     FINAL,
     IN_FLIGHT,

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def limit(desk, name="A1", **limits):
-    StrategyAccount.objects.filter(pk=desk.share(name).pk).update(**limits)
+    StrategyAccount.objects.filter(pk=desk.strategy_account(name).pk).update(**limits)
 
 
 def codes(response):

@@ -3,7 +3,7 @@ import re
 import pytest
 from django.utils.translation import override
 
-from orders.reasons import TEXTS, Denied, reason_text
+from orders.domain.reasons import TEXTS, Denied, reason_text
 
 CODES = """
 below_min_quantity below_min_notional above_max_quantity below_lot no_long_position no_short_position

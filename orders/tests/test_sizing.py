@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from exchanges.adapters.protocol import MarketSpec
 from exchanges.amounts import exact
 from exchanges.enums import MarketType, OrderType, Side
-from orders.reasons import Denied
-from orders.sizing import (
+from orders.domain.reasons import Denied
+from orders.domain.sizing import (
     Sized,
     from_contracts,
     minimum_that_would_do,

@@ -8,7 +8,7 @@ from django.urls import reverse
 from exchanges.enums import MarketType
 from strategies.models import StrategyAccount, WebhookToken
 from tests.desk import BTC_MARKET
-from tests.factories import AccountFactory, ShareFactory, StrategyFactory, issue_token
+from tests.factories import AccountFactory, StrategyAccountFactory, StrategyFactory, issue_token
 
 FORMSET = {
     "strategy_accounts-TOTAL_FORMS": 1,
@@ -25,8 +25,8 @@ def desk(client, db):
 
 
 @pytest.fixture
-def share(alice):
-    return ShareFactory()
+def strategy_account(alice):
+    return StrategyAccountFactory()
 
 
 def save(desk, row, **fields):
@@ -36,13 +36,13 @@ def save(desk, row, **fields):
     )
 
 
-def strategy_form(share, **fields):
-    strategy = share.strategy
+def strategy_form(strategy_account, **fields):
+    strategy = strategy_account.strategy
     form = {"owner": strategy.owner_id, "market_type": strategy.market_type, "is_active": "on"}
     row = {
-        "id": share.pk,
+        "id": strategy_account.pk,
         "strategy": strategy.pk,
-        "account": share.account_id,
+        "account": strategy_account.account_id,
         "capital": "5",
         "capital_currency": "USDT",
         "leverage": "1",
@@ -53,21 +53,26 @@ def strategy_form(share, **fields):
     return form | {f"strategy_accounts-0-{name}": value for name, value in row.items()} | fields
 
 
-def test_a_strategy_with_shares_keeps_its_owner_its_market_and_the_shares_accounts(desk, share, bob):
-    other = AccountFactory(owner=share.account.owner)
+def test_a_strategy_with_shares_keeps_its_owner_its_market_and_the_shares_accounts(
+    desk, strategy_account, bob
+):
+    other = AccountFactory(owner=strategy_account.account.owner)
     changed = {
         "owner": bob.pk,
         "market_type": MarketType.SPOT,
         "strategy_accounts-0-account": other.pk,
     }
 
-    response = save(desk, share.strategy, **strategy_form(share, **changed))
+    response = save(desk, strategy_account.strategy, **strategy_form(strategy_account, **changed))
 
     after = StrategyAccount.objects.select_related("strategy").get()
     assert response.status_code == 302, response.content.decode()
     assert (after.strategy.name, after.capital) == ("renamed", 5)
-    assert (after.strategy.owner_id, after.strategy.market_type) == (share.account.owner_id, "FUTURES")
-    assert after.account_id == share.account_id
+    assert (after.strategy.owner_id, after.strategy.market_type) == (
+        strategy_account.account.owner_id,
+        "FUTURES",
+    )
+    assert after.account_id == strategy_account.account_id
 
 
 def test_a_strategy_that_nobody_uses_may_still_change(desk, alice, bob):
@@ -82,15 +87,19 @@ def test_a_strategy_that_nobody_uses_may_still_change(desk, alice, bob):
     assert (strategy.owner, strategy.market_type) == (bob, "SPOT")
 
 
-def test_a_share_keeps_its_strategy_and_account(desk, share):
+def test_a_share_keeps_its_strategy_and_account(desk, strategy_account):
     form = {"strategy": StrategyFactory().pk, "account": AccountFactory().pk, "capital": "7"}
     form |= {"capital_currency": "USDT", "leverage": "1", "weight": "1", "is_active": "on"}
 
-    response = save(desk, share, **form)
+    response = save(desk, strategy_account, **form)
 
     after = StrategyAccount.objects.get()
     assert response.status_code == 302, response.content.decode()
-    assert (after.strategy_id, after.account_id, after.capital) == (share.strategy_id, share.account_id, 7)
+    assert (after.strategy_id, after.account_id, after.capital) == (
+        strategy_account.strategy_id,
+        strategy_account.account_id,
+        7,
+    )
 
 
 def test_a_token_keeps_its_user_and_strategy(desk, alice, bob):
@@ -105,21 +114,21 @@ def test_a_token_keeps_its_user_and_strategy(desk, alice, bob):
 
 
 @pytest.mark.parametrize("name", ["strategy", "account"])
-def test_no_code_that_validates_points_a_share_elsewhere(share, name):
-    setattr(share, name, {"strategy": StrategyFactory, "account": AccountFactory}[name]())
+def test_no_code_that_validates_points_a_share_elsewhere(strategy_account, name):
+    setattr(strategy_account, name, {"strategy": StrategyFactory, "account": AccountFactory}[name]())
 
     with pytest.raises(ValidationError) as caught:
-        share.full_clean()
+        strategy_account.full_clean()
 
     assert "fixed" in [error.code for error in caught.value.error_dict["__all__"]]
 
 
-def test_no_code_that_validates_points_a_strategy_or_a_token_elsewhere(share, bob):
-    issue_token(share.account.owner)
+def test_no_code_that_validates_points_a_strategy_or_a_token_elsewhere(strategy_account, bob):
+    issue_token(strategy_account.account.owner)
     token = WebhookToken.objects.get()
-    token.user, share.strategy.owner = bob, bob
+    token.user, strategy_account.strategy.owner = bob, bob
 
-    for row in (token, share.strategy):
+    for row in (token, strategy_account.strategy):
         with pytest.raises(ValidationError):
             row.clean()
 
@@ -127,22 +136,22 @@ def test_no_code_that_validates_points_a_strategy_or_a_token_elsewhere(share, bo
 @pytest.mark.django_db(transaction=True)
 def test_a_share_with_orders_is_not_deleted_and_the_page_says_why(deliver, desk, test1):
     deliver(test1.alert(BTC_MARKET))
-    share = test1.share("A1")
-    url = reverse("admin:strategies_strategyaccount_delete", args=[share.pk])
+    strategy_account = test1.strategy_account("A1")
+    url = reverse("admin:strategies_strategyaccount_delete", args=[strategy_account.pk])
 
     pages = [desk.get(url, HTTP_ACCEPT_LANGUAGE="en"), desk.post(url, {"post": "yes"})]
-    form = strategy_form(share) | {"strategy_accounts-0-DELETE": "on"}
+    form = strategy_form(strategy_account) | {"strategy_accounts-0-DELETE": "on"}
     inline = save(desk, test1.strategy, **form)
 
     assert [page.status_code for page in (*pages, inline)] == [200, 200, 200]
     assert "Cannot delete" in pages[0].content.decode()
     assert "protected" in inline.content.decode()
-    assert StrategyAccount.objects.filter(pk=share.pk).exists()
+    assert StrategyAccount.objects.filter(pk=strategy_account.pk).exists()
 
 
 @pytest.mark.parametrize("field", ["owner", "exchange"])
-def test_an_account_keeps_its_owner_and_exchange(share, bob, field):
-    account = share.account
+def test_an_account_keeps_its_owner_and_exchange(strategy_account, bob, field):
+    account = strategy_account.account
     setattr(account, field, {"owner": bob, "exchange": "binance"}[field])
 
     with pytest.raises(ValidationError):

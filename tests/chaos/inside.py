@@ -9,10 +9,11 @@ from django.db import connection
 from django.utils import timezone
 
 from exchanges.models import Account, ExchangePause
-from orders.enums import OrderStatus
-from orders.lifecycle import IllegalTransition, replay
+from exchanges.vault import credentials_of
+from orders.domain.enums import OrderStatus
+from orders.domain.lifecycle import IllegalTransition, replay
 from orders.models import Batch, Order, Position, Trade
-from tests.factories import AccountFactory, ShareFactory, StrategyFactory, UserFactory, issue_token
+from tests.factories import AccountFactory, StrategyAccountFactory, StrategyFactory, UserFactory, issue_token
 from webhooks.models import WebhookLog
 
 Json = dict[str, Any]
@@ -42,8 +43,8 @@ def _desk(
     strategy = StrategyFactory(owner=owner, group_name=name, market_type=market_type)
     rows = [AccountFactory(owner=owner, name=f"{name}-{i}") for i in range(accounts)]
     for row in rows:
-        ShareFactory(strategy=strategy, account=row, capital=capital)
-    keys = [[row.credentials.api_key, row.credentials.secret] for row in rows]
+        StrategyAccountFactory(strategy=strategy, account=row, capital=capital)
+    keys = [[credentials_of(row).api_key, credentials_of(row).secret] for row in rows]
     return {"name": name, "token": token, "keys": keys}
 
 
@@ -63,7 +64,7 @@ def undecided() -> Json:
 
 def books() -> Json:
     return {
-        "accounts": {account.name: account.credentials.api_key for account in Account.objects.all()},
+        "accounts": {account.name: credentials_of(account).api_key for account in Account.objects.all()},
         "orders": [
             _order(order)
             for order in Order.objects.select_related("account", "strategy")
@@ -75,7 +76,7 @@ def books() -> Json:
         ],
         "positions": [
             {
-                "account": row.strategy_account.account.credentials.api_key,
+                "account": credentials_of(row.strategy_account.account).api_key,
                 "symbol": _market(row.symbol),
                 "quantity": str(row.quantity),
                 "fees": str(row.fees),
@@ -94,7 +95,7 @@ def _order(order: Order) -> Json:
     except IllegalTransition as error:
         replayed = f"illegal: {error}"
     return {
-        "account": order.account.credentials.api_key,
+        "account": credentials_of(order.account).api_key,
         "strategy": order.strategy.group_name,
         "client_order_id": order.client_order_id,
         "exchange_order_id": order.exchange_order_id,
@@ -115,7 +116,7 @@ def _order(order: Order) -> Json:
 
 def _trade(trade: Trade) -> Json:
     return {
-        "account": trade.account.credentials.api_key,
+        "account": credentials_of(trade.account).api_key,
         "client_order_id": trade.order.client_order_id,
         "trade_id": trade.trade_id,
         "symbol": _market(trade.symbol),
@@ -162,7 +163,7 @@ def unreadable_accounts(keys: list[str]) -> list[str]:
     broken = []
     for account in Account.objects.all():
         try:
-            account.credentials  # noqa: B018
+            credentials_of(account)
         except Exception:  # noqa: BLE001 - whatever it was, it is not readable
             broken.append(account.name)
     return broken

@@ -19,6 +19,7 @@ from typing import Any, Self
 from exchanges.paper.testing import PaperControl
 from tests.chaos.databases import free_port
 from tests.chaos.waiting import eventually
+from tests.failpoints import armed
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,7 +137,12 @@ class Stack:
         **arguments: Any,
     ) -> Process:
         """Forks a server that has everything imported already."""
-        asked = {"start": kind, "arguments": arguments, "failpoints": failpoints, "settings": settings or {}}
+        asked = {
+            "start": kind,
+            "arguments": arguments,
+            "failpoints": armed(failpoints),
+            "settings": settings or {},
+        }
         process = Process(self._ask(asked)["pid"], arguments.get("port", 0))
         self.running[name or kind] = process
         return process

@@ -15,6 +15,7 @@ from tests.chaos.databases import PostgresCluster, postgres_database
 from tests.chaos.kills import ORDER
 from tests.chaos.stack import BTC, LIMIT, MARKET, Answer, Json, Stack
 from tests.chaos.waiting import eventually
+from tests.failpoints import armed
 
 pytestmark = pytest.mark.xdist_group("recovery")
 
@@ -246,7 +247,7 @@ def test_the_product_s_own_server_drains_on_sigterm(stack):
 def test_a_server_killed_and_respawned_by_its_own_parent_answers_again(stack):
     desk = stack.seed({"name": "desk"})[0]
     stack.start_tracker()
-    with stack.product_server(FAILPOINTS="K6:1") as server:
+    with stack.product_server(FAILPOINTS=armed("K6:1")) as server:
         assert stack.deliver(desk.alert(LIMIT), port=server.port, is_tls=True) is None
 
         again = eventually(

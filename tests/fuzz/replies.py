@@ -18,7 +18,7 @@ from exchanges.adapters.clients import clone, new_template
 from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.paper.exchange import PaperExchange
-from exchanges.paper.signing import read
+from exchanges.paper.wire.signing import read
 
 NAME, SYMBOLS = "th0123456789", {"spot": "BTC/USDT", "futures": "BTC/USDT:USDT"}
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.engine import fuzz
 from webhooks.errors import WebhookError
-from webhooks.payload import parse_delivery
+from webhooks.message.payload import parse_delivery
 
 scalars = st.one_of(
     st.none(),

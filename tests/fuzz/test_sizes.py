@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType, OrderType, Side
-from exchanges.symbols import SymbolError, SymbolIndex
-from orders.reasons import Denied
-from orders.sizing import floor_to_step, size_closing, size_opening
+from exchanges.market_data.symbols import SymbolError, SymbolIndex
+from orders.domain.reasons import Denied
+from orders.domain.sizing import floor_to_step, size_closing, size_opening
 from strategies.tokens import WEBHOOK_MARK, digest_of, is_token, matches, new_token, prefix_of
 from tests.fuzz.engine import fuzz
 

@@ -5,7 +5,7 @@ import pytest
 
 from conftest import forget_exchanges
 from exchanges.paper.testing import PaperControl
-from orders import errands, runner
+from orders.execution import batch_run, client
 from tests.machine.world import World
 
 
@@ -18,9 +18,9 @@ def paper(
     settings.EXCHANGE_TIMEOUT_S = 0.3
     settings.WEBHOOK_ANSWER_BUDGET_MS = 400
     settings.WEBHOOK_TOKEN_RATE_PER_MINUTE = 1_000_000
-    monkeypatch.setattr(errands, "IDLE_S", 0.003)
-    monkeypatch.setattr(errands, "LONGEST_S", 0.03)
-    monkeypatch.setattr(runner, "_HAND_OVER_AFTER_S", 1)
+    monkeypatch.setattr(client, "IDLE_S", 0.003)
+    monkeypatch.setattr(client, "LONGEST_S", 0.03)
+    monkeypatch.setattr(batch_run, "_HAND_OVER_AFTER_S", 1)
     forget_exchanges()
     return paper_server
 

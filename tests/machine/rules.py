@@ -14,11 +14,12 @@ from exchanges.enums import TradingState
 from exchanges.gateway import gateway
 from exchanges.models import Account
 from exchanges.paper.testing import PaperControl
-from orders.audit import _check_orders, _check_positions, audit
-from orders.enums import OrderStatus
-from orders.halting import Level
-from orders.ledger import OUR_PREFIX
+from exchanges.vault import credentials_of
+from orders.controls.trading_state import Level
+from orders.domain.enums import OrderStatus
 from orders.models import Batch, Cancellation, Order, OrderEvent, PositionDifference, Trade
+from orders.reconciliation.audit import _check_orders, _check_positions, audit
+from orders.reconciliation.paper_audit import OUR_PREFIX
 from strategies.models import Strategy, StrategyAccount
 from tests.desk import order_posts
 from tests.rules import UNSENT
@@ -67,7 +68,7 @@ def check(paper: PaperControl, marks: Iterable[Mark], doubted: dict[Place, int])
         problems += _sent_in_doubt(orders.values(), doubted)
         trades = list(Trade.objects.select_related("order"))
         asked = set(_asked_to_cancel())
-        keys = {account.pk: account.credentials.api_key for account in Account.objects.all()}
+        keys = {account.pk: credentials_of(account).api_key for account in Account.objects.all()}
     after = paper.state()["accounts"]
     problems += _rows_of(before, orders, keys)
     problems += _posts(posts, orders)
@@ -186,8 +187,8 @@ def check_end(paper: PaperControl, now: datetime) -> None:
     result = audit(now=now)
     problems = [*result.problems, *result.notes, *_behind(paper.state()["accounts"])]
     assert not problems, "\n".join(problems)
-    assert not Order.objects.unsettled().exists(), "a turn that never ended"
-    assert list(PositionDifference.objects.standing()) == []
+    assert not Order.objects.unreleased().exists(), "a turn that never ended"
+    assert list(PositionDifference.objects.unresolved()) == []
 
 
 def _behind(accounts: Json) -> Iterator[str]:
@@ -213,12 +214,12 @@ def situation(now: datetime) -> str:
     parts = [f"now {now}"]
     parts += [f"batch {b.pk} of {b.claimed_by!r} until {b.claimed_until}" for b in batches]
     parts += [f"exchange wants a pause of {left_s:.0f} s" for left_s in gateway.pauses().values()]
-    orders = Order.objects.unsettled() | Order.objects.open()
+    orders = Order.objects.unreleased() | Order.objects.open()
     for order in orders.order_by("pk").prefetch_related("events"):
         moves = [f"{e.at:%H:%M:%S} {e.to_status} by {e.actor}" for e in order.events.order_by("pk")]
-        times = f"settled {order.settled_at} checked {order.checked_at} answered {order.answered_at}"
+        times = f"settled {order.resolved_at} checked {order.checked_at} answered {order.answered_at}"
         times += f" unknown {order.unknown_since} by {order.account} of {order.strategy_account_id}"
         fields = f"{order.order_type} {order.status} {times}"
         parts.append(f"order {order} of batch {order.batch_id}: {fields}; {moves}")
-    parts += [f"cancellation {c.pk} of batch {c.batch_id}" for c in Cancellation.objects.unsettled()]
+    parts += [f"cancellation {c.pk} of batch {c.batch_id}" for c in Cancellation.objects.unreleased()]
     return "\n".join(parts)

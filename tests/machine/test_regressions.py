@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from orders import batches
+from orders.execution import batches
+from orders.execution.batch_run import LEASE, resume
 from orders.models import Batch, Order
-from orders.runner import LEASE, resume
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,7 +42,7 @@ def test_what_a_run_sent_after_it_was_taken_over_is_looked_up(world, monkeypatch
 
     second.run()
 
-    assert not Order.objects.unsettled().exists()
+    assert not Order.objects.unreleased().exists()
     assert Order.objects.of_unknown_outcome().count() == 3
     first.finished.set()
     world.recover(1)

@@ -23,15 +23,17 @@ from exchanges import failpoints
 from exchanges.enums import MarketType, TradingState
 from exchanges.gateway import gateway
 from exchanges.paper.testing import PaperControl
-from orders import batches, halting
-from orders.canceling import cancel_orders
+from orders.controls import trading_state
+from orders.execution import batches
+from orders.execution.batch_run import BatchRun
+from orders.execution.cancel_by_person import cancel_orders
 from orders.models import Batch, Order
-from orders.runner import BatchRun
-from orders.tracking import Tracker
+from orders.reconciliation.tracker import Tracker
 from strategies.models import StrategyAccount, SystemRisk
 from tests.crash import Killed, kill
 from tests.desk import Desk, Json, open_desk
 from tests.factories import AccountFactory
+from tests.failpoints import armed
 from tests.machine import rules
 from tests.machine.clock import Clock, Nudge, OutOfTime, within
 from tests.rules import assert_rules_hold
@@ -80,10 +82,10 @@ class World:
                 yield self
                 self._finish()
         finally:
-            failpoints._armed.clear()
+            failpoints.disarm()
             self.paper.clear_faults()
             for run in self.runs:
-                run._lanes = {}  # after a failure: no thread may outlive the rows that it works on
+                run._queues = {}  # after a failure: no thread may outlive the rows that it works on
                 run.finished.wait(RUN_S)
             self._nudge.end()
             self._threads.shutdown()
@@ -168,7 +170,7 @@ class World:
 
     def arm(self, place: str, time: int) -> None:
         """The next process that comes by that place for the n-th time dies there."""
-        failpoints.arm(f"{place}:{time}")
+        failpoints.arm(armed(f"{place}:{time}"))
 
     def forward(self, seconds: float) -> None:
         self._do(lambda: self.clock.forward(seconds))
@@ -191,7 +193,7 @@ class World:
     def stop(self, level: int, state: TradingState, *, cancel_all: bool, close_all: bool) -> None:
         subject = self.levels[level % len(self.levels)]
         self.marks.pop(_mark_name(subject), None)  # it may loosen the state before, to let exits through
-        act = lambda: halting.stop(  # noqa: E731
+        act = lambda: trading_state.stop(  # noqa: E731
             subject,
             state,
             reason="test",
@@ -239,11 +241,11 @@ class World:
     def _track(self) -> None:
         Tracker(clock=self.clock.now).pass_once()
 
-    def _set_state(self, level: halting.Level, state: TradingState) -> None:
-        halting.set_trading_state(level, state, reason="test", now=self.clock.now())
+    def _set_state(self, level: trading_state.Level, state: TradingState) -> None:
+        trading_state.set_trading_state(level, state, reason="test", now=self.clock.now())
         self._mark(level)
 
-    def _mark(self, level: halting.Level) -> None:
+    def _mark(self, level: trading_state.Level) -> None:
         self.marks[_mark_name(level)] = rules.mark(level)
 
     def _at_once(self, acts: Sequence[Callable[[], Any]]) -> None:
@@ -282,7 +284,7 @@ class World:
 
     def _finish(self) -> None:
         """Nothing fails any more: everything has to come true, and then to stay."""
-        failpoints._armed.clear()
+        failpoints.disarm()
         self.paper.clear_faults()
         self.trade_again()
         for _ in range(PASSES):
@@ -303,5 +305,5 @@ class World:
         assert_rules_hold(self.paper)
 
 
-def _mark_name(level: halting.Level) -> str:
+def _mark_name(level: trading_state.Level) -> str:
     return f"{type(level).__name__} {level.pk}"

@@ -11,7 +11,7 @@ from django.db import transaction
 from exchanges.adapters.protocol import Credentials
 from exchanges.enums import MarketType
 from exchanges.models import Account
-from exchanges.vault import CredentialsUnreadable
+from exchanges.vault import CredentialsUnreadable, credentials_of
 from strategies.models import (
     ApiToken,
     Strategy,
@@ -56,13 +56,13 @@ def seed(*, before: Access, url: str, now: datetime) -> Access:
         admin_password=admin_password,
         api_token=ensure_token(ApiToken, owner, before.api_token, now=now),
         subscriber_api_token=ensure_token(ApiToken, subscriber, before.subscriber_api_token, now=now),
-        accounts={account.name: account.credentials.api_key for account in (a1, a2, s1)},
+        accounts={account.name: credentials_of(account).api_key for account in (a1, a2, s1)},
     )
 
 
 def demo_credentials() -> list[Credentials]:
     accounts = Account.objects.filter(owner__username__in=[OWNER, SUBSCRIBER], exchange="paper")
-    return [account.credentials for account in accounts]
+    return [credentials_of(account) for account in accounts]
 
 
 def ensure_admin(password: str) -> str:
@@ -88,7 +88,7 @@ def ensure_account(owner: User, name: str) -> Account:
     account = Account.objects.filter(owner=owner, name=name).first()
     account = account or Account(owner=owner, name=name, exchange="paper")
     try:
-        known = bool(account.sealed_credentials and account.credentials)
+        known = bool(account.sealed_credentials and credentials_of(account))
     except CredentialsUnreadable:
         known = False
     if not known:

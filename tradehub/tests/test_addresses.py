@@ -1,7 +1,7 @@
 import pytest
 
 from tests.factories import UserFactory
-from tradehub.addresses import RefuseImpossibleAddresses
+from tradehub.http.addresses import RefuseImpossibleAddresses
 
 pytestmark = pytest.mark.django_db
 NUL = [

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth import hashers
 from django.contrib.auth.models import User
 
-from tradehub.login import TRIES_PER_ADDRESS, TRIES_PER_NAME
+from tradehub.http.login import TRIES_PER_ADDRESS, TRIES_PER_NAME
 from webhooks.senders import networks
 
 pytestmark = pytest.mark.django_db

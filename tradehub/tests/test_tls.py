@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tradehub.tls import ensure_certificate
+from tradehub.http.tls import ensure_certificate
 
 
 @pytest.fixture

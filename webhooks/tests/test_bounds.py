@@ -5,8 +5,8 @@ import time
 import pytest
 
 from webhooks.errors import WebhookError
-from webhooks.payload import parse_delivery
-from webhooks.strict_json import MAX_LITERAL, decimal_of, read_object
+from webhooks.message.payload import parse_delivery
+from webhooks.message.strict_json import MAX_LITERAL, decimal_of, read_object
 
 KIB_64 = 64 * 1024
 QUICK_S = 2

@@ -8,11 +8,11 @@ from django.utils.translation import override
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchanges.enums import Side
-from orders.enums import LegType
-from orders.legs import Leg
+from exchanges.enums import OrderType, Side
+from orders.domain.enums import CancelType
+from orders.domain.legs import Leg
 from webhooks.errors import WebhookError
-from webhooks.payload import parse_delivery
+from webhooks.message.payload import parse_delivery
 
 LIMIT = {
     "group_name": "test1",
@@ -65,7 +65,7 @@ def test_a_single_order_becomes_one_leg():
     assert delivery.group_name == "test1"
     assert delivery.token == "th_secret"
     assert delivery.legs == (
-        Leg(0, LegType.LIMIT, "BTC/USDT", Side.BUY, price=Decimal(90000), qty_per=Decimal(5)),
+        Leg(0, OrderType.LIMIT, "BTC/USDT", Side.BUY, price=Decimal(90000), qty_per=Decimal(5)),
     )
     assert (delivery.alert_id, delivery.sent_at, delivery.dry_run, delivery.warnings) == ("", None, False, ())
 
@@ -77,8 +77,8 @@ def test_a_batch_keeps_list_order_and_falls_back_to_the_top():
     legs = parse(batch(first, second, side="buy", order_type="MARKET", qty_per=5)).legs
 
     assert [(leg.index, leg.symbol, leg.side, leg.leg_type, leg.priority) for leg in legs] == [
-        (0, "BTC/USDT", Side.BUY, LegType.LIMIT, 2),
-        (1, "ETH/USDT", Side.SELL, LegType.MARKET, 1),
+        (0, "BTC/USDT", Side.BUY, OrderType.LIMIT, 2),
+        (1, "ETH/USDT", Side.SELL, OrderType.MARKET, 1),
     ]
 
 
@@ -400,7 +400,7 @@ def test_a_closing_leg_needs_no_side(qty_per):
 def test_cancel_needs_only_the_order_id():
     body = {"group_name": "g", "token": "t", "order_type": "cancel", "order_id": 12345, "priority": 1}
 
-    assert parse(body).legs == (Leg(0, LegType.CANCEL, priority=1, order_id="12345"),)
+    assert parse(body).legs == (Leg(0, CancelType.CANCEL, priority=1, order_id="12345"),)
 
 
 @pytest.mark.parametrize("value", [True, ["a"], "x" * 201, "a\nb"])
@@ -419,9 +419,9 @@ def test_the_order_id_falls_back_to_the_top():
 def test_cancel_all_takes_symbol_and_side_as_filters():
     body = {"group_name": "g", "token": "t", "order_type": "CANCEL_ALL_ORDER"}
 
-    assert parse(body).legs == (Leg(0, LegType.CANCEL_ALL_ORDER),)
+    assert parse(body).legs == (Leg(0, CancelType.CANCEL_ALL_ORDER),)
     assert parse(body | {"symbol": "BTC/USDT", "side": "sell"}).legs == (
-        Leg(0, LegType.CANCEL_ALL_ORDER, "BTC/USDT", Side.SELL),
+        Leg(0, CancelType.CANCEL_ALL_ORDER, "BTC/USDT", Side.SELL),
     )
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from exchanges.paper.server import CannotStart, serve
 from exchanges.paper.testing import PaperControl, running_paper_exchange
-
-from .conftest import Desk, connect
+from exchanges.paper.tests.conftest import Desk, connect
 
 ROOT = Path(__file__).parents[3]
 SERVE = (

@@ -6,13 +6,13 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchanges.paper import algo, futures, spot
-from exchanges.paper.call import Call
-from exchanges.paper.codec import dumps, loads
-from exchanges.paper.errors import Refusal
-from exchanges.paper.ledger import OPENING_BALANCE, Ledger
-from exchanges.paper.matching import move
-from exchanges.paper.store import build
+from exchanges.paper.endpoints import algo, futures, spot
+from exchanges.paper.endpoints.call import Call
+from exchanges.paper.engine.codec import dumps, loads
+from exchanges.paper.engine.errors import Refusal
+from exchanges.paper.engine.ledger import OPENING_BALANCE, Ledger
+from exchanges.paper.engine.matching import move
+from exchanges.paper.engine.store import build
 
 ENDPOINT = {"spot": spot.create_order, "futures": futures.create_order, "algo": algo.create_algo}
 

@@ -11,10 +11,9 @@ import ccxt.async_support
 import pytest
 
 from exchanges.paper.exchange import PaperExchange
-from exchanges.paper.signing import read
 from exchanges.paper.testing import running_paper_exchange
-
-from .conftest import Desk, connect
+from exchanges.paper.tests.conftest import Desk, connect
+from exchanges.paper.wire.signing import read
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from django.utils.translation import override
 
-from orders.audit import audit
+from orders.reconciliation.audit import audit
 
 
 class Command(BaseCommand):

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
-from orders.tracking import Tracker
+from orders.reconciliation.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 

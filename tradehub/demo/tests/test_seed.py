@@ -15,7 +15,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 URL = "https://localhost:5001"
 
 
-def shares(group_name):
+def strategy_accounts(group_name):
     rows = StrategyAccount.objects.taking_part_in(Strategy.objects.get(group_name=group_name))
     return [(row.account.name, row.capital, row.capital_currency) for row in rows]
 
@@ -28,14 +28,14 @@ def count_rows():
 def test_the_private_strategy_trades_on_both_accounts_of_the_owner():
     seed(before=Access(), url=URL, now=NOW)
 
-    assert shares("test1") == [("A1", 20_000_000, "USDT"), ("A2", 20_000_000, "USDT")]
+    assert strategy_accounts("test1") == [("A1", 20_000_000, "USDT"), ("A2", 20_000_000, "USDT")]
     assert not Strategy.objects.get(group_name="test1").is_public
 
 
 def test_the_public_strategy_trades_for_owner_and_subscriber():
     seed(before=Access(), url=URL, now=NOW)
 
-    assert shares("follow1") == [("A1", 1_000_000, "USDT"), ("S1", 1_000_000, "USDT")]
+    assert strategy_accounts("follow1") == [("A1", 1_000_000, "USDT"), ("S1", 1_000_000, "USDT")]
 
 
 def test_every_way_in_works():
@@ -99,4 +99,4 @@ def test_what_a_person_changed_stays_changed():
 
     seed(before=first, url=URL, now=NOW)
 
-    assert {capital for _, capital, _ in shares("test1")} == {5}
+    assert {capital for _, capital, _ in strategy_accounts("test1")} == {5}

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from tradehub.tls import ensure_certificate
+from tradehub.http.tls import ensure_certificate
 
 # Longer than the webhook's answer budget: a request that SIGTERM overtakes is answered.
 STOP_TIMEOUT_S = 10

@@ -1,0 +1,37 @@
+"""One authenticated request as an endpoint sees it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from exchanges.paper.engine.blotter import Blotter
+from exchanges.paper.engine.ledger import Ledger
+from exchanges.paper.engine.records import Account, AlgoOrder, Order
+
+Listed = Order | AlgoOrder
+
+
+def _nothing_hidden(order: Listed) -> bool:
+    return False
+
+
+@dataclass(slots=True)
+class Call:
+    """`now` is epoch milliseconds. `is_hidden` says whether look-ups do not see an order yet."""
+
+    ledger: Ledger
+    account: Account
+    params: dict[str, str]
+    now: int
+    is_hidden: Callable[[Listed], bool] = _nothing_hidden
+    orders: list[Listed] = field(default_factory=list)
+
+    @property
+    def blotter(self) -> Blotter:
+        return self.ledger.blotters[self.account.api_key]
+
+    def visible(self, orders: list) -> list:
+        return [order for order in orders if not self.is_hidden(order)]
+
+    def accepted(self, order: Listed) -> None:
+        """Tell the caller which order this request made."""
+        self.orders.append(order)

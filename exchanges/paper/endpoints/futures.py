@@ -1,0 +1,236 @@
+"""Signed USDT-margined futures order endpoints.
+
+https://developers.binance.com/docs/derivatives/usds-margined-futures/trade/rest-api
+"""
+
+import uuid
+from decimal import Decimal
+from typing import Any
+
+from exchanges.paper.endpoints import rules
+from exchanges.paper.endpoints.call import Call
+from exchanges.paper.endpoints.lookup import find_order, page
+from exchanges.paper.engine.catalog import FUTURES, Market
+from exchanges.paper.engine.codec import fixed, text
+from exchanges.paper.engine.errors import Refusal
+from exchanges.paper.engine.margin import affords
+from exchanges.paper.engine.matching import cancel, crosses, place, reducible
+from exchanges.paper.engine.records import ZERO, Order, Trade
+from exchanges.paper.wire import parameters
+
+CONDITIONAL = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
+TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX")
+DONE = {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+
+def create_order(call: Call) -> Any:
+    order = requested(call)
+    _check(call, order)
+    order.order_id = call.ledger.next_id()
+    place(call.ledger, call.account, order, call.now)
+    call.accepted(order)
+    return _created(order, call.params)
+
+
+def test_order(call: Call) -> Any:
+    order = requested(call)
+    _check(call, order)
+    return _created(order, call.params)
+
+
+def requested(call: Call) -> Order:
+    params = call.params
+    market = call.ledger.market(FUTURES, parameters.required(params, "symbol"))
+    side, kind = parameters.side(params), parameters.required(params, "type")
+    if kind in CONDITIONAL:
+        raise Refusal(-4120)
+    if kind not in ("LIMIT", "MARKET"):
+        raise Refusal(-1116)
+    check_position_side(params)
+    qty = parameters.number(params, "quantity")
+    rules.check_futures_quantity(market, qty, kind == "MARKET")
+    return Order(
+        order_id=0,
+        client_order_id=parameters.client_id(params, "newClientOrderId", FUTURES, uuid.uuid4().hex[:22]),
+        api_key=call.account.api_key,
+        market=FUTURES,
+        symbol=market.symbol,
+        side=side,
+        type=kind,
+        time_in_force=parameters.time_in_force(params, TIMES_IN_FORCE) if kind == "LIMIT" else "GTC",
+        qty=qty,
+        price=limit_price(call, market, side) if kind == "LIMIT" else _no_price(params),
+        time=call.now,
+        reduce_only=parameters.flag(params, "reduceOnly"),
+        orig_type=kind,
+        updated=call.now,
+    )
+
+
+def check_position_side(params: parameters.Params) -> None:
+    if params.get("positionSide", "BOTH") != "BOTH":
+        raise Refusal(-4061)
+
+
+def limit_price(call: Call, market: Market, side: str) -> Decimal:
+    price = parameters.number(call.params, "price")
+    rules.check_tick(market, price)
+    rules.check_band(market, price, call.ledger.prices[market.symbol], side)
+    return price
+
+
+def _no_price(params: parameters.Params) -> Decimal:
+    if params.get("price"):
+        raise Refusal(-1106, "Parameter 'price' sent when not required.")
+    return ZERO
+
+
+def _check(call: Call, order: Order) -> None:
+    market, last = call.ledger.market(FUTURES, order.symbol), call.ledger.prices[order.symbol]
+    notional = order.qty * (order.price or last)
+    check_client_id(call, order.client_order_id)
+    if order.reduce_only:
+        _cap_to_position(call, order)
+    else:
+        rules.check_futures_notional(market, notional)
+    if len(call.blotter.open_orders(FUTURES, order.symbol)) >= rules.MAX_OPEN_ORDERS:
+        raise Refusal(-2025)
+    if order.time_in_force == "GTX" and crosses(order, last):
+        raise Refusal(-5022)
+    if not order.reduce_only and not affords(call.ledger, call.account, order.symbol, order.side, notional):
+        raise Refusal(-2019)
+
+
+def check_client_id(call: Call, client_id: str) -> None:
+    if call.blotter.is_client_id_open(FUTURES, client_id):
+        raise Refusal(-4116)
+
+
+def _cap_to_position(call: Call, order: Order) -> None:
+    order.qty = min(order.qty, reducible(call.account, order.symbol, order.side))
+    if not order.qty:
+        raise Refusal(-2022)
+
+
+def get_order(call: Call) -> Any:
+    return describe(_one(call, -2013))
+
+
+def cancel_order(call: Call) -> Any:
+    order = _one(call, -2011)
+    if not order.is_open:
+        raise Refusal(-2011)
+    cancel(call.ledger, order, call.now)
+    return describe(order)
+
+
+def _one(call: Call, missing: int) -> Order:
+    market = call.ledger.market(FUTURES, parameters.required(call.params, "symbol"))
+    order = find_order(call.blotter, FUTURES, market.symbol, call.params)
+    if order is None or (missing == -2013 and call.is_hidden(order)):
+        raise Refusal(missing)
+    return order
+
+
+def open_order(call: Call) -> Any:
+    order = _one(call, -2013)
+    if not order.is_open:
+        raise Refusal(-2013)
+    return describe(order)
+
+
+def cancel_open_orders(call: Call) -> Any:
+    symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
+    for order in call.blotter.open_orders(FUTURES, symbol):
+        cancel(call.ledger, order, call.now)
+    return DONE
+
+
+def open_orders(call: Call) -> Any:
+    symbol = call.params.get("symbol")
+    if symbol:
+        call.ledger.market(FUTURES, symbol)
+    return [describe(order) for order in call.visible(call.blotter.open_orders(FUTURES, symbol))]
+
+
+def all_orders(call: Call) -> Any:
+    rows = call.visible(_of_symbol(call, call.blotter.history, lambda order: order.order_id))
+    return [describe(order) for order in page(rows, call.params, "orderId", lambda order: order.order_id)]
+
+
+def user_trades(call: Call) -> Any:
+    if call.params.get("fromId") and (call.params.get("startTime") or call.params.get("endTime")):
+        raise Refusal(-1128)
+    rows = _of_symbol(call, call.blotter.trades, lambda trade: trade.time)
+    order_id = parameters.optional_integer(call.params, "orderId")
+    if order_id is not None:
+        rows = [trade for trade in rows if trade.order_id == order_id]
+    return [_trade(trade) for trade in page(rows, call.params, "fromId", lambda trade: trade.id)]
+
+
+def _of_symbol(call: Call, rows: dict, key) -> list:
+    """Of one symbol, or of all in the order of the key."""
+    symbol = call.params.get("symbol")
+    if symbol:
+        return rows.get((FUTURES, call.ledger.market(FUTURES, symbol).symbol), [])
+    return sorted((row for (kind, _), found in rows.items() if kind == FUTURES for row in found), key=key)
+
+
+def describe(order: Order) -> dict:
+    average = fixed(order.average, 5) if order.executed else "0.00"
+    return {
+        "orderId": order.order_id,
+        "symbol": order.symbol,
+        "status": order.status,
+        "clientOrderId": order.client_order_id,
+        "price": text(order.price),
+        "avgPrice": average,
+        "origQty": text(order.qty),
+        "executedQty": text(order.executed),
+        "cumQty": text(order.executed),
+        "cumQuote": text(order.quote),
+        "timeInForce": order.time_in_force,
+        "type": order.type,
+        "reduceOnly": order.reduce_only,
+        "closePosition": False,
+        "side": order.side,
+        "positionSide": "BOTH",
+        "stopPrice": text(order.stop_price),
+        "workingType": "CONTRACT_PRICE",
+        "priceProtect": False,
+        "origType": order.orig_type,
+        "priceMatch": "NONE",
+        "selfTradePreventionMode": "EXPIRE_MAKER",
+        "goodTillDate": 0,
+        "time": order.time,
+        "updateTime": order.updated,
+    }
+
+
+def _created(order: Order, params: parameters.Params) -> dict:
+    """ACK, Binance's default here, tells nothing of fills: it shows a new order."""
+    answer = describe(order)
+    del answer["time"]
+    if params.get("newOrderRespType") == "RESULT":
+        return answer
+    nothing = {"executedQty": "0", "cumQty": "0", "cumQuote": "0", "avgPrice": "0.00"}
+    return answer | {"status": "NEW"} | nothing
+
+
+def _trade(trade: Trade) -> dict:
+    return {
+        "symbol": trade.symbol,
+        "id": trade.id,
+        "orderId": trade.order_id,
+        "side": trade.side,
+        "price": text(trade.price),
+        "qty": text(trade.qty),
+        "realizedPnl": text(trade.realized_pnl),
+        "quoteQty": text(trade.quote_qty),
+        "commission": text(trade.commission),
+        "commissionAsset": trade.commission_asset,
+        "time": trade.time,
+        "positionSide": "BOTH",
+        "buyer": trade.side == "BUY",
+        "maker": trade.maker,
+    }

@@ -1,0 +1,244 @@
+"""Signed futures account endpoints: balances, positions, leverage, modes.
+
+https://developers.binance.com/docs/derivatives/usds-margined-futures/account/rest-api
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from exchanges.paper.endpoints.call import Call
+from exchanges.paper.engine.catalog import FUTURES, MARKETS, MAX_LEVERAGE
+from exchanges.paper.engine.codec import eight, text
+from exchanges.paper.engine.errors import Refusal
+from exchanges.paper.engine.ledger import margin_symbols
+from exchanges.paper.engine.margin import MAINTENANCE_RATE, Margin, margin, symbol_margin, unrealized
+from exchanges.paper.engine.records import ZERO
+from exchanges.paper.wire import parameters
+
+SUCCESS = {"code": 200, "msg": "success"}
+MARGIN_TYPES = ("ISOLATED", "CROSSED")
+
+
+def balance(call: Call) -> Any:
+    now = margin(call.ledger, call.account)
+    return [
+        {
+            "accountAlias": "paper",
+            "asset": "USDT",
+            "balance": eight(now.wallet),
+            "crossWalletBalance": eight(now.wallet),
+            "crossUnPnl": eight(now.unrealized),
+            "availableBalance": eight(now.available),
+            "maxWithdrawAmount": eight(now.available),
+            "marginAvailable": True,
+            "updateTime": call.account.updated or call.now,
+        }
+    ]
+
+
+def account(call: Call) -> Any:
+    """Version 3: only symbols with a position or an open order."""
+    return _account(call, _active(call))
+
+
+def account_v2(call: Call) -> Any:
+    """Version 2: every symbol, and the account's rights."""
+    rights: dict = {
+        "feeTier": 0,
+        "canTrade": True,
+        "canDeposit": True,
+        "canWithdraw": call.account.can_withdraw,
+    }
+    return rights | {"multiAssetsMargin": False} | _account(call, list(MARKETS[FUTURES]))
+
+
+def _account(call: Call, symbols: list[str]) -> dict:
+    now = margin(call.ledger, call.account)
+    sums = _sums(now, _maintenance(call))
+    asset: dict = {"asset": "USDT"} | {name: eight(value) for name, value in sums.items()}
+    asset |= {"marginAvailable": True, "updateTime": call.account.updated or call.now}
+    totals = {f"total{name[0].upper()}{name[1:]}": eight(sums[name]) for name in TOTALS}
+    rest = {"availableBalance": eight(now.available), "maxWithdrawAmount": eight(now.available)}
+    return totals | rest | {"assets": [asset], "positions": [_position(call, symbol) for symbol in symbols]}
+
+
+TOTALS = (
+    "initialMargin",
+    "maintMargin",
+    "walletBalance",
+    "unrealizedProfit",
+    "marginBalance",
+    "positionInitialMargin",
+    "openOrderInitialMargin",
+    "crossWalletBalance",
+    "crossUnPnl",
+)
+
+
+def _sums(now: Margin, maintenance: Decimal) -> dict[str, Decimal]:
+    return {
+        "walletBalance": now.wallet,
+        "unrealizedProfit": now.unrealized,
+        "marginBalance": now.balance,
+        "maintMargin": maintenance,
+        "initialMargin": now.initial,
+        "positionInitialMargin": now.of_positions,
+        "openOrderInitialMargin": now.of_orders,
+        "crossWalletBalance": now.wallet,
+        "crossUnPnl": now.unrealized,
+        "availableBalance": now.available,
+        "maxWithdrawAmount": now.available,
+    }
+
+
+def _maintenance(call: Call) -> Decimal:
+    return sum((abs(_notional(call, symbol)) for symbol in call.account.positions), ZERO) * MAINTENANCE_RATE
+
+
+def _notional(call: Call, symbol: str) -> Decimal:
+    return call.account.position(symbol).amount * call.ledger.prices[symbol]
+
+
+def _active(call: Call) -> list[str]:
+    return sorted(margin_symbols(call.account, call.blotter))
+
+
+def position_risk(call: Call) -> Any:
+    """Version 3: only symbols with a position or an open order."""
+    return [_position(call, symbol) for symbol in _asked(call, _active(call))]
+
+
+def position_risk_v2(call: Call) -> Any:
+    """Versions 1 and 2: every symbol, with its leverage and margin type."""
+    return [
+        _position(call, symbol) | _settings(call, symbol) for symbol in _asked(call, list(MARKETS[FUTURES]))
+    ]
+
+
+def _asked(call: Call, symbols: list[str]) -> list[str]:
+    symbol = call.params.get("symbol")
+    if not symbol:
+        return symbols
+    call.ledger.market(FUTURES, symbol)
+    return [symbol] if symbol in symbols else []
+
+
+def _position(call: Call, symbol: str) -> dict:
+    held, notional = call.account.position(symbol), _notional(call, symbol)
+    of_position, total = symbol_margin(call.ledger, call.account, symbol)
+    pending, profit = call.blotter.pending, unrealized(call.ledger, call.account, symbol)
+    return {
+        "symbol": symbol,
+        "positionSide": "BOTH",
+        "positionAmt": text(held.amount),
+        "entryPrice": _rounded(held.entry_price),
+        "breakEvenPrice": _rounded(held.entry_price),
+        "markPrice": eight(call.ledger.prices[symbol]),
+        "unRealizedProfit": eight(profit),
+        "unrealizedProfit": eight(profit),
+        "liquidationPrice": "0",
+        "isolatedMargin": "0",
+        "notional": eight(notional),
+        "marginAsset": "USDT",
+        "isolatedWallet": "0",
+        "initialMargin": eight(total),
+        "maintMargin": eight(abs(notional) * MAINTENANCE_RATE),
+        "positionInitialMargin": eight(of_position),
+        "openOrderInitialMargin": eight(total - of_position),
+        "adl": 0,
+        "bidNotional": text(pending.get((symbol, "BUY"), ZERO)),
+        "askNotional": text(pending.get((symbol, "SELL"), ZERO)),
+        "updateTime": held.updated,
+    }
+
+
+def _rounded(price: Decimal) -> str:
+    return text(Decimal(eight(price)))
+
+
+def _settings(call: Call, symbol: str) -> dict:
+    isolated = call.account.margin_type.get(symbol) == "ISOLATED"
+    return {
+        "leverage": str(call.ledger.leverage(call.account, symbol)),
+        "maxNotionalValue": "100000000",
+        "marginType": "isolated" if isolated else "cross",
+        "isolated": isolated,
+        "isAutoAddMargin": "false",
+        "adlQuantile": 0,
+    }
+
+
+def symbol_config(call: Call) -> Any:
+    return [
+        {
+            "symbol": symbol,
+            "marginType": call.account.margin_type.get(symbol, "CROSSED"),
+            "isAutoAddMargin": False,
+            "leverage": call.ledger.leverage(call.account, symbol),
+            "maxNotionalValue": "100000000",
+        }
+        for symbol in _asked(call, list(MARKETS[FUTURES]))
+    ]
+
+
+def account_config(call: Call) -> Any:
+    rights = {"canTrade": True, "canDeposit": True, "canWithdraw": call.account.can_withdraw}
+    return {"feeTier": 0, "dualSidePosition": False, "multiAssetsMargin": False} | rights
+
+
+def commission_rate(call: Call) -> Any:
+    symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
+    return {"symbol": symbol, "makerCommissionRate": "0.000200", "takerCommissionRate": "0.000500"}
+
+
+def leverage_bracket(call: Call) -> Any:
+    bracket = {
+        "bracket": 1,
+        "initialLeverage": MAX_LEVERAGE,
+        "notionalCap": 100_000_000,
+        "notionalFloor": 0,
+        "maintMarginRatio": float(MAINTENANCE_RATE),
+        "cum": 0,
+    }
+    return [{"symbol": symbol, "brackets": [bracket]} for symbol in _asked(call, list(MARKETS[FUTURES]))]
+
+
+def set_leverage(call: Call) -> Any:
+    symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
+    leverage = parameters.integer(call.params, "leverage")
+    if not 1 <= leverage <= MAX_LEVERAGE:
+        raise Refusal(-4028, f"Leverage {leverage} is not valid")
+    call.account.leverage[symbol] = leverage
+    call.ledger.touch_account(call.account)
+    return {"symbol": symbol, "leverage": leverage, "maxNotionalValue": "100000000"}
+
+
+def set_margin_type(call: Call) -> Any:
+    symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
+    wanted = parameters.required(call.params, "marginType")
+    if wanted not in MARGIN_TYPES:
+        raise Refusal(-1102)
+    if wanted == call.account.margin_type.get(symbol, "CROSSED"):
+        raise Refusal(-4046)
+    if call.blotter.open_orders(FUTURES, symbol):
+        raise Refusal(-4047)
+    if call.account.position(symbol).amount:
+        raise Refusal(-4048)
+    call.account.margin_type[symbol] = wanted
+    call.ledger.touch_account(call.account)
+    return SUCCESS
+
+
+def position_mode(call: Call) -> Any:
+    return {"dualSidePosition": False}
+
+
+def set_position_mode(call: Call) -> Any:
+    """One-way only."""
+    if parameters.required(call.params, "dualSidePosition").lower() == "true":
+        raise Refusal(-4084, "Method is not allowed currently: the paper exchange knows one-way mode only.")
+    raise Refusal(-4059)
+
+
+def multi_assets_mode(call: Call) -> Any:
+    return {"multiAssetsMargin": False}

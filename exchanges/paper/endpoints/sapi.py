@@ -1,0 +1,73 @@
+"""The few wallet endpoints that clients call around trading.
+
+https://developers.binance.com/docs/wallet
+"""
+
+from typing import Any
+
+from exchanges.paper.endpoints.call import Call
+from exchanges.paper.engine.catalog import ASSETS, MARKETS, SPOT
+from exchanges.paper.engine.codec import eight
+
+
+def all_coins(call: Call) -> Any:
+    return [_coin(call, asset) for asset in ASSETS]
+
+
+def _coin(call: Call, asset: str) -> dict:
+    wallet = call.account.spot.get(asset)
+    return {
+        "coin": asset,
+        "name": asset,
+        "depositAllEnable": False,
+        "withdrawAllEnable": False,
+        "free": eight(wallet.free) if wallet else "0",
+        "locked": eight(wallet.locked) if wallet else "0",
+        "freeze": "0",
+        "withdrawing": "0",
+        "ipoing": "0",
+        "ipoable": "0",
+        "storage": "0",
+        "isLegalMoney": False,
+        "trading": True,
+        "networkList": [],
+    }
+
+
+def api_restrictions(call: Call) -> Any:
+    """A good key may trade and not withdraw; an account opened with `can_withdraw` shows the bad kind."""
+    return {
+        "ipRestrict": False,
+        "createTime": 1_600_000_000_000,
+        "enableReading": True,
+        "enableWithdrawals": call.account.can_withdraw,
+        "enableInternalTransfer": False,
+        "enableMargin": False,
+        "enableFutures": True,
+        "permitsUniversalTransfer": False,
+        "enableVanillaOptions": False,
+        "enableFixApiTrade": False,
+        "enableFixReadOnly": False,
+        "enableSpotAndMarginTrading": True,
+        "enablePortfolioMarginTrading": False,
+    }
+
+
+def trade_fee(call: Call) -> Any:
+    asked = call.params.get("symbol")
+    symbols = [asked] if asked in MARKETS[SPOT] else list(MARKETS[SPOT])
+    return [{"symbol": symbol, "makerCommission": "0.001", "takerCommission": "0.001"} for symbol in symbols]
+
+
+def user_assets(call: Call) -> Any:
+    held = sorted(call.account.spot.items())
+    rest = {"freeze": "0", "withdrawing": "0", "ipoable": "0", "btcValuation": "0"}
+    return [{"asset": asset, "free": eight(w.free), "locked": eight(w.locked)} | rest for asset, w in held]
+
+
+def nothing(call: Call) -> Any:
+    return []
+
+
+def account_status(call: Call) -> Any:
+    return {"data": "Normal"}

@@ -1,0 +1,71 @@
+"""One account's orders and trades, indexed for how they are asked for. Rebuilt at start, never stored."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from exchanges.paper.engine.records import ZERO, AlgoOrder, Order, Trade
+
+Place = tuple[str, str]  # market, symbol
+
+
+@dataclass(slots=True)
+class Blotter:
+    orders: dict[tuple[str, int], Order] = field(default_factory=dict)
+    by_client: dict[tuple[str, str], Order] = field(default_factory=dict)
+    history: dict[Place, list[Order]] = field(default_factory=lambda: defaultdict(list))
+    open: dict[Place, dict[int, Order]] = field(default_factory=lambda: defaultdict(dict))
+    trades: dict[Place, list[Trade]] = field(default_factory=lambda: defaultdict(list))
+    algos: dict[int, AlgoOrder] = field(default_factory=dict)
+    algo_by_client: dict[str, AlgoOrder] = field(default_factory=dict)
+    open_algos: dict[str, dict[int, AlgoOrder]] = field(default_factory=lambda: defaultdict(dict))
+    pending: dict[tuple[str, str], Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+
+    def add_order(self, order: Order) -> None:
+        self.orders[order.market, order.order_id] = order
+        self.by_client[order.market, order.client_order_id] = order
+        self.history[order.market, order.symbol].append(order)
+        if order.is_open:
+            self.open[order.market, order.symbol][order.order_id] = order
+
+    def close_order(self, order: Order) -> None:
+        self.open[order.market, order.symbol].pop(order.order_id, None)
+
+    def add_algo(self, algo: AlgoOrder) -> None:
+        self.algos[algo.algo_id] = algo
+        self.algo_by_client[algo.client_algo_id] = algo
+        if algo.is_open:
+            self.open_algos[algo.symbol][algo.algo_id] = algo
+
+    def close_algo(self, algo: AlgoOrder) -> None:
+        self.open_algos[algo.symbol].pop(algo.algo_id, None)
+
+    def add_trade(self, trade: Trade) -> None:
+        self.trades[trade.market, trade.symbol].append(trade)
+
+    def open_orders(self, market: str, symbol: str | None = None) -> list[Order]:
+        """Oldest first, of one symbol or of all."""
+        if symbol:
+            return list(self.open.get((market, symbol), {}).values())
+        found = [
+            order for (kind, _), orders in self.open.items() if kind == market for order in orders.values()
+        ]
+        return sorted(found, key=lambda order: order.order_id)
+
+    def open_algo_orders(self, symbol: str | None = None) -> list[AlgoOrder]:
+        if symbol:
+            return list(self.open_algos.get(symbol, {}).values())
+        found = [algo for algos in self.open_algos.values() for algo in algos.values()]
+        return sorted(found, key=lambda algo: algo.algo_id)
+
+    def is_client_id_open(self, market: str, client_order_id: str) -> bool:
+        """Binance keeps ids unique among open orders only: one of a finished order may come again."""
+        order = self.by_client.get((market, client_order_id))
+        if order and order.is_open:
+            return True
+        algo = self.algo_by_client.get(client_order_id) if market == "futures" else None
+        return bool(algo and algo.is_open)
+
+    def trades_of(self, order: Order) -> list[Trade]:
+        found = self.trades.get((order.market, order.symbol), ())
+        return [trade for trade in found if trade.order_id == order.order_id]

@@ -1,0 +1,155 @@
+"""The truth of the paper exchange, in memory: accounts, prices, orders, trades, and the counters.
+
+Nothing here does IO. Whatever changes is noted in `changes`, which the store writes before a reply leaves.
+"""
+
+from collections import defaultdict
+from decimal import Decimal
+
+from exchanges.paper.engine.blotter import Blotter
+from exchanges.paper.engine.catalog import FUTURES, MARKETS, OPENING_PRICES, Market
+from exchanges.paper.engine.errors import Refusal
+from exchanges.paper.engine.records import Account, AlgoOrder, Order, Position, Trade, Wallet
+
+OPENING_BALANCE = Decimal(50_000_000)
+DEFAULT_LEVERAGE = 20
+FIRST_ID = 1_000_000
+
+Resting = Order | AlgoOrder
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.blotters: dict[str, Blotter] = {}
+        self.prices: dict[str, Decimal] = dict(OPENING_PRICES)
+        self.liquidity: dict[str, Decimal] = {}
+        self.last_id = FIRST_ID
+        self.trade_ids: dict[str, int] = {}
+        self.resting: dict[str, dict[int, Resting]] = defaultdict(dict)
+        self.changes: dict[tuple, object] = {}
+
+    # accounts
+
+    def open_account(
+        self, api_key: str, secret: str = "", balances: dict[str, Decimal] | None = None
+    ) -> Account:
+        """Idempotent: an account that exists keeps its ledger; a secret given later is registered."""
+        account = self.accounts.get(api_key) or self._new_account(api_key, balances)
+        account.secret = secret or account.secret
+        self.touch_account(account)
+        return account
+
+    def _new_account(self, api_key: str, balances: dict[str, Decimal] | None) -> Account:
+        opening = {"USDT": OPENING_BALANCE} if balances is None else balances
+        account = Account(api_key)
+        account.spot = {asset: Wallet(free=amount) for asset, amount in opening.items()}
+        account.margin_balance = opening.get("USDT", Decimal(0))
+        self.restore_account(account)
+        return account
+
+    def restore_account(self, account: Account) -> None:
+        self.accounts[account.api_key] = account
+        self.blotters[account.api_key] = Blotter()
+
+    def leverage(self, account: Account, symbol: str) -> int:
+        return account.leverage.get(symbol, DEFAULT_LEVERAGE)
+
+    def position(self, account: Account, symbol: str) -> Position:
+        return account.positions.setdefault(symbol, Position())
+
+    # names
+
+    def market(self, kind: str, symbol: str) -> Market:
+        found = MARKETS[kind].get(symbol)
+        if found is None:
+            raise Refusal(-1121)
+        return found
+
+    def next_id(self) -> int:
+        self.last_id += 1
+        self.touch_counters()
+        return self.last_id
+
+    def next_trade_id(self, kind: str, symbol: str) -> int:
+        """Per market and symbol, as Binance counts: two symbols share ids."""
+        name = f"{kind}:{symbol}"
+        self.trade_ids[name] = self.trade_ids.get(name, 0) + 1
+        self.touch_counters()
+        return self.trade_ids[name]
+
+    # orders
+
+    def add_order(self, order: Order) -> None:
+        self.blotters[order.api_key].add_order(order)
+        if order.is_open:
+            self.resting[order.symbol][order.order_id] = order
+        self.touch_order(order)
+
+    def add_algo(self, algo: AlgoOrder) -> None:
+        self.blotters[algo.api_key].add_algo(algo)
+        if algo.is_open:
+            self.resting[algo.symbol][algo.algo_id] = algo
+        self.touch_algo(algo)
+
+    def add_trade(self, trade: Trade) -> None:
+        self.blotters[trade.api_key].add_trade(trade)
+        self.changes["trade", trade.market, trade.symbol, trade.id] = trade
+
+    def close(self, order: Order, status: str, now: int) -> None:
+        order.status = status
+        order.updated = now
+        self.blotters[order.api_key].close_order(order)
+        self.resting[order.symbol].pop(order.order_id, None)
+        self._finish_parent(order, now)
+        self.touch_order(order)
+
+    def close_algo(self, algo: AlgoOrder, status: str, now: int) -> None:
+        algo.status = status
+        algo.updated = now
+        self.blotters[algo.api_key].close_algo(algo)
+        self.resting[algo.symbol].pop(algo.algo_id, None)
+        self.touch_algo(algo)
+
+    def _finish_parent(self, order: Order, now: int) -> None:
+        parent = self.blotters[order.api_key].algos.get(order.algo_id)
+        if parent and parent.status == "TRIGGERED":
+            self.close_algo(parent, "FINISHED", now)
+
+    # changes
+
+    def touch_account(self, account: Account) -> None:
+        self.changes["account", account.api_key] = account
+
+    def touch_order(self, order: Order) -> None:
+        self.changes["order", order.market, order.order_id] = order
+
+    def touch_algo(self, algo: AlgoOrder) -> None:
+        self.changes["algo", algo.algo_id] = algo
+
+    def touch_counters(self) -> None:
+        self.changes["counters",] = self
+
+    def counters(self) -> dict:
+        return {
+            "last_id": self.last_id,
+            "trade_ids": self.trade_ids,
+            "prices": self.prices,
+            "liquidity": self.liquidity,
+        }
+
+    def wipe(self) -> None:
+        """Empty, with opening prices; ids go on counting."""
+        counted = self.last_id, self.trade_ids
+        self.__init__()  # type: ignore[misc]
+        self.last_id, self.trade_ids = counted
+        self.touch_counters()
+
+
+def margin_symbols(account: Account, blotter: Blotter) -> set[str]:
+    held = {symbol for symbol, position in account.positions.items() if position.amount}
+    return held | {symbol for (symbol, _), amount in blotter.pending.items() if amount}
+
+
+def futures_markets() -> dict[str, Market]:
+    return MARKETS[FUTURES]

@@ -1,0 +1,70 @@
+"""Futures margin, cross, one-way. All amounts USDT.
+
+https://www.binance.com/en/support/faq/how-to-calculate-cost-required-to-open-a-position-in-perpetual-futures-contracts
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from exchanges.paper.engine.ledger import Ledger, margin_symbols
+from exchanges.paper.engine.records import ZERO, Account
+
+MAINTENANCE_RATE = Decimal("0.004")
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    wallet: Decimal
+    unrealized: Decimal
+    of_positions: Decimal
+    of_orders: Decimal
+
+    @property
+    def initial(self) -> Decimal:
+        return self.of_positions + self.of_orders
+
+    @property
+    def balance(self) -> Decimal:
+        return self.wallet + self.unrealized
+
+    @property
+    def available(self) -> Decimal:
+        return max(ZERO, self.balance - self.initial)
+
+
+def unrealized(ledger: Ledger, account: Account, symbol: str) -> Decimal:
+    position = account.position(symbol)
+    return position.amount * (ledger.prices[symbol] - position.entry_price) + ZERO
+
+
+def symbol_margin(
+    ledger: Ledger, account: Account, symbol: str, extra_buy=ZERO, extra_sell=ZERO
+) -> tuple[Decimal, Decimal]:
+    """(position, total) initial margin: the worse of all bids filled and all asks filled."""
+    pending = ledger.blotters[account.api_key].pending
+    held = account.position(symbol).amount * ledger.prices[symbol]
+    bids = held + pending.get((symbol, "BUY"), ZERO) + extra_buy
+    asks = held - pending.get((symbol, "SELL"), ZERO) - extra_sell
+    leverage = ledger.leverage(account, symbol)
+    return abs(held) / leverage, max(abs(bids), abs(asks)) / leverage
+
+
+def margin(ledger: Ledger, account: Account) -> Margin:
+    symbols = margin_symbols(account, ledger.blotters[account.api_key])
+    parts = [symbol_margin(ledger, account, symbol) for symbol in symbols]
+    of_positions = sum((part[0] for part in parts), ZERO)
+    return Margin(
+        wallet=account.margin_balance,
+        unrealized=sum((unrealized(ledger, account, symbol) for symbol in symbols), ZERO),
+        of_positions=of_positions,
+        of_orders=sum((part[1] for part in parts), ZERO) - of_positions,
+    )
+
+
+def affords(ledger: Ledger, account: Account, symbol: str, side: str, notional: Decimal) -> bool:
+    """Whether one more order fits; one that needs no more margin than now (a close) always does."""
+    extra = (notional, ZERO) if side == "BUY" else (ZERO, notional)
+    before = symbol_margin(ledger, account, symbol)[1]
+    after = symbol_margin(ledger, account, symbol, *extra)[1]
+    now = margin(ledger, account)
+    return after <= before or now.balance >= now.initial + after - before

@@ -1,0 +1,128 @@
+"""What orders and fills do to wallets and positions."""
+
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+
+from exchanges.paper.engine.catalog import FUTURES, MARKETS, SPOT
+from exchanges.paper.engine.codec import EIGHT
+from exchanges.paper.engine.ledger import Ledger
+from exchanges.paper.engine.records import ZERO, Account, Order, Position, Trade
+
+SPOT_FEE = Decimal("0.001")
+FUTURES_MAKER_FEE = Decimal("0.0002")
+FUTURES_TAKER_FEE = Decimal("0.0005")
+
+
+def reserve(ledger: Ledger, account: Account, order: Order) -> None:
+    """Set aside what the open rest of an order needs, or give back what it no longer needs."""
+    needed = _needed(order) if order.is_open else ZERO
+    change = needed - order.reserved
+    if not change:
+        return
+    order.reserved = needed
+    if order.market == FUTURES:
+        ledger.blotters[account.api_key].pending[order.symbol, order.side] += change
+        return
+    wallet = account.wallet(spent_asset(order))
+    wallet.free -= change
+    wallet.locked += change
+    ledger.touch_account(account)
+
+
+def hold_again(ledger: Ledger, order: Order) -> None:
+    """After a restart: spot wallets remember what is locked, futures margin is counted anew."""
+    if order.market == FUTURES and order.reserved:
+        ledger.blotters[order.api_key].pending[order.symbol, order.side] += order.reserved
+
+
+def _needed(order: Order) -> Decimal:
+    if order.market == FUTURES:
+        return ZERO if order.reduce_only else order.remaining * order.price
+    if order.side == "SELL":
+        return order.remaining
+    return order.remaining * (order.price or order.stop_price)
+
+
+def spent_asset(order: Order) -> str:
+    market = MARKETS[order.market][order.symbol]
+    return market.quote if order.side == "BUY" else market.base
+
+
+def fill(
+    ledger: Ledger, account: Account, order: Order, qty: Decimal, price: Decimal, maker: bool, now: int
+) -> Trade:
+    """Book one execution. Money is conserved but for fee and realized profit, which the trade names."""
+    order.executed += qty
+    order.quote += qty * price
+    order.updated = now
+    order.status = "FILLED" if order.executed == order.qty else "PARTIALLY_FILLED"
+    reserve(ledger, account, order)
+    settle = _settle_spot if order.market == SPOT else _settle_futures
+    fee, asset, realized = settle(ledger, account, order, qty, price, maker, now)
+    trade = Trade(
+        id=ledger.next_trade_id(order.market, order.symbol),
+        order_id=order.order_id,
+        client_order_id=order.client_order_id,
+        api_key=order.api_key,
+        market=order.market,
+        symbol=order.symbol,
+        side=order.side,
+        price=price,
+        qty=qty,
+        quote_qty=qty * price,
+        commission=fee,
+        commission_asset=asset,
+        realized_pnl=realized,
+        maker=maker,
+        time=now,
+    )
+    account.updated = now
+    ledger.add_trade(trade)
+    ledger.touch_account(account)
+    ledger.touch_order(order)
+    if order.status == "FILLED":
+        ledger.close(order, "FILLED", now)
+    return trade
+
+
+def _settle_spot(ledger, account: Account, order: Order, qty: Decimal, price: Decimal, maker: bool, now: int):
+    market = MARKETS[SPOT][order.symbol]
+    base, quote = (market.base, qty), (market.quote, qty * price)
+    (got, received), (gave, paid) = (base, quote) if order.side == "BUY" else (quote, base)
+    fee = (received * SPOT_FEE).quantize(EIGHT, ROUND_DOWN)
+    account.wallet(gave).free -= paid
+    account.wallet(got).free += received - fee
+    return fee, got, ZERO
+
+
+def _settle_futures(
+    ledger: Ledger, account: Account, order: Order, qty: Decimal, price: Decimal, maker: bool, now: int
+):
+    rate = FUTURES_MAKER_FEE if maker else FUTURES_TAKER_FEE
+    fee = (qty * price * rate).quantize(EIGHT, ROUND_HALF_EVEN)
+    position = ledger.position(account, order.symbol)
+    realized = shift(position, qty if order.side == "BUY" else -qty, price)
+    position.updated = now
+    account.margin_balance += realized - fee
+    return fee, "USDT", realized
+
+
+def shift(position: Position, change: Decimal, price: Decimal) -> Decimal:
+    """Add a signed amount at a price; returns the profit realized on what it closed, to eight places."""
+    held = position.amount
+    realized = _realized(position, change, price) if held * change < 0 else ZERO
+    position.amount = held + change
+    position.entry_price = _entry(position, held, change, price)
+    return realized
+
+
+def _realized(position: Position, change: Decimal, price: Decimal) -> Decimal:
+    closed = min(abs(position.amount), abs(change)).copy_sign(position.amount)
+    return (closed * (price - position.entry_price)).quantize(EIGHT, ROUND_HALF_EVEN) + ZERO
+
+
+def _entry(position: Position, held: Decimal, change: Decimal, price: Decimal) -> Decimal:
+    if not position.amount:
+        return ZERO
+    if held * change >= 0:
+        return (held * position.entry_price + change * price) / position.amount
+    return position.entry_price if position.amount * held > 0 else price

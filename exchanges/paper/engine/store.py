@@ -1,0 +1,121 @@
+"""State on disk: one SQLite file, written before any reply that depends on it leaves.
+
+All requests of one turn of the event loop share a transaction. WAL with synchronous=NORMAL survives the
+death of the process, not that of the machine.
+"""
+
+import asyncio
+import dataclasses
+import sqlite3
+import typing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from exchanges.paper.engine.codec import dumps, loads
+from exchanges.paper.engine.ledger import Ledger
+from exchanges.paper.engine.records import Account, AlgoOrder, Order, Trade
+from exchanges.paper.engine.settlement import hold_again
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL)"
+KINDS: dict[str, type] = {"account": Account, "order": Order, "algo": AlgoOrder, "trade": Trade}
+
+
+class Store:
+    def __init__(self, path: Path, ledger: Ledger) -> None:
+        self.ledger = ledger
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.db = sqlite3.connect(path, isolation_level=None, timeout=5)
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute("PRAGMA synchronous=NORMAL")
+        self.db.execute(SCHEMA)
+        self._turn: asyncio.Future | None = None
+
+    def load(self) -> None:
+        found: dict[str, list] = {kind: [] for kind in (*KINDS, "counters")}
+        for kind, body in self.db.execute("SELECT kind, body FROM rows"):
+            found[kind].append(loads(body))
+        rows = {kind: [build(KINDS[kind], row) for row in found[kind]] for kind in KINDS}
+        for row in found["counters"]:
+            _set_counters(self.ledger, row)
+        _fill(self.ledger, rows)
+        self.ledger.changes.clear()
+
+    async def committed(self) -> None:
+        """Returns when every change made so far is on disk."""
+        if not self.ledger.changes:
+            return
+        if self._turn is None:
+            loop = asyncio.get_running_loop()
+            self._turn = loop.create_future()
+            loop.call_soon(self._end_turn, self._turn)
+        await asyncio.shield(self._turn)
+
+    def _end_turn(self, turn: asyncio.Future) -> None:
+        self._turn = None
+        try:
+            self.write()
+        except sqlite3.Error as error:
+            turn.set_exception(error)
+        else:
+            turn.set_result(None)
+
+    def write(self) -> None:
+        rows = [_row(key, value) for key, value in self.ledger.changes.items()]
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            self.db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", rows)
+            self.db.execute("COMMIT")
+        except sqlite3.Error:
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            raise
+        self.ledger.changes.clear()
+
+    def wipe(self) -> None:
+        self.ledger.wipe()
+        self.db.execute("DELETE FROM rows")
+        self.write()
+
+    def close(self) -> None:
+        self.write()
+        self.db.close()
+
+
+def _row(key: tuple, value: Any) -> tuple[str, str, bytes]:
+    body = value.counters() if isinstance(value, Ledger) else value
+    return ":".join(map(str, key)), key[0], dumps(body)
+
+
+def build(kind: Any, row: dict) -> Any:
+    """A record from its JSON."""
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    return kind(**{name: _value(types[name], value) for name, value in row.items() if name in types})
+
+
+def _value(kind: Any, value: Any) -> Any:
+    if kind is Decimal:
+        return Decimal(value)
+    inner: Any = typing.get_args(kind)[-1] if typing.get_origin(kind) is dict else None
+    if inner and dataclasses.is_dataclass(inner):
+        return {name: build(inner, row) for name, row in value.items()}
+    return value
+
+
+def _set_counters(ledger: Ledger, row: dict) -> None:
+    ledger.last_id = row["last_id"]
+    ledger.trade_ids = row["trade_ids"]
+    ledger.prices |= {symbol: Decimal(price) for symbol, price in row["prices"].items()}
+    ledger.liquidity = {symbol: Decimal(qty) for symbol, qty in row["liquidity"].items()}
+
+
+def _fill(ledger: Ledger, rows: dict[str, list]) -> None:
+    for account in rows["account"]:
+        ledger.restore_account(account)
+    for algo in sorted(rows["algo"], key=lambda algo: algo.algo_id):
+        ledger.add_algo(algo)
+    for order in sorted(rows["order"], key=lambda order: order.order_id):
+        ledger.add_order(order)
+        hold_again(ledger, order)
+    for trade in sorted(rows["trade"], key=lambda trade: (trade.time, trade.id)):
+        ledger.add_trade(trade)

@@ -1,0 +1,30 @@
+"""Everything that the paper exchange knows: the ledger and its file, the faults, the journal, the used limits."""
+
+from pathlib import Path
+
+from exchanges.paper.engine.ledger import Ledger
+from exchanges.paper.engine.store import Store
+from exchanges.paper.wire.faults import Faults
+from exchanges.paper.wire.journal import Journal
+from exchanges.paper.wire.limits import Limits
+
+
+class ExchangeState:
+    def __init__(self, path: Path, weight_limit: int = 0) -> None:
+        self.ledger = Ledger()
+        self.store = Store(path, self.ledger)
+        self.store.load()
+        self.faults = Faults()
+        self.journal = Journal()
+        self.limits = Limits(weight_limit)
+        self.wipes = 0
+
+    def wipe(self) -> None:
+        self.wipes += 1
+        self.store.wipe()
+        self.faults.clear()
+        self.journal.clear()
+        self.limits.counts.clear()
+
+    def close(self) -> None:
+        self.store.close()

@@ -1,0 +1,191 @@
+"""Faults on demand: which requests they hit, when, and what they make of the answer."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from exchanges.paper.engine.codec import dumps, loads
+from exchanges.paper.engine.errors import TABLE, Refusal
+from exchanges.paper.engine.records import AlgoOrder, Order
+from exchanges.paper.wire.replies import HTML, Reply, refusal
+from exchanges.paper.wire.signing import Sent
+
+AFTER = "after"
+BEFORE = "before"
+BY_NATURE_AFTER = ("wrong_id", "slow", "duplicate_fills", "lookup_lag")
+STRANGER = "someone-elses-order"
+PAGE = b"<html><head><title>%d</title></head><body><center><h1>%d</h1></center><hr>nginx</body></html>"
+NOT_ACCEPTED = Reply(
+    200, b'{"orderId":1,"symbol":"BTCUSDT","status":"NEW","clientOrderId":"' + STRANGER.encode() + b'"}'
+)
+GARBAGE = {"html": PAGE % (200, 200), "empty": b""}
+
+
+@dataclass(slots=True)
+class Fault:
+    """Empty selectors match everything. `left` counts down; None is until deleted."""
+
+    action: str
+    value: Any = None
+    when: str = BEFORE
+    path: str = ""
+    method: str = ""
+    api_key: str = ""
+    client_order_id: str = ""
+    symbol: str = ""
+    retry_after: Any = None
+    msg: str = ""
+    status: int = 0
+    left: int | None = 1
+
+    def hits(self, sent: Sent) -> bool:
+        chosen = (
+            (self.method, sent.method),
+            (self.api_key, sent.api_key),
+            (self.client_order_id, sent.client_order_id),
+            (self.symbol, sent.symbol),
+        )
+        return sent.path.startswith(self.path) and all(want in ("", got) for want, got in chosen)
+
+
+def parse(row: dict) -> Fault:
+    """Raises Refusal with the words of what is wrong."""
+    names = {"times": "left"}
+    given = {
+        names.get(name, name): value for name, value in row.items() if value is not None or name == "times"
+    }
+    unknown = set(given) - set(Fault.__dataclass_fields__)
+    if unknown or given.get("action") not in ACTIONS:
+        raise Refusal(-1104, f"Not a fault: unknown {sorted(unknown) or given.get('action')}.")
+    fault = Fault(**given)
+    fault.method = fault.method.upper()
+    if "when" not in given:
+        fault.when = AFTER if fault.action in BY_NATURE_AFTER else BEFORE
+    return _checked(fault)
+
+
+def _checked(fault: Fault) -> Fault:
+    if fault.when not in (BEFORE, AFTER):
+        raise Refusal(-1104, "Not a fault: when is before or after.")
+    if fault.action in NUMERIC and not _is_number(fault.value):
+        raise Refusal(-1104, f"Not a fault: {fault.action} needs a number as value.")
+    if fault.action in BY_NATURE_AFTER and fault.action != "wrong_id":
+        fault.when = AFTER
+    return fault
+
+
+def _is_number(value: Any) -> bool:
+    return str(value).lstrip("-").replace(".", "", 1).isdigit()
+
+
+class Faults:
+    def __init__(self) -> None:
+        self.active: list[Fault] = []
+        self.hidden_until: dict[int, int] = {}
+
+    def add(self, fault: Fault) -> None:
+        self.active.append(fault)
+
+    def clear(self) -> None:
+        self.active.clear()
+        self.hidden_until.clear()
+
+    def take(self, sent: Sent, when: str) -> Iterator[Fault]:
+        """Each fault that hits this request at this time, in the order they were set, used up by one."""
+        for fault in list(self.active):
+            if fault.action != "lookup_lag" and fault.when == when and fault.hits(sent):
+                self._use(fault)
+                yield fault
+
+    def _use(self, fault: Fault) -> None:
+        if fault.left is None:
+            return
+        fault.left -= 1
+        if fault.left <= 0:
+            self.active.remove(fault)
+
+    def hide(self, sent: Sent, order: Order | AlgoOrder, now: int) -> None:
+        """A look-up lag starts when its order is accepted, whatever method the fault names."""
+        posted = replace(sent, method="")
+        for fault in list(self.active):
+            if fault.action == "lookup_lag" and replace(fault, method="").hits(posted):
+                self._use(fault)
+                self.hidden_until[_id(order)] = now + int(float(fault.value) * 1000)
+
+    def is_hidden(self, order: Order | AlgoOrder, now: int) -> bool:
+        return bool(self.hidden_until) and self.hidden_until.get(_id(order), 0) > now
+
+
+def _id(order: Order | AlgoOrder) -> int:
+    return order.algo_id if isinstance(order, AlgoOrder) else order.order_id
+
+
+def spoil(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+    return ACTIONS[fault.action](fault, reply, sent)
+
+
+def _keep(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+    return reply
+
+
+def _in_manner(manner: str) -> Callable[[Fault, Reply, Sent], Reply]:
+    return lambda fault, reply, sent: replace(reply, manner=manner)
+
+
+def _status(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+    """A proxy's page, not Binance's JSON."""
+    status = int(fault.value)
+    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    return Reply(status, PAGE % (status, status), HTML, headers)
+
+
+def _garbage(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+    kind = "html" if fault.value is None else fault.value
+    if kind == "truncated":
+        return replace(reply, body=reply.body[: len(reply.body) // 2])
+    body = GARBAGE.get(kind) if isinstance(kind, str) else dumps(kind)
+    return Reply(200, kind.encode() if body is None else body, HTML if kind == "html" else reply.content_type)
+
+
+def _redirect(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+    return Reply(int(fault.value or 307), b"", HTML, {"Location": sent.raw_path})
+
+
+def _code(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+    code = int(fault.value)
+    status, message = TABLE.get(code, (400, "Refused."))
+    answer = refusal(Refusal(code, fault.msg or message, fault.status or status))
+    if fault.retry_after is not None:
+        answer.headers["Retry-After"] = str(fault.retry_after)
+    return answer
+
+
+def _wrong_id(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+    answer = loads(reply.body)
+    names = [name for name in ("clientOrderId", "clientAlgoId") if name in answer]
+    return replace(reply, body=dumps(answer | dict.fromkeys(names, fault.value or STRANGER)))
+
+
+def _duplicate_fills(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+    answer = loads(reply.body)
+    if isinstance(answer, list):
+        answer = [row for row in answer for _ in range(2)]
+    elif "fills" in answer:
+        answer["fills"] = answer["fills"] * 2
+    return replace(reply, body=dumps(answer))
+
+
+ACTIONS: dict[str, Callable[[Fault, Reply, Sent], Reply]] = {
+    "delay": _keep,
+    "lookup_lag": _keep,
+    "drop": _in_manner("drop"),
+    "reset_mid_body": _in_manner("reset"),
+    "slow": _in_manner("slow"),
+    "status": _status,
+    "garbage": _garbage,
+    "redirect": _redirect,
+    "code": _code,
+    "wrong_id": _wrong_id,
+    "duplicate_fills": _duplicate_fills,
+}
+NUMERIC = ("delay", "lookup_lag", "status", "code")

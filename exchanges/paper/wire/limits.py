@@ -1,0 +1,64 @@
+"""Request weights per address and order counts per account, by fixed windows as Binance counts them."""
+
+from dataclasses import dataclass, field
+
+from exchanges.paper.engine.errors import Refusal
+from exchanges.paper.wire.parameters import Params
+
+MINUTE_MS = 60_000
+TEN_SECONDS_MS = 10_000
+WITHOUT_SYMBOL = {
+    "/api/v3/openOrders": 80,
+    "/api/v3/ticker/24hr": 80,
+    "/api/v3/ticker/bookTicker": 4,
+    "/api/v3/ticker/price": 4,
+    "/fapi/v1/openOrders": 40,
+    "/fapi/v1/openAlgoOrders": 40,
+    "/fapi/v1/ticker/24hr": 40,
+    "/fapi/v1/ticker/bookTicker": 5,
+    "/fapi/v1/ticker/price": 2,
+    "/fapi/v2/ticker/price": 2,
+}
+OF_ONE_ORDER = {"/api/v3/myTrades": 5}
+
+
+def cost(path: str, params: Params, weight: int) -> int:
+    """What a request weighs: `weight`, but for the endpoints where its parameters count."""
+    if params.get("orderId") and path in OF_ONE_ORDER:
+        return OF_ONE_ORDER[path]
+    return weight if params.get("symbol") else WITHOUT_SYMBOL.get(path, weight)
+
+
+@dataclass(slots=True)
+class Limits:
+    """`weight_limit` is the most weight of one address and family in a minute; 0 is no limit."""
+
+    weight_limit: int = 0
+    counts: dict[tuple, tuple[int, int]] = field(default_factory=dict)
+
+    def spend(self, remote: str, path: str, weight: int, now: int) -> int:
+        """Weight used in this minute, this request included. Raises -1003 beyond the limit."""
+        used = self._count((remote, path[1:5]), MINUTE_MS, weight, now)
+        if self.weight_limit and used > self.weight_limit:
+            raise Refusal(-1003)
+        return used
+
+    def used(self, remote: str, path: str, now: int) -> int:
+        return self._count((remote, path[1:5]), MINUTE_MS, 0, now)
+
+    def order_counts(self, api_key: str, orders: int, now: int) -> tuple[int, int]:
+        """Orders of this account in (ten seconds, one minute)."""
+        in_ten_seconds = self._count((api_key, "10S"), TEN_SECONDS_MS, orders, now)
+        return in_ten_seconds, self._count((api_key, "1M"), MINUTE_MS, orders, now)
+
+    def _count(self, key: tuple, window_ms: int, added: int, now: int) -> int:
+        window = now // window_ms
+        last, used = self.counts.get(key, (window, 0))
+        used = used + added if last == window else added
+        self.counts[key] = window, used
+        return used
+
+
+def retry_after_s(now: int) -> int:
+    """Seconds to the end of this minute's window."""
+    return (MINUTE_MS - now % MINUTE_MS) // 1000 + 1

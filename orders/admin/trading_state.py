@@ -1,0 +1,106 @@
+"""Stopping and starting trade from the pages of those whom it concerns."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.admin import AccountAdmin
+from exchanges.enums import TradingState
+from exchanges.models import Account
+from exchanges.state_reasons import StateReason
+from orders.controls.trading_state import stop
+from strategies.admin import LIMITS_FIELDSET, STATE_FIELDSET, StrategyAccountAdmin, StrategyAdmin
+from strategies.models import Strategy, StrategyAccount, SystemRisk
+
+
+class HaltingMixin(admin.ModelAdmin):
+    """The state changes through these actions only: each is one service call."""
+
+    actions = ["activate", "exits_only", "halt", "halt_and_cancel", "halt_cancel_and_close"]
+
+    @admin.action(description=_("Trading: activate"), permissions=["change"])
+    def activate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._stop(request, queryset, TradingState.ACTIVE)
+
+    @admin.action(description=_("Trading: exits only"), permissions=["change"])
+    def exits_only(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._stop(request, queryset, TradingState.REDUCE_ONLY)
+
+    @admin.action(description=_("Trading: halt"), permissions=["change"])
+    def halt(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._stop(request, queryset, TradingState.HALTED)
+
+    @admin.action(description=_("Trading: halt and cancel all orders"), permissions=["change"])
+    def halt_and_cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._stop(request, queryset, TradingState.HALTED, cancel_all=True)
+
+    @admin.action(
+        description=_("Trading: halt, cancel all orders and close all positions"), permissions=["change"]
+    )
+    def halt_cancel_and_close(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._stop(request, queryset, TradingState.HALTED, cancel_all=True, close_all=True)
+
+    def _stop(self, request: HttpRequest, rows: QuerySet[Any], state: TradingState, **extent: bool) -> None:
+        reason = StateReason.of("set_by", user=request.user.get_username())
+        for row in rows:
+            touched = stop(
+                row, state, reason=reason, actor=f"user:{request.user.pk}", clock=timezone.now, **extent
+            )
+            self.message_user(
+                request,
+                _("%(row)s: %(state)s; %(count)s orders touched.")
+                % {"row": row, "state": TradingState(row.trading_state).label, "count": len(touched)},
+                messages.WARNING if state is not TradingState.ACTIVE else messages.SUCCESS,
+            )
+            if row.trading_state != state:
+                self.message_user(
+                    request,
+                    _(
+                        "%(row)s: something is still held or on its way, so exits still go out."
+                        " Look at its orders and do this again."
+                    )
+                    % {"row": row},
+                    messages.ERROR,
+                )
+
+
+admin.site.unregister([Strategy, StrategyAccount, Account])
+
+
+@admin.register(Strategy)
+class HaltableStrategyAdmin(HaltingMixin, StrategyAdmin):
+    list_display = [*StrategyAdmin.list_display, "trading_state"]
+    list_filter = ["trading_state", *StrategyAdmin.list_filter]
+
+
+@admin.register(StrategyAccount)
+class HaltableStrategyAccountAdmin(HaltingMixin, StrategyAccountAdmin):
+    list_display = [*StrategyAccountAdmin.list_display, "trading_state"]
+    list_filter = ["trading_state", *StrategyAccountAdmin.list_filter]
+
+
+@admin.register(Account)
+class HaltableAccountAdmin(HaltingMixin, AccountAdmin):
+    list_display = [*AccountAdmin.list_display, "trading_state"]
+    list_filter = ["trading_state", *AccountAdmin.list_filter]
+
+
+@admin.register(SystemRisk)
+class SystemRiskAdmin(HaltingMixin):
+    readonly_fields = ["trading_state", "state_reason", "state_changed_at"]
+    fieldsets = [STATE_FIELDSET, LIMITS_FIELDSET]
+    list_display = ["__str__", "trading_state", "state_reason", "state_changed_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SystemRisk]:
+        SystemRisk.objects.get_or_create(pk=1)
+        return super().get_queryset(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,115 @@
+"""Stops a strategy account by itself: after a loss, exits only; after a run of errors, nothing."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from exchanges.amounts import exact, plain
+from exchanges.enums import TradingState
+from exchanges.state_reasons import StateReason
+from orders.controls.trading_state import set_trading_state
+from orders.domain.enums import OrderStatus
+from orders.models import Order, Trade
+from strategies.models import Limits, StrategyAccount, SystemRisk
+
+logger = logging.getLogger(__name__)
+
+Verdict = tuple[TradingState, StateReason]
+_PERCENT = Decimal(100)
+_JUDGED = (OrderStatus.REJECTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
+
+
+def watch(*, now: datetime) -> list[StrategyAccount]:
+    """Applies the automatic limits to every active strategy account; returns those it stopped.
+
+    What happened before a person last changed the state does not count again.
+    """
+    system = SystemRisk.current()
+    strategy_accounts = StrategyAccount.objects.filter(is_active=True).exclude(
+        trading_state=TradingState.HALTED
+    )
+    return [
+        strategy_account
+        for strategy_account in strategy_accounts.select_related("strategy")
+        if _stop_if_due(strategy_account, system, now)
+    ]
+
+
+def _stop_if_due(strategy_account: StrategyAccount, system: SystemRisk, now: datetime) -> bool:
+    limits = Limits.of(strategy_account, strategy_account.strategy, system)
+    verdict = _errors(strategy_account, limits) or _loss(strategy_account, limits, now)
+    if verdict is None or TradingState(strategy_account.trading_state).strictness >= verdict[0].strictness:
+        return False
+    state, reason = verdict
+    # A person's halt meanwhile must not be loosened.
+    set_trading_state(
+        strategy_account, state, reason=reason, now=now, only_from=strategy_account.trading_state
+    )
+    logger.warning(
+        "trading stopped strategy_account=%s state=%s reason=%r", strategy_account.pk, state, reason
+    )
+    return True
+
+
+def _errors(strategy_account: StrategyAccount, limits: Limits) -> Verdict | None:
+    allowed = limits.max_errors_in_a_row
+    if not allowed:
+        return None
+    # An exchange that only wants us to come later says nothing about this strategy account.
+    rows = Order.objects.filter(strategy_account=strategy_account, status__in=_JUDGED).exclude(
+        reason="throttled"
+    )
+    if strategy_account.state_changed_at:
+        rows = rows.filter(created_at__gt=strategy_account.state_changed_at)
+    last = list(rows.order_by("-pk").values_list("status", flat=True)[:allowed])
+    if len(last) == allowed and set(last) == {OrderStatus.REJECTED}:
+        return TradingState.HALTED, StateReason.of("errors_in_a_row", count=str(allowed))
+    return None
+
+
+def _loss(strategy_account: StrategyAccount, limits: Limits, now: datetime) -> Verdict | None:
+    if limits.max_daily_loss is None and limits.max_drawdown_percent is None:
+        return None
+    trades = list(_trades(strategy_account))
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    today = net_result([trade for trade in trades if trade.executed_at >= midnight])
+    if limits.max_daily_loss is not None and -today > limits.max_daily_loss:
+        numbers = {"loss": plain(-today), "allowed": plain(limits.max_daily_loss)}
+        return TradingState.REDUCE_ONLY, StateReason.of("daily_loss", **numbers)
+    return _drawdown(strategy_account, limits, trades)
+
+
+def _drawdown(strategy_account: StrategyAccount, limits: Limits, trades: Sequence[Trade]) -> Verdict | None:
+    if limits.max_drawdown_percent is None or not strategy_account.capital:
+        return None
+    percent = (drawdown(trades) * _PERCENT / strategy_account.capital).quantize(Decimal("0.01"))
+    if percent <= limits.max_drawdown_percent:
+        return None
+    numbers = {"percent": plain(percent), "allowed": plain(limits.max_drawdown_percent)}
+    return TradingState.REDUCE_ONLY, StateReason.of("drawdown", **numbers)
+
+
+def _trades(strategy_account: StrategyAccount) -> "Sequence[Trade]":
+    rows = Trade.objects.filter(strategy_account=strategy_account).order_by("executed_at", "pk")
+    return list(
+        rows.filter(recorded_at__gt=strategy_account.state_changed_at)
+        if strategy_account.state_changed_at
+        else rows
+    )
+
+
+@exact
+def net_result(trades: Sequence[Trade]) -> Decimal:
+    """Realized profit less the fees paid in quote currency."""
+    return sum((trade.net_profit for trade in trades), Decimal(0))
+
+
+@exact
+def drawdown(trades: Sequence[Trade]) -> Decimal:
+    """How far the net result is below its best; never negative. `trades` in the order of execution."""
+    result = best = Decimal(0)
+    for trade in trades:
+        result += trade.net_profit
+        best = max(best, result)
+    return best - result

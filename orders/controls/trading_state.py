@@ -1,0 +1,133 @@
+"""Stopping trade at one of four levels, and what may come with it: canceling what is open, closing what is held."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import Q
+
+from exchanges.enums import OrderType, TradingState
+from exchanges.models import Account
+from orders.domain.ids import new_client_order_id
+from orders.domain.reasons import TOO_SMALL
+from orders.domain.sizing import WHOLE
+from orders.execution import batches, state_lock
+from orders.execution.batch_run import BatchRun
+from orders.execution.cancel_by_person import cancel_orders
+from orders.execution.planner import Plan
+from orders.models import Order, Position
+from strategies.models import Strategy, StrategyAccount, SystemRisk
+
+Level = SystemRisk | Strategy | Account | StrategyAccount
+
+
+def set_trading_state(
+    level: Level, state: TradingState, *, reason: str, now: datetime, only_from: str = ""
+) -> None:
+    """Holds from its commit on: no order is committed as sent under the state before it.
+
+    With `only_from` nothing changes if the state is another by now.
+    """
+    if isinstance(level, SystemRisk):
+        SystemRisk.objects.get_or_create(pk=1)
+    with transaction.atomic():
+        state_lock.close()
+        rows = type(level)._default_manager.filter(pk=level.pk)
+        rows = rows.filter(trading_state=only_from) if only_from else rows
+        rows.update(trading_state=state, state_reason=reason[:200], state_changed_at=now)
+    level.trading_state, level.state_reason = state, reason
+
+
+def stop(
+    level: Level,
+    state: TradingState,
+    *,
+    reason: str,
+    actor: str,
+    clock: Callable[[], datetime],
+    cancel_all: bool = False,
+    close_all: bool = False,
+) -> list[Order]:
+    """Sets the state, then cancels and closes what lies under the level; returns the orders that this touched.
+
+    Closing is itself an order, so a halt with `close_all` lets exits through until they are done. Where something is
+    still held or on its way afterwards, the level stays with exits only (`level.trading_state` says so): a halt would
+    lock it in.
+    """
+    first = TradingState.REDUCE_ONLY if close_all else state
+    set_trading_state(level, first, reason=reason, now=clock())
+    touched: list[Order] = []
+    if cancel_all:
+        open_orders = Order.objects.filter(_under(level))
+        touched += cancel_orders(open_orders.open() | open_orders.waiting(), actor=actor, clock=clock)
+    if close_all:
+        touched += close_positions(Position.objects.filter(_under(level)), clock=clock)
+    if state is not first and not _is_something_left(level, touched):
+        set_trading_state(level, state, reason=reason, now=clock())
+    return touched
+
+
+def _is_something_left(level: Level, closings: Iterable[Order]) -> bool:
+    """Whether an order under the level may still fill, or a position is held that was not too small to be closed."""
+    orders = Order.objects.filter(_under(level))
+    if (orders.in_flight() | orders.waiting() | orders.unreleased()).exists():
+        return True
+    dust = {(order.strategy_account_id, order.symbol) for order in closings if order.reason in TOO_SMALL}
+    held = Position.objects.held().filter(_under(level)).values_list("strategy_account_id", "symbol")
+    return not set(held) <= dust
+
+
+def close_positions(rows: Iterable[Position], *, clock: Callable[[], datetime]) -> list[Order]:
+    """Closes whole positions with market orders, all side by side, and waits for the outcome."""
+    by_strategy: dict[Strategy, list[Position]] = defaultdict(list)
+    for position in _with_accounts(rows):
+        by_strategy[position.strategy_account.strategy].append(position)
+    runs = [_start_closing(strategy, held, clock()) for strategy, held in by_strategy.items()]
+    for run in runs:
+        run.finished.wait()
+    return [order for run in runs for order in run.orders]
+
+
+def _with_accounts(rows: Iterable[Position]) -> Iterable[Position]:
+    held = Position.objects.held().filter(pk__in=[row.pk for row in rows])
+    return held.select_related("strategy_account__strategy", "strategy_account__account").order_by("pk")
+
+
+def _start_closing(strategy: Strategy, held: Iterable[Position], now: datetime) -> BatchRun:
+    plan = Plan(orders=[_closing(strategy, position, leg, now) for leg, position in enumerate(held)])
+    with transaction.atomic():
+        Strategy.objects.locked(strategy.pk)
+        run = batches.store(plan, strategy=strategy, signaled_at=None, now=now)
+    batches.start(run)
+    return run
+
+
+def _closing(strategy: Strategy, position: Position, leg: int, now: datetime) -> Order:
+    strategy_account = position.strategy_account
+    return Order(
+        leg=leg,
+        sequence=0,
+        strategy=strategy,
+        strategy_account=strategy_account,
+        account=strategy_account.account,
+        market_type=strategy.market_type,
+        symbol=position.symbol,
+        order_type=OrderType.MARKET,
+        qty_per=Decimal(WHOLE),
+        client_order_id=new_client_order_id(),
+        created_at=now,
+    )
+
+
+def _under(level: Level) -> Q:
+    match level:
+        case Strategy():
+            return Q(strategy_account__strategy=level.pk)
+        case Account():
+            return Q(strategy_account__account=level.pk)
+        case StrategyAccount():
+            return Q(strategy_account=level.pk)
+        case _:
+            return Q()

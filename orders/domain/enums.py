@@ -1,0 +1,40 @@
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.enums import OrderType
+
+
+class OrderStatus(TextChoices):
+    INITIALIZED = "initialized", _("Initialized")
+    QUEUED = "queued", _("Queued")
+    DENIED = "denied", _("Denied")
+    SUBMITTED = "submitted", _("Submitted")
+    ACCEPTED = "accepted", _("Accepted")
+    PARTIALLY_FILLED = "partially_filled", _("Partially filled")
+    PENDING_CANCEL = "pending_cancel", _("Cancel pending")
+    FILLED = "filled", _("Filled")
+    CANCELED = "canceled", _("Canceled")
+    EXPIRED = "expired", _("Expired")
+    REJECTED = "rejected", _("Rejected")
+
+
+class CancelType(TextChoices):
+    """The two cancel instructions that a leg can name instead of an order type."""
+
+    CANCEL = "CANCEL", _("Cancel")
+    CANCEL_ALL_ORDER = "CANCEL_ALL_ORDER", _("Cancel all orders")
+
+
+# `order_type` of a leg: every order type that adapters know, and the two cancel instructions.
+LegType = OrderType | CancelType
+LEG_TYPES: dict[str, LegType] = {str(leg_type): leg_type for leg_type in (*OrderType, *CancelType)}
+
+
+class Evidence(TextChoices):
+    """Why we believe a change of status."""
+
+    LOCAL = "local", _("Our own decision")
+    REPLY = "reply", _("The exchange's answer to the request")
+    QUERY = "query", _("The exchange's answer to a look-up")
+    ABSENCE = "absence", _("Proof that the exchange never had it")
+    OPERATOR = "operator", _("A person")

@@ -1,0 +1,169 @@
+"""Why an order was denied or refused: a code, and a sentence that says what to do about it."""
+
+from collections.abc import Mapping
+
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.market_data.symbols import AmbiguousSymbol, DelayedFeed, UnknownSymbol
+from exchanges.state_reasons import StateReason
+
+TEXTS = {
+    # Size
+    "below_min_quantity": _(
+        "The quantity %(quantity)s is below the minimum of %(minimum)s for %(symbol)s."
+        " Order at least %(needed)s."
+    ),
+    "below_min_notional": _(
+        "The order is worth %(notional)s %(quote)s, below the minimum of %(minimum)s %(quote)s"
+        " for %(symbol)s. Order at least %(needed)s."
+    ),
+    "above_max_quantity": _(
+        "The quantity %(quantity)s is above the maximum of %(maximum)s for %(symbol)s."
+        " Order at most %(maximum)s."
+    ),
+    "below_lot": _(
+        "The quantity %(quantity)s is less than one lot of %(lot)s for %(symbol)s. Order at least %(needed)s."
+    ),
+    "not_whole_shares": _(
+        "%(symbol)s is traded in multiples of %(lot)s: %(quantity)s cannot be ordered."
+        " Order %(needed)s or another multiple."
+    ),
+    "invalid_after_rounding": _(
+        "The price %(price)s becomes zero on the tick of %(tick)s for %(symbol)s. Use at least %(tick)s."
+    ),
+    # Position
+    "no_long_position": _("There is no long position to close."),
+    "no_short_position": _("There is no short position to close."),
+    "no_position": _("There is no position to close."),
+    # Market
+    "unknown_symbol": UnknownSymbol.template,
+    "ambiguous_symbol": AmbiguousSymbol.template,
+    "market_closed": _("%(symbol)s is not open for trading at the exchange now. Exits are still sent."),
+    "delayed_feed": DelayedFeed.template,
+    "price_unavailable": _("There is no current price for %(symbol)s. Send a LIMIT order, or try again."),
+    "markets_unavailable": _("The list of markets of %(exchange)s could not be read. Try again in a minute."),
+    "order_type_unsupported": _(
+        "%(exchange)s does not accept %(order_type)s orders. Use another order type."
+    ),
+    # Strategy
+    "stale_signal": _(
+        "The signal was %(lag_s)s seconds old; the strategy allows %(max_lag_s)s. Nothing was sent."
+    ),
+    "expired": _("The order waited %(waited_s)s seconds; %(allowed_s)s are allowed. Nothing was sent."),
+    "capital_currency_mismatch": _(
+        "The capital is in %(capital_currency)s, but %(symbol)s is paid in %(quote)s."
+        " Allocate capital in %(quote)s, or send qty."
+    ),
+    "no_capital": _(
+        "No capital is allocated to this account in the strategy (%(capital)s %(capital_currency)s)."
+    ),
+    "max_symbols": _(
+        "This account already trades %(count)s symbols in the strategy; the limit is %(limit)s."
+        " Close one, or raise the limit."
+    ),
+    "halted": _("Trading is halted (%(scope)s): %(reason)s Nothing goes out until a person activates it."),
+    "reduce_only": _("Only exits go out now (%(scope)s): %(reason)s"),
+    "max_order_notional": _(
+        "The order is worth %(notional)s %(quote)s; at most %(limit)s %(quote)s are allowed."
+    ),
+    "max_position_notional": _(
+        "The position would be worth %(notional)s %(quote)s; at most %(limit)s %(quote)s are allowed."
+    ),
+    "max_price_distance": _(
+        "The price %(price)s is %(distance)s%% away from the last price %(last_price)s; %(limit)s%% are allowed."
+    ),
+    "max_open_orders": _(
+        "There are %(count)s open orders already; the limit is %(limit)s. Cancel some first."
+    ),
+    "max_orders_per_minute": _("There were %(count)s orders in the last minute; the limit is %(limit)s."),
+    "position_differs": _(
+        "We count a position of %(ours)s and the exchange %(theirs)s. No new risk until a person has settled this."
+    ),
+    "earlier_order_unknown": _(
+        "It is not yet known what became of the earlier order %(client_order_id)s."
+        " Send this again when it is settled."
+    ),
+    "canceled_before_sending": _("The order was canceled before it was sent."),
+    "not_taking_part": _(
+        "The strategy, this account or its subscription is switched off. Only exits are still sent."
+    ),
+    # Account
+    "credentials_unreadable": _("The credentials of this account cannot be decrypted. Enter them again."),
+    # The exchange's answer
+    "rejected": _("The exchange refused the order: %(message)s"),
+    "insufficient_balance": _("The balance at the exchange is too small for this order."),
+    "insufficient_margin": _("The margin at the exchange is too small for this order."),
+    "reduce_only_rejected": _(
+        "The exchange holds no position that this order could reduce. Check the account."
+    ),
+    "hedge_mode": _(
+        "The account holds long and short positions apart (hedge mode), which orders from here cannot tell apart."
+        " Switch it to one-way mode at the exchange."
+    ),
+    "filter_failure": _("The order breaks a trading rule of the exchange: %(message)s"),
+    "clock_skew": _(
+        "The exchange refused the time of the request. Check this server's clock and send again."
+    ),
+    "authentication_failed": _(
+        "The exchange refused the account's API key."
+        " Check the key, its permissions and its allowed addresses."
+    ),
+    "throttled": _("The exchange takes no more requests for now. Send again in a few minutes."),
+    "not_sent": _("The exchange could not be reached, and nothing was sent. Send again."),
+    "outcome_unknown": _("The exchange did not answer. The order is being looked up; do not send it again."),
+    "not_found_at_exchange": _(
+        "The exchange never had this order. Nothing happened there; it may be sent again."
+    ),
+    # Cancels
+    "order_not_found": _("There is no order %(order_id)s in this strategy."),
+    "order_not_open": _("The order %(order_id)s is not open any more (%(status)s)."),
+}
+
+
+TOO_SMALL = frozenset({"below_lot", "below_min_quantity", "below_min_notional"})
+
+# The levels of `orders.domain.risk_checks.LevelState`.
+SCOPES = {
+    "system": _("system"),
+    "strategy": _("strategy"),
+    "account": _("account"),
+    "strategy account": _("strategy account"),
+}
+
+
+class Denied(Exception):
+    """We refuse an order before it is sent. `code` is a key of TEXTS, `params` are its numbers, as text."""
+
+    def __init__(self, code: str, params: Mapping[str, str] | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.params = dict(params or {})
+
+    @property
+    def text(self) -> str:
+        return reason_text(self.code, self.params)
+
+
+def reason_text(code: str, params: Mapping[str, str]) -> str:
+    """The sentence in the language that is active now.
+
+    A code of ours that an exchange's refusal came down to has its message instead of our numbers. An unknown
+    code is its own text.
+    """
+    if code not in TEXTS:
+        return code
+    try:
+        return str(TEXTS[code]) % {name: _told(name, value) for name, value in params.items()}
+    except KeyError:
+        return str(TEXTS["rejected"]) % {"message": params.get("message", code)}
+
+
+def _told(name: str, value: str) -> str:
+    """Where a number is a word of ours, it is told in the reader's language."""
+    match name:
+        case "scope":
+            return str(SCOPES.get(value, value))
+        case "reason":
+            return str(StateReason(value))
+        case _:
+            return value

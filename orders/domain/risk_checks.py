@@ -1,0 +1,140 @@
+"""What may go out: trading states and limits, as plain rules over facts. Pure."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from exchanges.amounts import exact, plain
+from exchanges.enums import Side, TradingState
+from orders.domain.reasons import Denied
+from strategies.limits import Limits
+
+_PERCENT = Decimal(100)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelState:
+    """The trading state of one level: system, strategy, account, strategy account."""
+
+    scope: str
+    state: str  # a TradingState
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRemainder:
+    """An open order's part that may still fill, in base units."""
+
+    symbol: str
+    side: Side
+    remaining: Decimal
+
+
+@dataclass(slots=True)
+class Exposure:
+    """What one strategy account holds and has under way."""
+
+    held: dict[str, Decimal] = field(default_factory=dict)  # symbol -> signed quantity
+    open_orders: list[OpenRemainder] = field(default_factory=list)
+    orders_last_minute: int = 0
+
+    @property
+    def symbols(self) -> set[str]:
+        return {symbol for symbol, quantity in self.held.items() if quantity} | {
+            o.symbol for o in self.open_orders
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Intended:
+    """An order that adds risk, sized. `reference` is the price it is valued at, `limit` its own limit or trigger."""
+
+    symbol: str
+    quote: str
+    side: Side
+    quantity: Decimal
+    reference: Decimal | None
+    limit: Decimal | None
+    last_price: Decimal | None
+
+
+def strictest_of(*levels: LevelState) -> LevelState:
+    """The state of the level that decides; of equally strict levels the first."""
+    return max(levels, key=lambda level: TradingState(level.state).strictness)
+
+
+def check_state(strictest: LevelState, *, is_exit: bool) -> None:
+    """Raises Denied (halted, reduce_only)."""
+    if strictest.state == TradingState.ACTIVE or (is_exit and strictest.state == TradingState.REDUCE_ONLY):
+        return
+    code = "halted" if strictest.state == TradingState.HALTED else "reduce_only"
+    raise Denied(code, {"scope": strictest.scope, "reason": strictest.reason})
+
+
+@exact
+def check_limits(order: Intended, limits: Limits, exposure: Exposure) -> None:
+    """Raises Denied with the limit and the value."""
+    _check_counts(order, limits, exposure)
+    _check_notional(order, limits, exposure)
+    _check_price_distance(order, limits)
+
+
+def _check_counts(order: Intended, limits: Limits, exposure: Exposure) -> None:
+    open_count = len(exposure.open_orders)
+    _at_most("max_open_orders", open_count, limits.max_open_orders)
+    _at_most("max_orders_per_minute", exposure.orders_last_minute, limits.max_orders_per_minute)
+    if order.symbol not in exposure.symbols:
+        _at_most("max_symbols", len(exposure.symbols), limits.max_symbols)
+
+
+def _at_most(code: str, count: int, limit: int | None) -> None:
+    """One more must fit."""
+    if limit is not None and count >= limit:
+        raise Denied(code, {"count": str(count), "limit": str(limit)})
+
+
+def _check_notional(order: Intended, limits: Limits, exposure: Exposure) -> None:
+    if limits.max_order_notional is not None:
+        notional = order.quantity * _valued(order)
+        _within("max_order_notional", order, notional, limits.max_order_notional)
+    if limits.max_position_notional is not None:
+        notional = abs(_worst_position(order, exposure)) * _valued(order)
+        _within("max_position_notional", order, notional, limits.max_position_notional)
+
+
+def _worst_position(order: Intended, exposure: Exposure) -> Decimal:
+    """The position if this order and every open one on its side fill."""
+    same_side = [
+        o.remaining for o in exposure.open_orders if (o.symbol, o.side) == (order.symbol, order.side)
+    ]
+    added = order.quantity + sum(same_side, Decimal(0))
+    return exposure.held.get(order.symbol, Decimal(0)) + order.side.sign * added
+
+
+def _valued(order: Intended) -> Decimal:
+    if not order.reference:
+        raise Denied("price_unavailable", {"symbol": order.symbol})
+    return order.reference
+
+
+def _within(code: str, order: Intended, notional: Decimal, limit: Decimal) -> None:
+    if notional > limit:
+        raise Denied(code, {"notional": plain(notional), "limit": plain(limit), "quote": order.quote})
+
+
+def _check_price_distance(order: Intended, limits: Limits) -> None:
+    allowed = limits.max_price_distance_percent
+    if allowed is None or order.limit is None:
+        return
+    if not order.last_price:
+        raise Denied("price_unavailable", {"symbol": order.symbol})
+    distance = abs(order.limit - order.last_price) * _PERCENT / order.last_price
+    if distance > allowed:
+        raise Denied(
+            "max_price_distance",
+            {
+                "price": plain(order.limit),
+                "last_price": plain(order.last_price),
+                "distance": plain(distance.quantize(Decimal("0.01"))),
+                "limit": plain(allowed),
+            },
+        )

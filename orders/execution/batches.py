@@ -1,0 +1,86 @@
+"""Storing a plan, and running it in the background while the caller decides how long to wait."""
+
+import logging
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from secrets import token_hex
+
+from django.db import DEFAULT_DB_ALIAS, close_old_connections
+from django.utils import timezone
+
+from orders.domain.enums import Evidence, OrderStatus
+from orders.execution.batch_run import LEASE, BatchRun
+from orders.execution.planner import Plan
+from orders.models import Batch, Order, OrderEvent
+from orders.models.bulk_insert import insert_all
+from orders.transactions import require_transaction
+from strategies.models import Strategy
+
+logger = logging.getLogger(__name__)
+
+_THREADS = 32  # each may hold a database connection; it mostly waits for exchanges
+
+_KEY = ("strategy_account", "leg")  # one order or cancel instruction of a batch for each
+
+_pool: dict[int, ThreadPoolExecutor] = {}  # by process id: a forked child must not use its parent's threads
+
+
+def process_name() -> str:
+    """Signs leases and events: machine and process."""
+    return f"{socket.gethostname()[:40]}:{os.getpid()}"
+
+
+def store(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None, now: datetime) -> BatchRun:
+    """Writes the batch with all its rows, claimed by this process, inside the delivery's transaction."""
+    require_transaction()
+    by = f"{process_name()}:{token_hex(4)}"
+    batch = Batch.objects.create(
+        strategy=strategy, created_at=now, signaled_at=signaled_at, claimed_by=by, claimed_until=now + LEASE
+    )
+    for order in plan.orders:
+        order.batch = batch
+    for cancellation in plan.cancellations:
+        cancellation.batch = batch
+    insert_all(plan.orders, key=_KEY, using=DEFAULT_DB_ALIAS)
+    insert_all(plan.cancellations, key=_KEY, using=DEFAULT_DB_ALIAS)
+    denied = [order for order in plan.orders if order.status == OrderStatus.DENIED]
+    OrderEvent.objects.bulk_create([_denial_event(order, by) for order in denied])
+    return BatchRun(batch, plan.orders, plan.cancellations, by=by, clock=timezone.now)
+
+
+def start(run: BatchRun) -> None:
+    """Runs it on a thread of this process. Call it after the commit."""
+    _executor().submit(_run, run)
+
+
+def _run(run: BatchRun) -> None:
+    close_old_connections()
+    try:
+        run.run()
+    except Exception:
+        # Boundary: nobody waits for this thread's result. The batch's lease runs out and the tracker resumes it.
+        logger.exception("run broke off batch=%s", run.batch.pk)
+    finally:
+        close_old_connections()
+
+
+def _executor() -> ThreadPoolExecutor:
+    pid = os.getpid()
+    if pid not in _pool:
+        _pool.clear()
+        _pool[pid] = ThreadPoolExecutor(_THREADS, thread_name_prefix="batch")
+    return _pool[pid]
+
+
+def _denial_event(order: Order, actor: str) -> OrderEvent:
+    return OrderEvent(
+        order=order,
+        at=order.created_at,
+        from_status=OrderStatus.INITIALIZED,
+        to_status=OrderStatus.DENIED,
+        evidence=Evidence.LOCAL,
+        actor=actor,
+        reason=order.reason,
+    )

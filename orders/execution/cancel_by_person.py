@@ -1,0 +1,39 @@
+"""Cancels that a person asks for, order by order."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from orders.domain.enums import Evidence, OrderStatus
+from orders.domain.lifecycle import OPEN, UNSENT
+from orders.execution.client import ExecutionClient
+from orders.models import Order
+from orders.models.transitions import cancel_of
+
+
+def cancel_orders(rows: QuerySet[Order], *, actor: str, clock: Callable[[], datetime]) -> list[Order]:
+    """Cancels what is open or waiting among `rows` and returns all of them as they are afterwards.
+
+    An order that stays `pending_cancel` got no answer yet; the tracker sees it through.
+    """
+    orders = list(rows.select_related("account").order_by("pk"))
+    now = clock()
+    Order.objects.transition(
+        cancel_of(order, evidence=Evidence.OPERATOR, actor=actor, now=now)
+        for order in orders
+        if _can_be_canceled(order)
+    )
+    at_exchange = [order for order in orders if order.status == OrderStatus.PENDING_CANCEL]
+    client = ExecutionClient(actor=actor, clock=clock)
+    client.cancel(at_exchange)
+    while client.under_way:
+        client.collect(timeout_s=settings.EXCHANGE_TIMEOUT_S)
+    return list(
+        Order.objects.filter(pk__in=[order.pk for order in orders]).select_related("account").order_by("pk")
+    )
+
+
+def _can_be_canceled(order: Order) -> bool:
+    return order.status in UNSENT | OPEN - {OrderStatus.PENDING_CANCEL}

@@ -1,0 +1,185 @@
+"""From checked legs to rows: one order or cancel instruction per leg and account, not yet saved."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import Q
+
+from exchanges.adapters.protocol import MarketSpec
+from exchanges.enums import OrderType
+from exchanges.errors import ExchangeError
+from exchanges.market_data.catalog import Catalogs, MarketCatalog
+from exchanges.market_data.symbols import SymbolError, UnknownSymbol
+from orders.domain.enums import CancelType, OrderStatus
+from orders.domain.legs import Leg, in_run_order
+from orders.domain.reasons import Denied
+from orders.models import Cancellation, Order
+from strategies.models import Strategy, StrategyAccount
+
+
+class SymbolRefused(Exception):
+    """No participating account can trade the leg's symbol, or it is ambiguous: nothing of the delivery is run."""
+
+    def __init__(self, leg: Leg, error: SymbolError) -> None:
+        super().__init__(error.text)
+        self.leg = leg
+        self.text = error.text
+
+
+@dataclass(slots=True)
+class Plan:
+    """Unsaved rows in run order. `not_found` are CANCEL legs that name no order within reach."""
+
+    orders: list[Order] = field(default_factory=list)
+    cancellations: list[Cancellation] = field(default_factory=list)
+    not_found: list[Leg] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    strategy: Strategy
+    strategy_accounts: Sequence[StrategyAccount]
+    catalogs: Catalogs
+    signaled_at: datetime | None
+    now: datetime
+
+    def plan(self, legs: Iterable[Leg]) -> Plan:
+        """Raises SymbolRefused. Reads the database only for CANCEL legs."""
+        plan = Plan()
+        ordered = in_run_order(legs)
+        targets = self._targets(ordered)
+        for sequence, leg in enumerate(ordered):
+            match leg.leg_type:
+                case CancelType.CANCEL:
+                    self._add_cancel(plan, leg, sequence, targets)
+                case CancelType.CANCEL_ALL_ORDER:
+                    self._add_cancel_all(plan, leg, sequence)
+                case OrderType() as order_type:
+                    self._add_orders(plan, leg, sequence, order_type)
+        return plan
+
+    # Orders
+
+    def _add_orders(self, plan: Plan, leg: Leg, sequence: int, order_type: OrderType) -> None:
+        found = self._resolve(leg)
+        for strategy_account in self.strategy_accounts:
+            spec = found[strategy_account.account.exchange]
+            symbol = spec.symbol if isinstance(spec, MarketSpec) else leg.symbol
+            order = self._order(leg, sequence, order_type, strategy_account, symbol)
+            denied = self._refusal(leg, strategy_account, spec)
+            if denied is not None:
+                _deny(order, denied, self.now)
+            plan.orders.append(order)
+
+    def _order(
+        self, leg: Leg, sequence: int, order_type: OrderType, strategy_account: StrategyAccount, symbol: str
+    ) -> Order:
+        return Order.compose(
+            strategy_account,
+            market_type=self.strategy.market_type,
+            leg=leg.index,
+            sequence=sequence,
+            symbol=symbol,
+            order_type=order_type,
+            side=leg.side or "",
+            qty_per=leg.qty_per,
+            qty=leg.qty,
+            price=leg.price,
+            stop_price=leg.stop_price,
+            created_at=self.now,
+        )
+
+    def _refusal(
+        self, leg: Leg, strategy_account: StrategyAccount, spec: MarketSpec | SymbolError | ExchangeError
+    ) -> Denied | None:
+        if isinstance(spec, ExchangeError):
+            return Denied("markets_unavailable", {"exchange": strategy_account.account.exchange})
+        if isinstance(spec, SymbolError):
+            return Denied("unknown_symbol", {"symbol": leg.symbol})
+        return None if leg.is_closing else self._staleness()
+
+    def _staleness(self) -> Denied | None:
+        """Entries that arrive too late are refused; exits and cancels are not."""
+        limit = self.strategy.max_lag_s
+        if limit is None or self.signaled_at is None:
+            return None
+        lag_s = int((self.now - self.signaled_at).total_seconds())
+        if lag_s <= limit:
+            return None
+        return Denied("stale_signal", {"lag_s": str(lag_s), "max_lag_s": str(limit)})
+
+    # Symbols
+
+    def _resolve(self, leg: Leg) -> dict[str, MarketSpec | SymbolError | ExchangeError]:
+        """What the leg's symbol means at each exchange.
+
+        Raises SymbolRefused where it is ambiguous or delayed anywhere, or unknown everywhere.
+        """
+        found = {name: _look(catalog, leg.symbol) for name, catalog in self.catalogs.items()}
+        errors = [error for error in found.values() if isinstance(error, SymbolError)]
+        unclear = [error for error in errors if not isinstance(error, UnknownSymbol)]
+        if unclear:
+            raise SymbolRefused(leg, unclear[0])
+        if errors and len(errors) == len(found):
+            raise SymbolRefused(leg, errors[0])
+        return found
+
+    # Cancels
+
+    def _add_cancel_all(self, plan: Plan, leg: Leg, sequence: int) -> None:
+        found = self._resolve(leg) if leg.symbol else {}
+        for strategy_account in self.strategy_accounts:
+            spec = found.get(strategy_account.account.exchange)
+            if isinstance(spec, SymbolError | ExchangeError):
+                continue  # it has no order with a symbol that it does not know
+            symbol = spec.symbol if spec else ""
+            plan.cancellations.append(
+                self._cancellation(leg, sequence, strategy_account, symbol=symbol, side=leg.side or "")
+            )
+
+    def _add_cancel(self, plan: Plan, leg: Leg, sequence: int, targets: Sequence[Order]) -> None:
+        by_ours = [order for order in targets if order.client_order_id == leg.order_id]
+        by_theirs = [order for order in targets if order.exchange_order_id == leg.order_id]
+        meant = by_ours or by_theirs
+        if len(meant) != 1:  # exchanges number their orders alike: two hits are no name
+            plan.not_found.append(leg)
+            return
+        strategy_account = next(
+            strategy_account
+            for strategy_account in self.strategy_accounts
+            if strategy_account.pk == meant[0].strategy_account_id
+        )
+        plan.cancellations.append(
+            self._cancellation(leg, sequence, strategy_account, symbol=meant[0].symbol, target=meant[0])
+        )
+
+    def _cancellation(
+        self, leg: Leg, sequence: int, strategy_account: StrategyAccount, **fields: object
+    ) -> Cancellation:
+        return Cancellation(leg=leg.index, sequence=sequence, strategy_account=strategy_account, **fields)
+
+    def _targets(self, legs: Iterable[Leg]) -> list[Order]:
+        names = {leg.order_id for leg in legs if leg.leg_type is CancelType.CANCEL}
+        if not names:
+            return []
+        named = Q(client_order_id__in=names) | Q(exchange_order_id__in=names)
+        return list(
+            Order.objects.filter(named, strategy=self.strategy, strategy_account__in=self.strategy_accounts)
+        )
+
+
+def _look(catalog: MarketCatalog | ExchangeError, text: str) -> MarketSpec | SymbolError | ExchangeError:
+    if isinstance(catalog, ExchangeError):
+        return catalog
+    try:
+        return catalog.resolve(text)
+    except SymbolError as error:
+        return error
+
+
+def _deny(order: Order, denied: Denied, now: datetime) -> None:
+    """Before the row exists; storing it writes the event."""
+    order.status = OrderStatus.DENIED
+    order.reason, order.reason_params = denied.code, denied.params
+    order.closed_at = order.released_at = now

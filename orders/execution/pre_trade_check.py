@@ -1,0 +1,194 @@
+"""The pre-trade check: sizes an order, or refuses the order before it is sent, over what is known at its turn."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+
+from exchanges import vault
+from exchanges.adapters.protocol import Capabilities, MarketSpec
+from exchanges.amounts import exact
+from exchanges.enums import MarketType, OrderType, Side
+from exchanges.errors import ExchangeError
+from exchanges.fields import plain
+from exchanges.gateway import gateway
+from exchanges.market_data.catalog import Catalogs
+from exchanges.market_data.prices import Key
+from orders.domain.enums import Evidence, OrderStatus
+from orders.domain.reasons import Denied
+from orders.domain.risk_checks import Intended, check_limits, check_state
+from orders.domain.sizing import Sized, reference_price, size_closing, size_opening
+from orders.execution.context import OrderContext, TradingPermission
+from orders.execution.reference_prices import ReferencePrices
+from orders.models import Order
+from orders.models.transitions import Transition
+
+
+class PreTradeCheck:
+    """Sizes orders and refuses them, one after another, over the facts of one turn."""
+
+    def __init__(self, context: OrderContext, catalogs: Catalogs, prices: ReferencePrices) -> None:
+        self.context = context
+        self.catalogs = catalogs
+        self.prices = prices
+
+    @exact
+    def decide_all(self, orders: Sequence[Order], actor: str) -> list[Transition]:
+        return [self.decide(order, actor) for order in orders]
+
+    def decide(self, order: Order, actor: str) -> Transition:
+        now = self.context.now
+        try:
+            sized = self._sized(order)
+        except Denied as denied:
+            fields = {
+                "reason": denied.code,
+                "reason_params": denied.params,
+                "closed_at": now,
+                "released_at": now,
+            }
+            return Transition(order, OrderStatus.DENIED, now, Evidence.LOCAL, actor, fields)
+        fields = {
+            "side": sized.side,
+            "quantity": sized.quantity,
+            "price": sized.price,
+            "stop_price": sized.stop_price,
+            "reduce_only": sized.reduce_only,
+            "submitted_at": now,
+        }
+        return Transition(order, OrderStatus.SUBMITTED, now, Evidence.LOCAL, actor, fields)
+
+    def preview(self, order: Order) -> None:
+        """Sizes or denies an unsaved order in memory."""
+        try:
+            sized = self._sized(order)
+        except Denied as denied:
+            order.status, order.reason, order.reason_params = OrderStatus.DENIED, denied.code, denied.params
+            return
+        order.side, order.quantity, order.reduce_only = sized.side, sized.quantity, sized.reduce_only
+        order.price, order.stop_price = sized.price, sized.stop_price
+
+    def _sized(self, order: Order) -> Sized:
+        """Raises Denied."""
+        permission = self.context.permissions[order.strategy_account_id]
+        check_state(permission.strictest, is_exit=order.is_closing)
+        if not (permission.takes_part or order.is_closing):
+            raise Denied("not_taking_part")
+        _check_credentials(order)
+        market = self._market(order)
+        abilities = gateway.capabilities(order.account.exchange, MarketType(order.market_type))
+        if OrderType(order.order_type) not in abilities.order_types:
+            params = {"exchange": order.account.exchange, "order_type": order.order_type}
+            raise Denied("order_type_unsupported", params)
+        if order.is_closing:
+            return self._sized_closing(order, market, abilities)
+        _check_age(order, self.context.now)
+        self._check_doubts(order)
+        last_price = self.prices.price(price_key(order))
+        sized = _sized_opening(order, market, last_price)
+        self._check_limits(order, market, sized, permission)
+        return sized
+
+    def _market(self, order: Order) -> MarketSpec:
+        catalog_ = self.catalogs[order.account.exchange]
+        if isinstance(catalog_, ExchangeError):
+            raise Denied("markets_unavailable", {"exchange": order.account.exchange})
+        spec = catalog_.specs.get(order.symbol)
+        if spec is None:
+            raise Denied("unknown_symbol", {"symbol": order.symbol})
+        if (
+            not spec.is_active and not order.is_closing
+        ):  # whether an exit still goes through is the exchange's word
+            raise Denied("market_closed", {"symbol": order.symbol})
+        return spec
+
+    def _sized_closing(self, order: Order, market: MarketSpec, abilities: Capabilities) -> Sized:
+        assert order.qty_per is not None
+        held = self.context.exposures[order.strategy_account_id].held
+        sized = size_closing(
+            market=market,
+            order_type=OrderType(order.order_type),
+            side=Side(order.side) if order.side else None,
+            qty_per=order.qty_per,
+            price=order.price,
+            stop_price=order.stop_price,
+            held=held.get(order.symbol, Decimal(0)),
+            has_reduce_only=abilities.has_reduce_only,
+        )
+        return sized if self._net_covers(order, sized) else replace(sized, reduce_only=False)
+
+    def _net_covers(self, order: Order, sized: Sized) -> bool:
+        """Strategies that hold against each other on one account cancel out at the exchange: a reduce-only exit of one
+        of them would be refused there. Its size is bounded by what it holds when it is sent; should the position go
+        before it does, orders.reconciliation.stale_exits withdraws it."""
+        net = self.context.net[order.account_symbol]
+        left = net.left_without(order.strategy_account_id, sized.side)
+        return -sized.side.sign * left >= sized.quantity
+
+    def _check_doubts(self, order: Order) -> None:
+        """While it is open what became of an order or a holding, nothing that adds to it goes out."""
+        key = order.account_symbol
+        if key in self.context.unknown:
+            raise Denied("earlier_order_unknown", {"client_order_id": self.context.unknown[key]})
+        difference = self.context.differences.get(key)
+        if difference is not None:
+            numbers = {"ours": plain(difference.ours), "theirs": plain(difference.theirs)}
+            raise Denied("position_differs", numbers)
+
+    def _check_limits(
+        self, order: Order, market: MarketSpec, sized: Sized, permission: TradingPermission
+    ) -> None:
+        exposure = self.context.exposures[order.strategy_account_id]
+        last_price = self.prices.price(price_key(order))
+        kind = OrderType(order.order_type)
+        intended = Intended(
+            symbol=order.symbol,
+            quote=market.quote,
+            side=sized.side,
+            quantity=sized.quantity,
+            reference=reference_price(kind, sized.price, sized.stop_price, last_price),
+            limit=sized.price or sized.stop_price,
+            last_price=last_price,
+        )
+        check_limits(intended, permission.limits, exposure)
+
+
+def _check_credentials(order: Order) -> None:
+    try:
+        vault.credentials_of(order.account)
+    except vault.CredentialsUnreadable as error:
+        raise Denied("credentials_unreadable") from error
+
+
+def _check_age(order: Order, now: datetime) -> None:
+    if is_overdue(order, now):
+        waited = int((now - order.created_at).total_seconds())
+        raise Denied("expired", {"waited_s": str(waited), "allowed_s": str(settings.ORDER_MAX_WAIT_S)})
+
+
+def _sized_opening(order: Order, market: MarketSpec, last_price: Decimal | None) -> Sized:
+    strategy_account = order.strategy_account
+    return size_opening(
+        market=market,
+        order_type=OrderType(order.order_type),
+        side=Side(order.side),
+        qty_per=order.qty_per,
+        qty=order.qty,
+        price=order.price,
+        stop_price=order.stop_price,
+        capital=strategy_account.capital,
+        capital_currency=strategy_account.capital_currency,
+        leverage=strategy_account.leverage,
+        last_price=last_price,
+    )
+
+
+def is_overdue(order: Order, now: datetime) -> bool:
+    """Entries expire, exits do not."""
+    return not order.is_closing and now - order.created_at > timedelta(seconds=settings.ORDER_MAX_WAIT_S)
+
+
+def price_key(order: Order) -> Key:
+    return (order.account.exchange, MarketType(order.market_type), order.symbol)

@@ -1,0 +1,267 @@
+"""Holds our books against the exchange: open orders, late fills, positions.
+
+It records and reports. It never trades to make numbers match, and takes no missing answer for "nothing there".
+"""
+
+import logging
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from exchanges import vault
+from exchanges.adapters.protocol import Balance, OrderReport, PositionReport
+from exchanges.enums import MarketType
+from exchanges.errors import ExchangeError
+from exchanges.gateway import Call, Outcome, gateway
+from exchanges.market_data import catalog
+from exchanges.models import Account
+from orders.domain.enums import OrderStatus
+from orders.domain.keys import HoldingKey
+from orders.models import ExternalOrder, Order, Position, Trade
+from orders.reconciliation.position_differences import note_differences
+
+logger = logging.getLogger(__name__)
+
+_SETTLING = timedelta(seconds=10)  # a fill shows up in a position before it shows up as a trade, or after
+LOOK_BACK = timedelta(hours=24)
+# What is in use is looked at often; all that an account has there, which exchanges count dearly, once in a while.
+COMPARE_EVERY = timedelta(seconds=30)
+SWEEP_EVERY = timedelta(hours=1)
+_JUST_CLOSED = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One account at one market type. `symbols` are those that our strategies hold or work there."""
+
+    account: Account
+    market_type: MarketType
+    symbols: frozenset[str] = frozenset()
+    is_swept: bool = False  # look at everything
+
+    def call(self, verb: str, *args: object) -> Call:
+        credentials = vault.credentials_of(self.account)
+        return Call(self.account.exchange, self.market_type, verb, args, credentials, tag=self, can_wait=True)
+
+
+def reconcile(*, clock: Callable[[], datetime], everything: bool = False) -> list[Order]:
+    """One look at every account whose turn it is. Returns closed orders about which the exchange says otherwise.
+
+    Two processes that look at the same time share the accounts. With `everything` each account is looked at whole.
+    """
+    subjects = [subject for subject in _subjects(clock(), everything) if _is_ready(subject, clock())]
+    _note_external(subjects, clock())
+    _compare_holdings(subjects, clock())
+    return _contradicted(subjects, clock())
+
+
+def _subjects(now: datetime, everything: bool) -> list[Subject]:
+    accounts = _claim(now, everything)
+    used = set(Order.objects.filter(account__in=accounts).values_list("account", "market_type"))
+    symbols = _symbols_in_use(accounts)
+    subjects = [
+        Subject(
+            accounts[account],
+            MarketType(kind),
+            frozenset(symbols[account, kind]),
+            everything or _is_long_ago(accounts[account].swept_at, SWEEP_EVERY, now),
+        )
+        for account, kind in used
+    ]
+    random.shuffle(subjects)  # where the exchange has no room for all, it is not always the same ones
+    return subjects
+
+
+@transaction.atomic
+def _claim(now: datetime, everything: bool) -> dict[int, Account]:
+    """Accounts in use whose turn it is, as they were before; it is nobody else's until the next."""
+    rows = Account.objects.active().filter(Exists(Order.objects.filter(account=OuterRef("pk"))))
+    accounts = {
+        row.pk: row
+        for row in rows.select_for_update(skip_locked=True)
+        if everything or _is_long_ago(row.compared_at, COMPARE_EVERY, now)
+    }
+    Account.objects.filter(pk__in=accounts).update(compared_at=now)
+    swept = [pk for pk, row in accounts.items() if _is_long_ago(row.swept_at, SWEEP_EVERY, now)]
+    Account.objects.filter(pk__in=swept).update(swept_at=now)
+    return accounts
+
+
+def _is_long_ago(moment: datetime | None, period: timedelta, now: datetime) -> bool:
+    return moment is None or now - moment >= period
+
+
+def _symbols_in_use(accounts: Iterable[int]) -> dict[tuple[int, str], set[str]]:
+    """By account and market type."""
+    held = Position.objects.held().filter(strategy_account__account__in=accounts)
+    worked = Order.objects.open().filter(account__in=accounts)
+    columns = ("strategy_account__account_id", "strategy_account__strategy__market_type", "symbol")
+    symbols: dict[tuple[int, str], set[str]] = defaultdict(set)
+    for account, kind, symbol in [
+        *held.values_list(*columns),
+        *worked.values_list("account_id", "market_type", "symbol"),
+    ]:
+        symbols[account, kind].add(symbol)
+    return symbols
+
+
+def _is_ready(subject: Subject, now: datetime) -> bool:
+    try:
+        vault.credentials_of(subject.account)
+        catalog.open_catalog(subject.account.exchange, subject.market_type, now=now)
+    except (vault.CredentialsUnreadable, ExchangeError) as error:
+        logger.warning("cannot reconcile account=%s error=%s", subject.account.pk, type(error).__name__)
+        return False
+    return True
+
+
+def _answers(calls: Sequence[Call]) -> Iterable[Outcome]:
+    """Those that were answered; a failed question says nothing about the account."""
+    for outcome in gateway.call_all(calls):
+        if outcome.error is None:
+            yield outcome
+        else:
+            logger.info("no answer account=%s code=%s", outcome.call.tag.account.pk, outcome.error.code)
+
+
+# Orders
+
+
+def _note_external(subjects: Sequence[Subject], now: datetime) -> None:
+    """Open orders at the exchange that no row of ours names."""
+    calls = [subject.call("fetch_open_orders") for subject in subjects if subject.is_swept]
+    calls += [
+        subject.call("fetch_open_orders", symbol)
+        for subject in subjects
+        if not subject.is_swept
+        for symbol in sorted(subject.symbols)
+    ]
+    for outcome in _answers(calls):
+        subject, reports = outcome.call.tag, outcome.value
+        known = _known_names(reports)
+        for report in reports:
+            if report.client_order_id not in known:
+                _keep_external(subject, report, now)
+
+
+def _known_names(reports: Sequence[OrderReport]) -> set[str]:
+    names = {report.client_order_id for report in reports}
+    return set(Order.objects.filter(client_order_id__in=names).values_list("client_order_id", flat=True))
+
+
+def _keep_external(subject: Subject, report: OrderReport, now: datetime) -> None:
+    seen = {
+        "client_order_id": report.client_order_id,
+        "status": report.status or "",
+        "quantity": report.quantity,
+        "filled": report.filled,
+        "last_seen_at": now,
+    }
+    ExternalOrder.objects.update_or_create(
+        account=subject.account,
+        market_type=subject.market_type,
+        symbol=report.symbol,
+        exchange_order_id=report.order_id,
+        defaults=seen,
+        create_defaults={**seen, "first_seen_at": now},
+    )
+
+
+def _contradicted(subjects: Sequence[Subject], now: datetime) -> list[Order]:
+    """Orders that we closed in the last day and that the exchange shows with more than we know."""
+    by_key = _closed_lately(subjects, now)
+    ready = {(subject.account.pk, str(subject.market_type)): subject for subject in subjects}
+    calls = {
+        key: ready[key.account_id, key.market_type].call("fetch_orders", key.symbol, now - LOOK_BACK)
+        for key in by_key
+    }
+    outcomes = dict(zip(calls, gateway.call_all(list(calls.values())), strict=True))
+    return [
+        by_key[key][report.client_order_id]
+        for key, outcome in outcomes.items()
+        if outcome.error is None
+        for report in outcome.value
+        if _contradicts(report, by_key[key].get(report.client_order_id))
+    ]
+
+
+def _closed_lately(subjects: Sequence[Subject], now: datetime) -> dict[HoldingKey, dict[str, Order]]:
+    """By key and client order id: a whole day where everything is looked at, else what was closed just now."""
+    swept = {(s.account.pk, str(s.market_type)): s.is_swept for s in subjects}
+    closed = Order.objects.filter(closed_at__gt=now - LOOK_BACK, submitted_at__isnull=False)
+    closed = closed.exclude(status=OrderStatus.FILLED).filter(account__in={account for account, _ in swept})
+    by_key: dict[HoldingKey, dict[str, Order]] = defaultdict(dict)
+    for order in closed.select_related("account"):
+        is_swept = swept.get((order.account_id, order.market_type))
+        if is_swept or (is_swept is False and not _is_long_ago(order.closed_at, _JUST_CLOSED, now)):
+            by_key[HoldingKey(order.account_id, order.market_type, order.symbol)][order.client_order_id] = (
+                order
+            )
+    return by_key
+
+
+def _contradicts(report: OrderReport, order: Order | None) -> bool:
+    if order is None:
+        return False
+    return report.filled > order.filled or order.status == OrderStatus.REJECTED
+
+
+# Holdings
+
+
+def _compare_holdings(subjects: Sequence[Subject], now: datetime) -> None:
+    moving = _moving(subjects, now)
+    quiet = [s for s in subjects if (s.account.pk, str(s.market_type)) not in moving]
+    futures = [s.call("fetch_positions") for s in quiet if s.market_type is MarketType.FUTURES]
+    spot = [s.call("fetch_balance") for s in quiet if s.market_type is MarketType.SPOT]
+    for outcome in _answers(futures):
+        note_differences(outcome.call.tag, _futures_holdings(outcome.call.tag, outcome.value), now=now)
+    for outcome in _answers(spot):
+        note_differences(outcome.call.tag, _spot_holdings(outcome.call.tag, outcome.value), now=now)
+
+
+def _moving(subjects: Sequence[Subject], now: datetime) -> set[tuple[int, str]]:
+    """Orders in flight or fresh trades: any difference now would be one of timing."""
+    accounts = {subject.account.pk for subject in subjects}
+    in_flight = Order.objects.in_flight().filter(account__in=accounts)
+    fresh = Trade.objects.filter(account__in=accounts, recorded_at__gt=now - _SETTLING)
+    columns = ("account_id", "market_type")
+    return {*in_flight.values_list(*columns), *fresh.values_list(*columns)}
+
+
+def _futures_holdings(
+    subject: Subject, reports: Sequence[PositionReport]
+) -> dict[str, tuple[Decimal, Decimal]]:
+    """Symbol -> (ours, theirs)."""
+    ours = held_by_us(subject.account, subject.market_type)
+    theirs = {report.symbol: report.quantity for report in reports}
+    zero = Decimal(0)
+    return {symbol: (ours.get(symbol, zero), theirs.get(symbol, zero)) for symbol in {*ours, *theirs}}
+
+
+def _spot_holdings(subject: Subject, balances: Sequence[Balance]) -> dict[str, tuple[Decimal, Decimal]]:
+    """An owner may hold coins of their own: only less than ours is a difference."""
+    total = {balance.currency: balance.total for balance in balances}
+    ours = held_by_us(subject.account, subject.market_type)
+    zero = Decimal(0)
+    return {
+        symbol: (quantity, min(quantity, total.get(symbol.partition("/")[0], zero)))
+        for symbol, quantity in ours.items()
+    }
+
+
+def held_by_us(account: Account, market_type: MarketType) -> dict[str, Decimal]:
+    """Our books' holding per symbol, over all strategies of the account."""
+    rows = Position.objects.filter(
+        strategy_account__account=account, strategy_account__strategy__market_type=market_type
+    )
+    held: dict[str, Decimal] = defaultdict(Decimal)
+    for symbol, quantity in rows.values_list("symbol", "quantity"):
+        held[symbol] += quantity
+    return dict(held)

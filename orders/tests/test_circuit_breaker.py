@@ -1,0 +1,117 @@
+"""Automatic stops."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from exchanges.enums import TradingState
+from orders.controls.circuit_breaker import drawdown, net_result, watch
+from orders.models import Trade
+from strategies.models import StrategyAccount
+from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def lose(deliver, desk, to="94000"):
+    """Buys at 95,000 and sells lower."""
+    deliver(desk.alert(BTC_MARKET))
+    desk.paper.set_prices({"BTCUSDT": to})
+    deliver(desk.alert(BTC_CLOSE))
+
+
+def limit(desk, **limits):
+    StrategyAccount.objects.filter(pk=desk.strategy_account("A1").pk).update(**limits)
+
+
+def test_a_daily_loss_leaves_exits_only(deliver, test1):
+    limit(test1, max_daily_loss=Decimal(1000))
+    lose(deliver, test1)
+
+    stopped = watch(now=timezone.now())
+
+    assert [strategy_account.account.name for strategy_account in stopped] == ["A1"]
+    assert test1.strategy_account("A1").trading_state == TradingState.REDUCE_ONLY
+
+
+def test_a_loss_within_the_limit_stops_nothing(deliver, test1):
+    limit(test1, max_daily_loss=Decimal(1_000_000))
+    lose(deliver, test1)
+
+    assert watch(now=timezone.now()) == []
+
+
+def test_yesterdays_loss_does_not_count_today(deliver, test1):
+    limit(test1, max_daily_loss=Decimal(1000))
+    lose(deliver, test1)
+
+    assert watch(now=timezone.now() + timedelta(days=1)) == []
+
+
+def test_a_drawdown_leaves_exits_only(deliver, test1):
+    limit(test1, max_drawdown_percent=Decimal("0.01"))
+    lose(deliver, test1)
+
+    watch(now=timezone.now())
+
+    assert test1.strategy_account("A1").trading_state == TradingState.REDUCE_ONLY
+    assert json.loads(test1.strategy_account("A1").state_reason)[0] == "drawdown"
+
+
+def test_errors_in_a_row_halt(deliver, test1):
+    limit(test1, max_errors_in_a_row=2)
+    test1.paper.fault(action="code", value=-2019, api_key=test1.key("A1"), method="POST", times=2)
+    for _ in range(2):
+        deliver(test1.alert(BTC_LIMIT))
+
+    watch(now=timezone.now())
+
+    assert test1.strategy_account("A1").trading_state == TradingState.HALTED
+
+
+def test_an_exchange_that_wants_a_pause_halts_nobody(deliver, test1):
+    limit(test1, max_errors_in_a_row=1)
+    test1.paper.fault(action="code", value=-1015, status=429, retry_after=1, method="POST", times=2)
+    deliver(test1.alert(BTC_LIMIT))
+
+    assert watch(now=timezone.now()) == []
+
+
+def test_what_a_person_activated_is_not_stopped_for_the_same_errors_again(deliver, test1):
+    limit(test1, max_errors_in_a_row=1)
+    test1.paper.fault(action="code", value=-2019, api_key=test1.key("A1"), method="POST")
+    deliver(test1.alert(BTC_LIMIT))
+    limit(test1, state_changed_at=timezone.now())
+
+    assert watch(now=timezone.now()) == []
+
+
+def trade(profit, fee="0"):
+    return Trade(
+        symbol="BTC/USDT:USDT",
+        realized_profit=Decimal(profit),
+        fee=Decimal(fee),
+        fee_currency="USDT",
+        executed_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize(
+    ("profits", "expected"),
+    [
+        ([], "0"),
+        (["10", "5"], "0"),
+        (["10", "-4", "-3", "1"], "6"),
+        (["-5"], "5"),
+        (["3", "-1", "5", "-2"], "2"),
+    ],
+)
+def test_the_drawdown_is_the_distance_from_the_best_result(profits, expected):
+    assert drawdown([trade(profit) for profit in profits]) == Decimal(expected)
+
+
+def test_fees_count_against_the_result():
+    assert net_result([trade("10", "1"), trade("-2", "0.5")]) == Decimal("6.5")

@@ -1,0 +1,169 @@
+import asyncio
+import threading
+
+import pytest
+
+from tradehub.http.body_buffer import BufferedWSGI
+
+SCOPE = {
+    "type": "http",
+    "http_version": "1.1",
+    "method": "POST",
+    "scheme": "https",
+    "path": "/api/웹훅",
+    "query_string": b"a=1",
+    "headers": [(b"host", b"localhost"), (b"content-type", b"text/plain"), (b"content-length", b"5")],
+    "server": ("127.0.0.1", 5001),
+    "client": ("10.0.0.9", 4242),
+}
+
+
+class Echo:
+    """Remembers the environ and the body; answers with the body."""
+
+    def __init__(self):
+        self.environ, self.body, self.closed_in = None, None, None
+
+    def __call__(self, environ, start_response):
+        self.environ = environ
+        self.body = environ["wsgi.input"].read()
+        start_response("201 Created", [("X-Word", "value")])
+        return Answer(self, [self.body])
+
+
+class Answer(list):
+    def __init__(self, echo, parts):
+        super().__init__(parts)
+        self.echo = echo
+
+    def close(self):
+        self.echo.closed_in = threading.current_thread().name
+
+
+def drive(application, *events, scope=SCOPE, pause_s=0):
+    """What a server that delivers these events is sent back."""
+    waiting, sent = list(events), []
+
+    async def receive():
+        if not waiting:
+            await asyncio.sleep(pause_s)
+        return waiting.pop(0)
+
+    async def send(event):
+        sent.append(event)
+
+    asyncio.run(application(scope, receive, send))
+    return sent
+
+
+def buffered(application, **changes):
+    return BufferedWSGI(application, **{"threads": 2, "max_bytes": 10, "body_timeout_s": 5} | changes)
+
+
+def part(body, *, more=False):
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def test_the_application_gets_the_whole_body_and_its_answer_goes_back():
+    echo = Echo()
+
+    sent = drive(buffered(echo), part(b"he", more=True), part(b"llo"))
+
+    assert echo.body == b"hello"
+    assert sent == [
+        {"type": "http.response.start", "status": 201, "headers": [(b"x-word", b"value")]},
+        {"type": "http.response.body", "body": b"hello"},
+    ]
+
+
+def test_the_environ_says_what_the_request_said():
+    echo = Echo()
+
+    drive(buffered(echo), part(b"hello"))
+
+    expected = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/api/웹훅".encode().decode("latin1"),
+        "QUERY_STRING": "a=1",
+        "HTTP_HOST": "localhost",
+        "CONTENT_TYPE": "text/plain",
+        "CONTENT_LENGTH": "5",
+        "REMOTE_ADDR": "10.0.0.9",
+        "SERVER_PORT": "5001",
+        "wsgi.url_scheme": "https",
+    }
+    assert {name: echo.environ[name] for name in expected} == expected
+
+
+def test_a_body_without_content_length_has_its_real_length():
+    echo = Echo()
+
+    drive(buffered(echo), part(b"hello"), scope=SCOPE | {"headers": []})
+
+    assert echo.environ["CONTENT_LENGTH"] == "5"
+
+
+def test_a_header_with_an_underscore_cannot_pass_for_the_proxys():
+    echo = Echo()
+    headers = [(b"x_forwarded_proto", b"https"), (b"x-forwarded-for", b"1"), (b"x-forwarded-for", b"2")]
+
+    drive(buffered(echo), part(b""), scope=SCOPE | {"headers": headers})
+
+    assert "HTTP_X_FORWARDED_PROTO" not in echo.environ
+    assert echo.environ["HTTP_X_FORWARDED_FOR"] == "1,2"
+
+
+def test_reading_stops_once_the_body_is_too_large_for_the_application_to_accept():
+    echo = Echo()
+
+    drive(buffered(echo, max_bytes=3), part(b"ab", more=True), part(b"cdef", more=True), part(b"unread"))
+
+    assert echo.body == b"abcdef"
+    assert int(echo.environ["CONTENT_LENGTH"]) > 3
+
+
+def test_a_client_that_dribbles_gets_408_and_never_a_thread():
+    echo = Echo()
+
+    sent = drive(buffered(echo, body_timeout_s=0.05), part(b"a", more=True), pause_s=30)
+
+    assert sent[0]["status"] == 408
+    assert echo.environ is None
+
+
+def test_a_client_that_leaves_early_changes_nothing():
+    echo = Echo()
+
+    sent = drive(buffered(echo), part(b"a", more=True), {"type": "http.disconnect"})
+
+    assert sent == []
+    assert echo.environ is None
+
+
+def test_the_answer_is_closed_in_the_thread_that_made_it():
+    echo = Echo()
+
+    drive(buffered(echo), part(b""))
+
+    assert echo.closed_in.startswith("web")
+
+
+def test_a_fault_of_the_application_reaches_the_server():
+    def broken(environ, start_response):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        drive(buffered(broken), part(b""))
+
+
+def test_startup_and_shutdown_are_acknowledged():
+    events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+
+    sent = drive(buffered(Echo()), *events, scope={"type": "lifespan"})
+
+    assert [event["type"] for event in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_a_websocket_is_refused():
+    with pytest.raises(ValueError, match="No application for websocket"):
+        drive(buffered(Echo()), scope={"type": "websocket"})

@@ -1,0 +1,132 @@
+"""One leg of a delivery, checked against the rules of its order type."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.enums import OrderType, Side
+from orders.domain.enums import LEG_TYPES, CancelType, LegType
+from orders.domain.legs import Leg
+from webhooks.errors import lazy_phrase
+from webhooks.message.fields import Fields, is_name
+
+LEG_FIELDS = frozenset(
+    {"symbol", "side", "order_type", "price", "stop_price", "qty_per", "qty", "priority", "order_id"}
+)
+MAX_SYMBOL = 64
+LOWEST_QTY_PER = -100
+
+_SIDES = {"buy": Side.BUY, "long": Side.BUY, "sell": Side.SELL, "short": Side.SELL}
+_SIZE = frozenset({"qty_per", "qty"})
+
+
+def _prices_of(order_type: OrderType) -> frozenset[str]:
+    needed = {"price": order_type.needs_price, "stop_price": order_type.needs_stop_price}
+    return frozenset(name for name, is_needed in needed.items() if is_needed)
+
+
+_USES: dict[LegType, frozenset[str]] = {
+    **{kind: _SIZE | _prices_of(kind) for kind in OrderType},
+    CancelType.CANCEL: frozenset({"order_id"}),
+    CancelType.CANCEL_ALL_ORDER: frozenset(),
+}
+_USED_BY_SOME = ("price", "stop_price", "qty_per", "qty", "order_id")
+
+
+def read_leg(index: int, fields: Fields) -> Leg:
+    """Raises WebhookError for the first rule of SPEC section 4 or 6 that the leg breaks."""
+    leg_type = _leg_type(fields)
+    symbol = _symbol(fields, leg_type)
+    if isinstance(leg_type, CancelType):
+        return _cancel(index, fields, leg_type, symbol)
+    qty_per, qty = _size(fields)
+    return Leg(
+        index=index,
+        leg_type=leg_type,
+        symbol=symbol,
+        side=_side(fields, is_required=qty_per is None or qty_per > 0),
+        price=_price(fields, leg_type, "price", is_used=leg_type.needs_price),
+        stop_price=_price(fields, leg_type, "stop_price", is_used=leg_type.needs_stop_price),
+        qty_per=qty_per,
+        qty=qty,
+        priority=_priority(fields),
+    )
+
+
+def ignored_fields(leg: Leg, fields: Fields) -> Iterator[str]:
+    """A sentence, translated when it is read, for each given field that this type of leg does not use."""
+    for name in _USED_BY_SOME:
+        if name not in _USES[leg.leg_type] and fields.get(name) is not None:
+            yield lazy_phrase(
+                _("%(order_type)s does not use %(field)s: it was ignored."),
+                {"order_type": leg.leg_type.value, "field": name},
+                fields.leg,
+            )
+
+
+def _leg_type(fields: Fields) -> LegType:
+    value = fields.get("order_type")
+    if value is None:
+        raise fields.error("missing_field", field="order_type")
+    if str(value).upper() not in LEG_TYPES:
+        raise fields.invalid("order_type", value, code="invalid_order_type")
+    return LEG_TYPES[str(value).upper()]
+
+
+def _symbol(fields: Fields, leg_type: LegType) -> str:
+    value = fields.get("symbol")
+    if value is None and isinstance(leg_type, CancelType):
+        return ""
+    if value is None:
+        raise fields.error("missing_field", field="symbol")
+    if not isinstance(value, str) or len(value) > MAX_SYMBOL or not is_name(value):
+        raise fields.invalid("symbol", value, code="invalid_symbol")
+    return value
+
+
+def _cancel(index: int, fields: Fields, leg_type: LegType, symbol: str) -> Leg:
+    order_id = fields.name("order_id") if leg_type is CancelType.CANCEL else ""
+    if leg_type is CancelType.CANCEL and not order_id:
+        raise fields.error("missing_field", field="order_id")
+    side = _side(fields, is_required=False)
+    return Leg(index, leg_type, symbol, side, priority=_priority(fields), order_id=order_id)
+
+
+def _side(fields: Fields, *, is_required: bool) -> Side | None:
+    value = fields.get("side")
+    if value is None and is_required:
+        raise fields.error("missing_field", field="side")
+    if value is None:
+        return None
+    if str(value).lower() not in _SIDES:
+        raise fields.invalid("side", value, code="invalid_side")
+    return _SIDES[str(value).lower()]
+
+
+def _price(fields: Fields, leg_type: LegType, name: str, *, is_used: bool) -> Decimal | None:
+    if not is_used:
+        return None
+    price = fields.positive(name)
+    if price is None:
+        raise fields.error(f"{name}_required", order_type=leg_type.value)
+    return price
+
+
+def _size(fields: Fields) -> tuple[Decimal | None, Decimal | None]:
+    """(qty_per, qty), of which exactly one is set. A qty_per of NaN is a failed calculation, not absence."""
+    qty, qty_per = fields.positive("qty"), fields.decimal("qty_per")
+    if qty is not None and qty_per is not None:
+        raise fields.invalid("qty, qty_per", f"{qty}, {qty_per}")
+    if qty is None and fields.nearest("qty_per") == "NaN":
+        raise fields.invalid("qty_per", "NaN")
+    if qty is None and qty_per is None:
+        raise fields.error("missing_field", field="qty_per")
+    if qty_per is not None and (qty_per == 0 or qty_per < LOWEST_QTY_PER):
+        raise fields.invalid("qty_per", qty_per)
+    return qty_per, qty
+
+
+def _priority(fields: Fields) -> int | None:
+    """Of the leg only: the top level's would say nothing about the order of the legs."""
+    return Fields(fields.layers[0], leg=fields.leg).integer("priority")

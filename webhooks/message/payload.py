@@ -1,0 +1,152 @@
+"""From the bytes of a POST to a checked delivery, before anyone looks into the database."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from django.utils.translation import gettext_lazy as _
+
+from orders.domain.legs import Leg
+from webhooks.errors import WebhookError, lazy_phrase, shown
+from webhooks.message.fields import Fields, is_name
+from webhooks.message.legs import LEG_FIELDS, ignored_fields, read_leg
+from webhooks.message.strict_json import fingerprint, read_object
+
+TOP_FIELDS = LEG_FIELDS.union(
+    ("group_name", "token", "orders", "id", "alert_id", "timestamp", "timenow", "dry_run")
+)
+MAX_NAMES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one POST asks for. `legs` are in list order.
+
+    `content` is what may be stored: the known fields as JSON, Decimals as strings, no token. `fingerprint` is
+    the SHA-256 of the whole body but the token. `warnings` are translated when they are read.
+    """
+
+    group_name: str
+    token: str = field(repr=False)
+    legs: tuple[Leg, ...]
+    alert_id: str
+    sent_at: datetime | None
+    dry_run: bool
+    warnings: tuple[str, ...]
+    fingerprint: str
+    content: dict[str, object]
+
+    def named(self, alert_id: str) -> "Delivery":
+        """With this name for the firing, where the body gives none."""
+        if self.alert_id or not alert_id:
+            return self
+        return replace(self, alert_id=alert_id, content={**self.content, "id": alert_id})
+
+
+def parse_delivery(body: bytes, *, bearer: str | None, max_bytes: int, max_legs: int) -> Delivery:
+    """Reads a body of any content type by SPEC sections 4 and 6. `bearer` is the token of the header, if any.
+
+    Raises WebhookError and nothing else, whatever the bytes.
+    """
+    top = read_object(body, max_bytes=max_bytes)
+    fields = Fields(top)
+    group_name, token = _group_name(fields), _token(fields, bearer)
+    alert_id, sent_at = fields.name("id", "alert_id"), fields.instant("timestamp", "timenow")
+    dry_run = fields.flag("dry_run")
+    views = _views(fields, top, max_legs)
+    legs = tuple(read_leg(index, view) for index, view in enumerate(views))
+    return Delivery(
+        group_name=group_name,
+        token=token,
+        legs=legs,
+        alert_id=alert_id,
+        sent_at=sent_at,
+        dry_run=dry_run,
+        warnings=tuple(_warnings(top, legs, views)),
+        fingerprint=fingerprint({name: value for name, value in top.items() if name != "token"}),
+        content=_content(group_name, alert_id, sent_at, dry_run, legs),
+    )
+
+
+def _group_name(fields: Fields) -> str:
+    """A text that can name no strategy is answered as one that names none."""
+    value = fields.get("group_name")
+    if value is None:
+        raise WebhookError("missing_field", field="group_name")
+    if not isinstance(value, str) or not is_name(value):
+        raise WebhookError("strategy_not_found", group_name=shown(value))
+    return value
+
+
+def _token(fields: Fields, bearer: str | None) -> str:
+    value = fields.get("token")
+    if value is None:
+        value = bearer
+    if value is None or value == "":
+        raise WebhookError("missing_field", field="token")
+    if not isinstance(value, str):
+        raise WebhookError("invalid_token")
+    return value
+
+
+def _views(fields: Fields, top: Mapping[str, object], max_legs: int) -> list[Fields]:
+    """The fields of each leg; without `orders` the delivery is its own single leg."""
+    entries = fields.get("orders")
+    if entries is None:
+        return [fields]
+    if not isinstance(entries, list) or not entries:
+        raise WebhookError("missing_field", field="orders")
+    if len(entries) > max_legs:
+        raise WebhookError("batch_too_large", max=max_legs)
+    return [_view(index, entry, top) for index, entry in enumerate(entries)]
+
+
+def _view(index: int, entry: object, top: Mapping[str, object]) -> Fields:
+    if not isinstance(entry, dict):
+        raise WebhookError("missing_field", leg=index, field="orders")
+    if "dry_run" in entry:  # there it would do nothing, and live orders would leave
+        raise WebhookError("invalid_number", leg=index, field="dry_run", value=shown(entry["dry_run"]))
+    return Fields(entry, top, leg=index)
+
+
+def _warnings(top: Mapping[str, object], legs: tuple[Leg, ...], views: list[Fields]) -> Iterator[str]:
+    names = [shown(name) for name in _unknown_fields(top, views)]
+    if names:
+        listed = ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
+        yield lazy_phrase(_("Unknown fields were ignored: %(fields)s"), {"fields": listed})
+    for leg, view in zip(legs, views, strict=True):
+        yield from ignored_fields(leg, view)
+
+
+def _unknown_fields(top: Mapping[str, object], views: list[Fields]) -> Iterator[str]:
+    yield from (name for name in top if name not in TOP_FIELDS)
+    for view in views:
+        if view.leg is not None:
+            yield from (f"orders[{view.leg}].{name}" for name in view.layers[0] if name not in LEG_FIELDS)
+
+
+def _content(
+    group_name: str, alert_id: str, sent_at: datetime | None, dry_run: bool, legs: tuple[Leg, ...]
+) -> dict[str, object]:
+    return {
+        "group_name": group_name,
+        "id": alert_id,
+        "timestamp": sent_at.isoformat() if sent_at else None,
+        "dry_run": dry_run,
+        "orders": [_leg_content(leg) for leg in legs],
+    }
+
+
+def _leg_content(leg: Leg) -> dict[str, object]:
+    given = {
+        "order_type": leg.leg_type.value,
+        "symbol": leg.symbol or None,
+        "side": leg.side.value if leg.side else None,
+        "price": leg.price,
+        "stop_price": leg.stop_price,
+        "qty_per": leg.qty_per,
+        "qty": leg.qty,
+        "order_id": leg.order_id or None,
+    }
+    fields: dict[str, object] = {name: str(value) for name, value in given.items() if value is not None}
+    return fields if leg.priority is None else {**fields, "priority": leg.priority}
