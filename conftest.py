@@ -47,14 +47,14 @@ def paper_server() -> Iterator[PaperControl]:
 def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BatchRun]]:
     """The batches that this test ran; their threads are done before the database is emptied."""
     started: list[BatchRun] = []
-    start = batches.start
+    start = batches.start_run
 
     def start_and_note(run: BatchRun) -> None:
         started.append(run)
         start(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(batches, "start", start_and_note)
+        patch.setattr(batches, "start_run", start_and_note)
         yield started
         assert all(run.finished.wait(RUN_S) for run in started), "a batch never ended"
 
@@ -76,7 +76,7 @@ def paper(
 
 def forget_exchanges() -> None:
     """As a new process starts: no catalog, clients or pauses in memory."""
-    catalog.forget()
+    catalog.forget_catalogs()
     for memory in (gateway._templates, gateway._capabilities, gateway._paused_until, gateway._used):
         memory.clear()
 

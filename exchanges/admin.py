@@ -83,7 +83,7 @@ class AccountForm(FixedOnceMadeForm):
         exchange, credentials = cleaned["exchange"], credentials_in(cleaned)
         asked = self.verdict
         if asked is None or (asked.exchange, asked.credentials) != (exchange, credentials):
-            self.verdict = entry_check.examine(exchange, credentials)
+            self.verdict = entry_check.examine_key(exchange, credentials)
         assert self.verdict is not None
         if self.verdict.refusal:
             raise forms.ValidationError(self.verdict.refusal, code="key_refused")
@@ -123,7 +123,7 @@ class AccountAdmin(admin.ModelAdmin):
         credentials = credentials_in(request.POST)
         if not may_save or exchange not in EXCHANGES or not (credentials.api_key and credentials.secret):
             return None
-        return entry_check.examine(exchange, credentials)
+        return entry_check.examine_key(exchange, credentials)
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         form = super().get_form(request, *args, **kwargs)

@@ -22,7 +22,7 @@ class Verdict:
     warnings: tuple[Any, ...] = ()
 
 
-def examine(exchange: str, credentials: Credentials) -> Verdict:
+def examine_key(exchange: str, credentials: Credentials) -> Verdict:
     """Asks the exchange what the key may do. Waits for the network: never call it inside a transaction.
 
     What cannot be asked is refused, except where the exchange has no way to ask.

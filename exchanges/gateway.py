@@ -19,7 +19,7 @@ from typing import Any
 from django.conf import settings
 
 from exchanges.adapters.ccxt_adapter import CcxtAdapter
-from exchanges.adapters.clients import clone, install_markets, new_template, read_clock_offset
+from exchanges.adapters.clients import clone_client, install_markets, new_template, read_clock_offset
 from exchanges.adapters.dialects import DIALECTS
 from exchanges.adapters.protocol import Capabilities, Credentials
 from exchanges.adapters.transport import Session, new_session
@@ -234,7 +234,7 @@ class Gateway:
         self, exchange: str, market_type: MarketType, credentials: Credentials | None
     ) -> CcxtAdapter:
         dialect = DIALECTS[EXCHANGES[exchange].dialect]
-        client = clone(self._template(exchange, market_type), credentials)
+        client = clone_client(self._template(exchange, market_type), credentials)
         client.note_weight = partial(self._note_weight, (exchange, market_type), _minute())
         return dialect.adapters[market_type](client, market_type)
 

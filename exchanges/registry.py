@@ -38,5 +38,5 @@ def exchange_choices() -> list[tuple[str, str]]:
     return [(exchange.name, exchange.label) for exchange in EXCHANGES.values()]
 
 
-def trades(name: str, market_type: MarketType) -> bool:
+def is_traded(name: str, market_type: MarketType) -> bool:
     return name in EXCHANGES and market_type in EXCHANGES[name].clients

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from exchanges.failpoints import failpoint
 from orders.models import BookAudit
-from orders.reconciliation.audit import audit
+from orders.reconciliation import audit
 from orders.reconciliation.price_refresh import refresh_prices_in_use
 from orders.reconciliation.tracker import Tracker
 
@@ -14,14 +14,14 @@ from orders.reconciliation.tracker import Tracker
 def track_orders() -> None:
     """A safety run beside the tracker's own process: it does what that has not done."""
     Tracker(clock=timezone.now).pass_once(everything=False)
-    failpoint("K17")
+    failpoint("task done, not acknowledged")
 
 
 def audit_books() -> int:
     """The last two days, every minute; the whole database is for `manage.py audit_books`."""
     now = timezone.now()
     BookAudit.objects.filter(at__lt=now - timedelta(days=30)).delete()
-    return len(audit(now=now, since=now - timedelta(days=2)).problems)
+    return len(audit.audit_books(now=now, since=now - timedelta(days=2)).problems)
 
 
 def refresh_prices() -> int:

@@ -7,7 +7,7 @@ class NoAccess(Exception):
     """The token does not open this strategy."""
 
 
-def reachable(token: WebhookToken, strategy: Strategy) -> list[StrategyAccount]:
+def reachable_accounts(token: WebhookToken, strategy: Strategy) -> list[StrategyAccount]:
     """The strategy accounts that a valid token moves, by account name. Raises NoAccess."""
     if token.strategy_id not in (None, strategy.pk):
         raise NoAccess

@@ -6,7 +6,7 @@ from decimal import Decimal
 from exchanges.enums import Side
 from exchanges.paper.testing import PaperControl
 from orders.domain.enums import OrderStatus
-from orders.domain.lifecycle import replay
+from orders.domain.lifecycle import replay_events
 from orders.models import Order, Position, Trade
 from tests.desk import order_posts
 
@@ -44,7 +44,7 @@ def assert_positions() -> None:
 def assert_events(orders: list[Order]) -> None:
     for order in orders:
         events = [(OrderStatus(e.from_status), OrderStatus(e.to_status)) for e in order.events.all()]
-        assert replay(events) == order.status, f"{order}: events do not lead to {order.status}"
+        assert replay_events(events) == order.status, f"{order}: events do not lead to {order.status}"
 
 
 def assert_one_post_per_row(orders: list[Order], paper: PaperControl) -> None:

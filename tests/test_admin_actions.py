@@ -12,7 +12,7 @@ from exchanges.enums import MarketType, OrderType, Side, TradingState
 from exchanges.gateway import Call, gateway
 from exchanges.vault import credentials_of
 from orders.models import Order, Position, PositionDifference
-from orders.reconciliation.comparison import reconcile
+from orders.reconciliation.comparison import compare_accounts
 from strategies.models import SystemRisk
 from tests.desk import BTC, BTC_LIMIT, BTC_MARKET
 
@@ -102,7 +102,7 @@ def test_a_halt_that_closes_sells_what_is_held_under_the_level(admin_client, del
 
 def look(minutes):
     """As the tracker does it, when trades of now are not fresh any more."""
-    reconcile(clock=lambda: timezone.now() + timedelta(minutes=minutes))
+    compare_accounts(clock=lambda: timezone.now() + timedelta(minutes=minutes))
 
 
 def test_a_difference_is_declared_external_and_expected_from_then_on(admin_client, deliver, test1):

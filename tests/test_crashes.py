@@ -110,7 +110,7 @@ def test_a_cancel_that_a_crash_interrupted_is_carried_out(
 
 def test_a_delivery_that_was_stored_and_never_started_runs_once(deliver, paper, test1, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(batches, "start", never_run)
+        patch.setattr(batches, "start_run", never_run)
         answer = deliver(test1.alert(BTC_LIMIT)).json()
     abandon_all()
 
@@ -125,7 +125,7 @@ def test_a_delivery_that_was_stored_and_never_started_runs_once(deliver, paper, 
 
 def test_a_batch_whose_lease_still_holds_is_left_alone(deliver, paper, test1, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(batches, "start", never_run)
+        patch.setattr(batches, "start_run", never_run)
         deliver(test1.alert(BTC_LIMIT))
 
     track()
@@ -137,7 +137,7 @@ def test_a_batch_whose_lease_still_holds_is_left_alone(deliver, paper, test1, mo
 
 def test_a_batch_of_a_dead_process_of_this_machine_is_taken_over_at_once(deliver, paper, test1, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(batches, "start", never_run)
+        patch.setattr(batches, "start_run", never_run)
         deliver(test1.alert(BTC_LIMIT))
     host = batches.process_name().partition(":")[0]
     Batch.objects.update(claimed_by=f"{host}:4194305:abc")  # above the largest process id

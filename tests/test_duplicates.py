@@ -156,7 +156,7 @@ def test_a_copy_of_a_delivery_that_a_crash_left_waits_and_sends_nothing(
     deliver, paper, test1, monkeypatch, settings
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(batches, "start", never_run)
+        patch.setattr(batches, "start_run", never_run)
         deliver(test1.alert(BTC_LIMIT, id="a1"))
     settings.WEBHOOK_ANSWER_BUDGET_MS = 300
 

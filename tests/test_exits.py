@@ -10,7 +10,7 @@ from exchanges.adapters.binance import BinanceFutures
 from exchanges.enums import TradingState
 from exchanges.errors import NotSent
 from exchanges.gateway import gateway
-from orders.controls.trading_state import stop
+from orders.controls.trading_state import change_trading_state
 from orders.execution import batches, client, submission
 from orders.models import Batch, Order, Position
 from orders.reconciliation.tracker import Tracker
@@ -176,7 +176,7 @@ def test_an_attempt_that_was_added_to_a_finished_batch_is_run(deliver, paper, so
     paper.fault(**ORDER, method="POST", action="status", value=429, retry_after=1)
     started = []
     with monkeypatch.context() as patch:
-        patch.setattr(batches, "start", started.append)
+        patch.setattr(batches, "start_run", started.append)
         settings.WEBHOOK_ANSWER_BUDGET_MS = 10
         deliver(solo.alert(BTC_CLOSE))
     (sleeper,) = started
@@ -243,7 +243,7 @@ def test_an_exit_that_cannot_learn_what_is_held_keeps_no_thread(deliver, paper, 
 
 
 def halt(desk):
-    return stop(
+    return change_trading_state(
         desk.strategy,
         TradingState.HALTED,
         reason="drill",

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from exchanges.enums import TradingState
-from orders.controls.circuit_breaker import watch
+from orders.controls.circuit_breaker import trip_circuit_breakers
 from orders.controls.trading_state import set_trading_state
 from orders.models import Order
 from strategies.models import StrategyAccount, SystemRisk
@@ -86,7 +86,7 @@ def stop_by_loss(deliver, desk):
     deliver(desk.alert(BTC_MARKET))
     desk.paper.set_prices({"BTCUSDT": "94000"})
     deliver(desk.alert(BTC_CLOSE))
-    watch(now=timezone.now())
+    trip_circuit_breakers(now=timezone.now())
 
 
 def test_an_automatic_stop_is_told_in_the_readers_language(deliver, test1):

@@ -4,9 +4,9 @@ import pytest
 from django.utils import timezone
 
 from orders.execution import batches
-from orders.execution.batch_run import resume
+from orders.execution.batch_run import resume_batch
 from orders.execution.reference_prices import ReferencePrices
-from orders.execution.submission import prepare
+from orders.execution.submission import submit_orders
 from orders.models import Batch, Order
 from tests.crash import never_run, track
 from tests.desk import BTC_LIMIT, order_posts
@@ -15,13 +15,15 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_an_order_submitted_behind_the_successor_s_back_is_looked_up(deliver, paper, test1, monkeypatch):
-    monkeypatch.setattr(batches, "start", never_run)
+    monkeypatch.setattr(batches, "start_run", never_run)
     deliver(test1.alert(BTC_LIMIT))
     batch = Batch.objects.get()
     Batch.objects.filter(pk=batch.pk).update(claimed_by="successor")
-    run = resume(batch, by="successor", clock=timezone.now)
+    run = resume_batch(batch, by="successor", clock=timezone.now)
 
-    prepare(list(batch.orders.all()), prices=ReferencePrices(timezone.now), actor="killed", now=timezone.now())
+    submit_orders(
+        list(batch.orders.all()), prices=ReferencePrices(timezone.now), actor="killed", now=timezone.now()
+    )
     run.run()
 
     assert order_posts(paper) == []

@@ -78,7 +78,7 @@ def test_one_fetch_serves_fifty_who_wait(paper):
         if len(arrived) == 50:
             done.set()
 
-    threads = [threading.Thread(target=prices.request, args=(KEY, arrive)) for _ in range(50)]
+    threads = [threading.Thread(target=prices.request_price, args=(KEY, arrive)) for _ in range(50)]
     for thread in threads:
         thread.start()
 
@@ -92,9 +92,9 @@ def test_one_fetch_serves_fifty_who_wait(paper):
 @pytest.mark.parametrize(("age_s", "is_young"), [(0, True), (9, True), (11, False)])
 def test_a_price_is_used_for_ten_seconds(paper, age_s, is_young):
     now = timezone.now()
-    prices.remember({KEY: Decimal("95000.1")}, now=now)
+    prices.remember_prices({KEY: Decimal("95000.1")}, now=now)
 
-    found = prices.cached(KEY, now=now + timedelta(seconds=age_s))
+    found = prices.cached_price(KEY, now=now + timedelta(seconds=age_s))
 
     assert found == ((Decimal("95000.1"), now) if is_young else None)
 
@@ -172,10 +172,10 @@ def test_a_list_that_closes_most_markets_is_not_taken(paper, monkeypatch, closin
     listing(monkeypatch, closed(specs[:some]) + specs[some:])
 
     if is_taken:
-        catalog.reload("paper", MarketType.FUTURES, now=now)
+        catalog.reload_markets("paper", MarketType.FUTURES, now=now)
     else:
         with pytest.raises(Unavailable) as caught:
-            catalog.reload("paper", MarketType.FUTURES, now=now)
+            catalog.reload_markets("paper", MarketType.FUTURES, now=now)
         assert caught.value.code == "markets_closed"
 
     assert Market.objects.filter(is_active=False).count() == (some if is_taken else 0)
@@ -187,13 +187,13 @@ def test_a_list_without_most_markets_is_not_taken(paper, monkeypatch):
     listing(monkeypatch, specs[:1])
 
     with pytest.raises(Unavailable):
-        catalog.reload("paper", MarketType.FUTURES, now=now)
+        catalog.reload_markets("paper", MarketType.FUTURES, now=now)
 
 
 @pytest.mark.parametrize(("age", "outcome"), [(timedelta(minutes=10), 1), (timedelta(minutes=1), 0)])
 def test_a_list_that_a_refusal_contradicts_is_reloaded_once(paper, age, outcome):
     now = timezone.now()
-    catalog.reload("paper", MarketType.FUTURES, now=now - age)
+    catalog.reload_markets("paper", MarketType.FUTURES, now=now - age)
 
     catalog.reload_soon("paper", MarketType.FUTURES, now=now)
 

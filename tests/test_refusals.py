@@ -104,7 +104,7 @@ def test_a_strategy_without_accounts_refuses(deliver, paper):
 
 
 @pytest.mark.parametrize(
-    ("place", "name"), [(services.batches, "store"), (services, "_plan"), (services, "admit")]
+    ("place", "name"), [(services.batches, "store_batch"), (services, "_plan"), (services, "admit_delivery")]
 )
 @pytest.mark.parametrize("error", [DatabaseError("disk full"), RuntimeError("a fault of ours")])
 def test_what_cannot_be_stored_asks_to_be_sent_again_and_leaves_a_trace(

@@ -16,7 +16,7 @@ from exchanges.enums import TradingState
 from orders.controls.trading_state import set_trading_state
 from orders.execution import state_lock
 from orders.models import Order
-from orders.reconciliation.audit import audit
+from orders.reconciliation.audit import audit_books
 from orders.transactions import transaction_within
 from tests.desk import BTC_LIMIT, order_posts
 from webhooks.models import WebhookLog
@@ -131,7 +131,7 @@ def test_an_audit_has_no_limits(monkeypatch):
         "orders.reconciliation.audit._check_turns", lambda orders: seen.append(limits()) or []
     )
 
-    audit(now=timezone.now())
+    audit_books(now=timezone.now())
 
     assert (seen, limits()) == ([[("0", "0")]], [("30s", "2s")])
 

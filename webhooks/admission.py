@@ -7,13 +7,13 @@ from datetime import datetime
 from django.conf import settings
 
 from exchanges.vault import CredentialsUnreadable
-from strategies.access import NoAccess, reachable
+from strategies.access import NoAccess, reachable_accounts
 from strategies.models import Strategy, StrategyAccount, WebhookToken
 from webhooks import throttle
 from webhooks.errors import WebhookError
 from webhooks.message.payload import Delivery
 from webhooks.senders import neighborhood
-from webhooks.signatures import BadSignature, Signed, verify
+from webhooks.signatures import BadSignature, Signed, verify_signature
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Admission:
     signed_id: str = ""  # the sender's name for this message, where its signature vouches for it
 
 
-def admit(delivery: Delivery, signed: Signed, *, address: str, now: datetime) -> Admission:
+def admit_delivery(delivery: Delivery, signed: Signed, *, address: str, now: datetime) -> Admission:
     """Raises WebhookError: throttled, invalid_token, strategy_not_found or no_accounts.
 
     The token is looked up first and always, so that a stranger neither learns more nor waits less for an unknown
@@ -53,7 +53,7 @@ def admit(delivery: Delivery, signed: Signed, *, address: str, now: datetime) ->
 def _signed_by(token: WebhookToken, signed: Signed) -> tuple[WebhookToken | None, str]:
     """The token and the message's name, or None where the signature does not hold: then the token opens nothing."""
     try:
-        return token, verify(signed, token.signing_secret)
+        return token, verify_signature(signed, token.signing_secret)
     except BadSignature:
         return None, ""
     except CredentialsUnreadable:
@@ -68,7 +68,7 @@ def _count_failure(address: str) -> None:
 
 def _strategy_accounts(token: WebhookToken, strategy: Strategy, address: str) -> list[StrategyAccount]:
     try:
-        strategy_accounts = reachable(token, strategy)
+        strategy_accounts = reachable_accounts(token, strategy)
     except NoAccess as error:
         _count_failure(address)
         raise WebhookError("invalid_token") from error

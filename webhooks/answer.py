@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from exchanges.fields import plain
+from exchanges.amounts import plain
 from orders.domain.enums import CancelType, OrderStatus
 from orders.domain.legs import Leg
 from orders.domain.lifecycle import FAILED

@@ -20,12 +20,12 @@ from exchanges.market_data.catalog import open_catalogs
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from orders.execution.planner import Plan, Planner, SymbolRefused
-from orders.execution.submission import preview
+from orders.execution.submission import preview_orders
 from orders.models import Batch, Cancellation, Order
 from orders.transactions import transaction_within
 from strategies.models import Strategy, WebhookToken
 from webhooks import answer, duplicates, throttle
-from webhooks.admission import Admission, admit
+from webhooks.admission import Admission, admit_delivery
 from webhooks.errors import WebhookError
 from webhooks.message.payload import Delivery, parse_delivery
 from webhooks.models import DeliveryStatus, WebhookLog
@@ -68,7 +68,7 @@ class Accepted:
         return self.timing.left_s(settings.WEBHOOK_ANSWER_BUDGET_MS)
 
 
-def receive(
+def receive_delivery(
     body: bytes,
     *,
     bearer: str | None,
@@ -98,7 +98,7 @@ def _check(signed: Signed, bearer: str | None, handling: Handling) -> Accepted:
     handling.delivery = delivery = parse_delivery(
         signed.body, bearer=bearer, max_bytes=settings.WEBHOOK_MAX_BYTES, max_legs=settings.WEBHOOK_MAX_LEGS
     )
-    handling.admission = admission = admit(delivery, signed, address=handling.address, now=now)
+    handling.admission = admission = admit_delivery(delivery, signed, address=handling.address, now=now)
     handling.delivery = delivery = delivery.named(admission.signed_id)
     plan = _plan(delivery, admission, now)
     handling.timing.validate()
@@ -133,20 +133,22 @@ def _handle(accepted: Accepted) -> Json:
 def _store(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
     """The delivery and all its orders in one transaction; or the delivery that it repeats, and no run."""
     delivery, admission, now = accepted.delivery, accepted.admission, accepted.timing.received_at
-    failpoint("K1")
+    failpoint("checked, not stored")
     with transaction_within(accepted.timing.left_s(max(settings.WEBHOOK_ANSWER_BUDGET_MS, _STORE_WITHIN_MS))):
         Strategy.objects.locked(admission.strategy.pk)
         first = duplicates.find_first(delivery, admission, now=now)
         if first is not None:
             _row(accepted, DeliveryStatus.DUPLICATE, first=first).save(force_insert=True)
             return first, None
-        run = batches.store(accepted.plan, strategy=admission.strategy, signaled_at=delivery.sent_at, now=now)
+        run = batches.store_batch(
+            accepted.plan, strategy=admission.strategy, signaled_at=delivery.sent_at, now=now
+        )
         key = duplicates.dedupe_key(delivery)
         log = _row(accepted, DeliveryStatus.ACCEPTED, batch=run.batch, dedupe_key=key)
         log.save(force_insert=True)
         _note_use(accepted)
-        failpoint("K4")
-    failpoint("K2")
+        failpoint("inside the storing transaction")
+    failpoint("stored, not started")
     return log, run
 
 
@@ -219,9 +221,9 @@ def _answer_stored(log: WebhookLog, run: BatchRun | None, accepted: Accepted) ->
 
 
 def _run(log: WebhookLog, run: BatchRun, accepted: Accepted) -> Json:
-    batches.start(run)
+    batches.start_run(run)
     run.completed.wait(accepted.budget_left_s())
-    failpoint("K11")
+    failpoint("result committed, not answered")
     accepted.timing.settle()
     return _answer(log, run.orders, run.canceled, run.cancellations, accepted)
 
@@ -253,7 +255,7 @@ def _repeat(log: WebhookLog, accepted: Accepted) -> Json:
 
 
 def _dry_run(accepted: Accepted) -> Json:
-    preview(accepted.plan.orders, now=accepted.timing.received_at)
+    preview_orders(accepted.plan.orders, now=accepted.timing.received_at)
     accepted.timing.settle()
     _note_use(accepted)
     log = _answered_row(accepted, DeliveryStatus.DRY_RUN)

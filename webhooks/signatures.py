@@ -26,7 +26,7 @@ class Signed:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def verify(signed: Signed, secret: str) -> str:
+def verify_signature(signed: Signed, secret: str) -> str:
     """The sender's name for this message. Raises BadSignature, whatever the headers hold."""
     headers = {name: signed.headers.get(name, "") for name in HEADERS}
     try:

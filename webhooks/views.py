@@ -14,7 +14,7 @@ from exchanges.failpoints import failpoint
 from webhooks import throttle
 from webhooks.errors import WebhookError
 from webhooks.senders import is_allowed, sender_in
-from webhooks.services import receive
+from webhooks.services import receive_delivery
 from webhooks.signatures import HEADERS
 
 logger = logging.getLogger(__name__)
@@ -40,11 +40,11 @@ class WebhookView(APIView):
     content_negotiation_class = AlwaysJson
 
     def post(self, request: Request) -> Response:
-        failpoint("K0")
+        failpoint("before the body is read")
         _require_https(request)
         now, sender = timezone.now(), _sender(request)
         signature = {name: request.headers.get(name, "") for name in HEADERS}
-        answer = receive(
+        answer = receive_delivery(
             _body(request), bearer=_bearer(request), address=sender, signature=signature, now=now
         )
         return Response(answer)

@@ -61,7 +61,7 @@ def install_markets(template: Any, raw_markets: Sequence[dict[str, Any]]) -> Non
     template.set_markets(list(raw_markets))
 
 
-def clone(template: Any, credentials: Credentials | None) -> Any:
+def clone_client(template: Any, credentials: Credentials | None) -> Any:
     client = template.__class__.__new__(template.__class__)
     client.__dict__.update(template.__dict__)
     client.options = dict(template.options)
@@ -80,7 +80,7 @@ async def read_clock_offset(template: Any) -> int:
 
     Wrong by up to half of the time that the answer took; a slow one is none. Raises Throttled or Unavailable.
     """
-    client = clone(template, None)
+    client = clone_client(template, None)
     asked = client.milliseconds()
     try:
         theirs = int(await client.fetch_time())

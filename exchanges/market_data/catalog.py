@@ -68,7 +68,7 @@ def _catalog_or_error(exchange: str, market_type: MarketType, now: datetime) -> 
         return error
 
 
-def reload(exchange: str, market_type: MarketType, *, now: datetime) -> int:
+def reload_markets(exchange: str, market_type: MarketType, *, now: datetime) -> int:
     """Fetches the list from the exchange and stores it; returns how many markets. Raises ExchangeError.
 
     A list in which most of what was open is closed tells of maintenance, not of the markets, and is not taken.
@@ -101,13 +101,13 @@ def reload_old(*, now: datetime) -> dict[str, str]:
         if row.exchange not in EXCHANGES:
             continue
         try:
-            outcome[str(row)] = str(reload(row.exchange, MarketType(row.market_type), now=now))
+            outcome[str(row)] = str(reload_markets(row.exchange, MarketType(row.market_type), now=now))
         except ExchangeError as error:
             outcome[str(row)] = error.code
     return outcome
 
 
-def forget() -> None:
+def forget_catalogs() -> None:
     """Drops what is in memory."""
     _catalogs.clear()
 
@@ -118,7 +118,7 @@ def _refreshed(exchange: str, market_type: MarketType, now: datetime) -> MarketC
         return known  # someone else was faster
     loaded_at = _stored_at(exchange, market_type)
     if loaded_at is None:
-        reload(exchange, market_type, now=now)
+        reload_markets(exchange, market_type, now=now)
         loaded_at = now
     if known is not None and known.loaded_at == loaded_at:
         known.checked_at = now

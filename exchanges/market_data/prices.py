@@ -19,7 +19,7 @@ _waiting: dict[Key, list[Arrival]] = {}
 _lock = threading.Lock()
 
 
-def cached(key: Key, *, now: datetime) -> tuple[Decimal, datetime] | None:
+def cached_price(key: Key, *, now: datetime) -> tuple[Decimal, datetime] | None:
     """The price we have and when it came, if it is young enough."""
     known = cache.get(_cache_key(key))
     if known is None or not is_young(known[1], now=now):
@@ -31,12 +31,12 @@ def is_young(came_at: datetime, *, now: datetime) -> bool:
     return now - came_at <= timedelta(seconds=settings.PRICE_MAX_AGE_S)
 
 
-def remember(prices: dict[Key, Decimal], *, now: datetime) -> None:
+def remember_prices(prices: dict[Key, Decimal], *, now: datetime) -> None:
     entries = {_cache_key(key): (str(price), now) for key, price in prices.items()}
     cache.set_many(entries, timeout=settings.PRICE_MAX_AGE_S)
 
 
-def request(key: Key, arrived: Arrival) -> None:
+def request_price(key: Key, arrived: Arrival) -> None:
     """Asks for one price; who asks while an answer is under way shares it.
 
     `arrived` is called once, on the exchanges' thread, with None when there is no price; remembering it is the
@@ -54,21 +54,21 @@ def request(key: Key, arrived: Arrival) -> None:
 
 def fetch_now(keys: Iterable[Key], *, now: datetime) -> dict[Key, Decimal]:
     """Cached or fetched, all side by side, waited for; those without a price are left out."""
-    known = {key: cached(key, now=now) for key in keys}
+    known = {key: cached_price(key, now=now) for key in keys}
     found: dict[Key, Decimal | None] = {key: price[0] if price else None for key, price in known.items()}
     missing = [key for key, price in found.items() if price is None]
     calls = [Call(exchange, kind, "fetch_prices", ([symbol],)) for exchange, kind, symbol in missing]
     for key, outcome in zip(missing, gateway.call_all(calls), strict=True):
         found[key] = _price_in(key, outcome)
     prices = {key: price for key, price in found.items() if price is not None}
-    remember({key: prices[key] for key in missing if key in prices}, now=now)
+    remember_prices({key: prices[key] for key in missing if key in prices}, now=now)
     return prices
 
 
-def refresh(exchange: str, market_type: MarketType, symbols: Iterable[str], *, now: datetime) -> int:
+def refresh_prices(exchange: str, market_type: MarketType, symbols: Iterable[str], *, now: datetime) -> int:
     """Fetches and remembers the prices of all symbols in one call. Raises ExchangeError."""
     prices = gateway.call(Call(exchange, market_type, "fetch_prices", (sorted(set(symbols)),)))
-    remember({(exchange, market_type, symbol): price for symbol, price in prices.items()}, now=now)
+    remember_prices({(exchange, market_type, symbol): price for symbol, price in prices.items()}, now=now)
     return len(prices)
 
 

@@ -72,7 +72,7 @@ def test_an_exchange_without_a_way_to_ask_says_nothing(paper, monkeypatch):
     monkeypatch.setitem(registry.EXCHANGES, "plain", plain)
 
     assert ask("plain") == KeyPermissions()
-    verdict = entry_check.examine("plain", KEY)
+    verdict = entry_check.examine_key("plain", KEY)
     assert verdict.refusal is None
     with override("en"):
         assert [str(text)[:35] for text in verdict.warnings] == ["This exchange does not tell whether"]

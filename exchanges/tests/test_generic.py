@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from exchanges.adapters.ccxt_adapter import CcxtAdapter
-from exchanges.adapters.clients import clone, new_template
+from exchanges.adapters.clients import clone_client, new_template
 from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest, PositionReport
 from exchanges.adapters.transport import StrictTransport
 from exchanges.enums import MarketType, OrderType, Side
@@ -48,7 +48,7 @@ class Desk:
 
     def hear(self, said, verb, *args, status=200):
         self.line.status, self.line.raw = status, json.dumps(said).encode()
-        adapter = CcxtAdapter(clone(self.template, SECRET), self.market_type)
+        adapter = CcxtAdapter(clone_client(self.template, SECRET), self.market_type)
         return self.loop.run_until_complete(getattr(adapter, verb)(*args))
 
 
@@ -161,7 +161,7 @@ def test_another_order_than_the_one_that_was_asked_for_is_no_answer(kraken, echo
 
 
 def test_limits_in_contracts_are_limits_in_base_units(swaps):
-    adapter = CcxtAdapter(clone(swaps.template, SECRET), MarketType.FUTURES)
+    adapter = CcxtAdapter(clone_client(swaps.template, SECRET), MarketType.FUTURES)
     spec = adapter._spec(SWAP)
 
     assert (spec.lot_size, spec.min_quantity) == (Decimal("0.01"), Decimal("0.01"))
@@ -169,7 +169,7 @@ def test_limits_in_contracts_are_limits_in_base_units(swaps):
 
 
 def test_a_market_without_limits_has_none(bybit):
-    spec = CcxtAdapter(clone(bybit.template, SECRET), MarketType.SPOT)._spec(SPOT)
+    spec = CcxtAdapter(clone_client(bybit.template, SECRET), MarketType.SPOT)._spec(SPOT)
 
     assert (spec.max_quantity, spec.market_max_quantity) == (None, None)
 

@@ -12,7 +12,7 @@ from exchanges.admin import AccountAdmin
 from exchanges.enums import TradingState
 from exchanges.models import Account
 from exchanges.state_reasons import StateReason
-from orders.controls.trading_state import stop
+from orders.controls.trading_state import change_trading_state
 from strategies.admin import LIMITS_FIELDSET, STATE_FIELDSET, StrategyAccountAdmin, StrategyAdmin
 from strategies.models import Strategy, StrategyAccount, SystemRisk
 
@@ -47,7 +47,7 @@ class HaltingMixin(admin.ModelAdmin):
     def _stop(self, request: HttpRequest, rows: QuerySet[Any], state: TradingState, **extent: bool) -> None:
         reason = StateReason.of("set_by", user=request.user.get_username())
         for row in rows:
-            touched = stop(
+            touched = change_trading_state(
                 row, state, reason=reason, actor=f"user:{request.user.pk}", clock=timezone.now, **extent
             )
             self.message_user(

@@ -20,7 +20,7 @@ _PERCENT = Decimal(100)
 _JUDGED = (OrderStatus.REJECTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
 
 
-def watch(*, now: datetime) -> list[StrategyAccount]:
+def trip_circuit_breakers(*, now: datetime) -> list[StrategyAccount]:
     """Applies the automatic limits to every active strategy account; returns those it stopped.
 
     What happened before a person last changed the state does not count again.

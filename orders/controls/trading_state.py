@@ -3,14 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from decimal import Decimal
 
 from django.db import transaction
 from django.db.models import Q
 
 from exchanges.enums import OrderType, TradingState
 from exchanges.models import Account
-from orders.domain.ids import new_client_order_id
 from orders.domain.reasons import TOO_SMALL
 from orders.domain.sizing import WHOLE
 from orders.execution import batches, state_lock
@@ -33,14 +31,14 @@ def set_trading_state(
     if isinstance(level, SystemRisk):
         SystemRisk.objects.get_or_create(pk=1)
     with transaction.atomic():
-        state_lock.close()
+        state_lock.hold_exclusive()
         rows = type(level)._default_manager.filter(pk=level.pk)
         rows = rows.filter(trading_state=only_from) if only_from else rows
         rows.update(trading_state=state, state_reason=reason[:200], state_changed_at=now)
     level.trading_state, level.state_reason = state, reason
 
 
-def stop(
+def change_trading_state(
     level: Level,
     state: TradingState,
     *,
@@ -99,24 +97,20 @@ def _start_closing(strategy: Strategy, held: Iterable[Position], now: datetime) 
     plan = Plan(orders=[_closing(strategy, position, leg, now) for leg, position in enumerate(held)])
     with transaction.atomic():
         Strategy.objects.locked(strategy.pk)
-        run = batches.store(plan, strategy=strategy, signaled_at=None, now=now)
-    batches.start(run)
+        run = batches.store_batch(plan, strategy=strategy, signaled_at=None, now=now)
+    batches.start_run(run)
     return run
 
 
 def _closing(strategy: Strategy, position: Position, leg: int, now: datetime) -> Order:
-    strategy_account = position.strategy_account
-    return Order(
+    return Order.compose(
+        position.strategy_account,
+        market_type=strategy.market_type,
         leg=leg,
         sequence=0,
-        strategy=strategy,
-        strategy_account=strategy_account,
-        account=strategy_account.account,
-        market_type=strategy.market_type,
         symbol=position.symbol,
         order_type=OrderType.MARKET,
-        qty_per=Decimal(WHOLE),
-        client_order_id=new_client_order_id(),
+        qty_per=WHOLE,
         created_at=now,
     )
 

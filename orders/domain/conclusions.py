@@ -16,7 +16,9 @@ _ENDS = {
 }
 
 
-def concluded(current: OrderStatus, quantity: Decimal, filled: Decimal, report: OrderReport) -> OrderStatus:
+def conclude_status(
+    current: OrderStatus, quantity: Decimal, filled: Decimal, report: OrderReport
+) -> OrderStatus:
     """The status that the report and our trades (`filled`) prove together.
 
     While trades are missing the order stays alive here, so that a final status never hides a fill. An open order keeps

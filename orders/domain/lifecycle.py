@@ -52,18 +52,18 @@ def may_become(source: S, target: S, *, late: bool = False) -> bool:
     return target in MAY_BECOME[source] or (late and target in LATE_EVIDENCE.get(source, ()))
 
 
-def sources(target: S, *, late: bool = False) -> frozenset[S]:
+def sources_of(target: S, *, late: bool = False) -> frozenset[S]:
     """The statuses that may become this one."""
     return frozenset(source for source in MAY_BECOME if may_become(source, target, late=late))
 
 
-def require(source: S, target: S, *, late: bool = False) -> None:
+def require_transition(source: S, target: S, *, late: bool = False) -> None:
     """Raises IllegalTransition."""
     if not may_become(source, target, late=late):
         raise IllegalTransition(source, target)
 
 
-def replay(events: Iterable[tuple[S, S]]) -> S:
+def replay_events(events: Iterable[tuple[S, S]]) -> S:
     """Walks an order's recorded changes from its first status and returns the last.
 
     Late evidence counts as legal, as it was when it was recorded. Raises IllegalTransition for a change that
@@ -73,6 +73,6 @@ def replay(events: Iterable[tuple[S, S]]) -> S:
     for source, target in events:
         if source != current:
             raise IllegalTransition(current, target)
-        require(source, target, late=True)
+        require_transition(source, target, late=True)
         current = target
     return current

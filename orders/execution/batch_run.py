@@ -8,18 +8,17 @@ again by whoever claims the batch next; orders that may have been sent are then 
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from exchanges.failpoints import failpoint
-from orders.domain.enums import OrderStatus
+from orders.domain.lifecycle import UNSENT
 from orders.execution.cancel_instructions import cancel_waiting, mark_for_cancel
 from orders.execution.client import ExecutionClient, OrderCall
-from orders.execution.queue import Blocked, blocked_places, wake_up
+from orders.execution.queue import AccountQueue, EarlierSteps, Step, account_queues, earlier_steps, wake_up
 from orders.execution.reference_prices import ReferencePrices
-from orders.execution.submission import prepare
+from orders.execution.submission import submit_orders
 from orders.models import Batch, Cancellation, Order
 
 logger = logging.getLogger(__name__)
@@ -32,19 +31,7 @@ _HAND_OVER_AFTER_S = (
     20  # with nothing to do but wait, a run gives its thread back; the tracker goes on with it
 )
 
-WAITING = (OrderStatus.INITIALIZED, OrderStatus.QUEUED)
-
-Step = Order | Cancellation
 Clock = Callable[[], datetime]
-
-
-@dataclass(slots=True)
-class AccountQueue:
-    """One account's steps. `working` counts the calls of the step whose turn it is."""
-
-    steps: deque[Step]
-    working: int = 0
-    passed: set[str] = field(default_factory=set)  # symbols that no earlier batch holds any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +70,7 @@ class BatchRun:
         self._by = by
         self._clock = clock
         self._client = ExecutionClient(actor=by, clock=clock)
-        self._queues = _queues([*orders, *cancellations])
+        self._queues = account_queues([*orders, *cancellations])
         self._queue_of: dict[int, AccountQueue] = {}  # order pk -> lane of the step that its call belongs to
         self._prices = ReferencePrices(clock)
         self._renew_at = time.monotonic() + LEASE.total_seconds() / 4
@@ -96,9 +83,9 @@ class BatchRun:
         try:
             self._cancel_waiting()
             while self._queues and self._keep_lease() and not self._waits_too_long():
-                heard, self._moved = wake_up.times(), False
+                seen, self._moved = wake_up.count(), False
                 self._begin(self._ready())
-                self._collect(heard)
+                self._collect(seen)
             if not self._queues:
                 self.completed.set()
                 Batch.objects.finish(self.batch.pk, by=self._by, now=self._clock())
@@ -116,17 +103,17 @@ class BatchRun:
 
     def _ready(self) -> list[tuple[AccountQueue, Step]]:
         idle = [(queue, queue.steps[0]) for queue in self._queues.values() if not queue.working]
-        unsure = [(queue, step) for queue, step in idle if step.symbol not in queue.passed]
+        unsure = [(queue, step) for queue, step in idle if step.symbol not in queue.free_symbols]
         if unsure:
-            blocked = blocked_places(self.batch, [step for _, step in unsure])
-            self._pass(unsure, blocked)
-        return [(queue, step) for queue, step in idle if step.symbol in queue.passed]
+            earlier = earlier_steps(self.batch, [step for _, step in unsure])
+            self._free_symbols(unsure, earlier)
+        return [(queue, step) for queue, step in idle if step.symbol in queue.free_symbols]
 
     @staticmethod
-    def _pass(unsure: Iterable[tuple[AccountQueue, Step]], blocked: Blocked) -> None:
+    def _free_symbols(unsure: Iterable[tuple[AccountQueue, Step]], earlier: EarlierSteps) -> None:
         for queue, step in unsure:
-            if not blocked.holds(step):
-                queue.passed.add(step.symbol)
+            if not earlier.block(step):
+                queue.free_symbols.add(step.symbol)
 
     def _begin(self, ready: Sequence[tuple[AccountQueue, Step]]) -> None:
         orders = [step for _, step in ready if isinstance(step, Order)]
@@ -138,8 +125,8 @@ class BatchRun:
             self._begin_cancellations(cancellations, queues)
 
     def _begin_orders(self, orders: Sequence[Order], queues: dict[int, AccountQueue]) -> None:
-        failpoint("K5")
-        turn = prepare(orders, prices=self._prices, actor=self._by, now=self._clock())
+        failpoint("turn begun, not claimed")
+        turn = submit_orders(orders, prices=self._prices, actor=self._by, now=self._clock())
         for order in turn.sent:
             queues[id(order)].working = 1
             self._queue_of[order.pk] = queues[id(order)]
@@ -147,7 +134,7 @@ class BatchRun:
         self._client.place(turn.sent)
         self._ask(turn.ask)
         # What another run only queued meanwhile has its turn again.
-        over = [order for order in orders if id(order) not in held and order.status not in WAITING]
+        over = [order for order in orders if id(order) not in held and order.status not in UNSENT]
         _leave_to_look_ups(over, self._clock())
         self._advance([queues[id(order)] for order in over])
 
@@ -175,12 +162,12 @@ class BatchRun:
 
     # Answers
 
-    def _collect(self, heard: int) -> None:
+    def _collect(self, seen: int) -> None:
         if self._client.under_way:
             waits = any(not queue.working for queue in self._queues.values())
             self._end(self._client.collect(timeout_s=_LOOK_AGAIN_S if waits else LEASE.total_seconds() / 4))
         elif self._queues and not self._moved:
-            wake_up.wait(heard, timeout_s=_LOOK_AGAIN_S)
+            wake_up.wait(seen, timeout_s=_LOOK_AGAIN_S)
         is_busy = self._moved or any(queue.working for queue in self._queues.values())
         self._idle_since = None if is_busy else self._idle_since or time.monotonic()
 
@@ -221,7 +208,7 @@ class BatchRun:
             if pks:
                 model.objects.filter(pk__in=pks).update(released_at=now)
         if steps:
-            wake_up.ring()
+            wake_up.notify()
 
     def _advance(self, queues: Iterable[AccountQueue]) -> None:
         for queue in queues:
@@ -240,18 +227,10 @@ class BatchRun:
         return False
 
 
-def _queues(steps: Iterable[Step]) -> dict[int, AccountQueue]:
-    queues: dict[int, AccountQueue] = {}
-    for step in sorted(steps, key=lambda step: step.sequence):
-        if step.released_at is None:
-            queues.setdefault(step.strategy_account_id, AccountQueue(deque())).steps.append(step)
-    return queues
-
-
-def resume(batch: Batch, *, by: str, clock: Clock) -> BatchRun:
+def resume_batch(batch: Batch, *, by: str, clock: Clock) -> BatchRun:
     """A run of what is left of a batch that someone else began. Orders that may have been sent are only marked."""
     orders = list(batch.orders.unreleased().select_related("account", "strategy_account"))
-    sent = [order for order in orders if order.status not in WAITING]
+    sent = [order for order in orders if order.status not in UNSENT]
     _leave_to_look_ups(sent, clock())
     left = [order for order in orders if order not in sent]
     return BatchRun(batch, left, list(batch.cancellations.unreleased()), by=by, clock=clock)

@@ -32,7 +32,7 @@ def process_name() -> str:
     return f"{socket.gethostname()[:40]}:{os.getpid()}"
 
 
-def store(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None, now: datetime) -> BatchRun:
+def store_batch(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None, now: datetime) -> BatchRun:
     """Writes the batch with all its rows, claimed by this process, inside the delivery's transaction."""
     require_transaction()
     by = f"{process_name()}:{token_hex(4)}"
@@ -50,7 +50,7 @@ def store(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None, now: 
     return BatchRun(batch, plan.orders, plan.cancellations, by=by, clock=timezone.now)
 
 
-def start(run: BatchRun) -> None:
+def start_run(run: BatchRun) -> None:
     """Runs it on a thread of this process. Call it after the commit."""
     _executor().submit(_run, run)
 

@@ -32,7 +32,7 @@ from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.lifecycle import IN_FLIGHT
 from orders.execution.answers import AnswerQueue
 from orders.execution.attempts import deserves_another, store_attempts
-from orders.fills.order_reports import Observation, record
+from orders.fills.order_reports import Observation, record_reports
 from orders.models import Order
 from orders.models.transitions import Transition
 
@@ -85,12 +85,12 @@ class ExecutionClient:
     def place(self, orders: Sequence[Order]) -> None:
         """Sends orders whose `submitted` is committed."""
         if orders:
-            failpoint("K6")
+            failpoint("submitted committed, no socket yet")
         self._start([OrderCall(order, PLACE) for order in orders])
 
     def cancel(self, orders: Iterable[Order]) -> None:
         """Cancels orders whose `pending_cancel` is committed."""
-        failpoint("K12")
+        failpoint("pending_cancel committed, no cancel sent yet")
         self._start([OrderCall(order, CANCEL) for order in orders])
 
     def look_up(self, orders: Iterable[Order], *, can_wait: bool = False) -> None:
@@ -129,7 +129,7 @@ class ExecutionClient:
         step = Round()
         for outcome in outcomes:
             _sort(outcome, step)
-        failpoint("K9")
+        failpoint("reply read, not written")
         self._write(step)
         self.under_way -= len(outcomes)
         self._start(step.next)
@@ -142,7 +142,9 @@ class ExecutionClient:
         now = self.clock()
         self._write_reports(step, now)
         if step.fills:
-            record([seen for _, seen in step.fills], evidence=Evidence.QUERY, actor=self.actor, now=now)
+            record_reports(
+                [seen for _, seen in step.fills], evidence=Evidence.QUERY, actor=self.actor, now=now
+            )
             # The list of trades may lag behind the order itself: what is missing is doubtful, not absent.
             _mark_unknown([order_call for order_call, seen in step.fills if seen.lacks_trades], now)
             step.over += [order_call for order_call, _ in step.fills]
@@ -161,7 +163,7 @@ class ExecutionClient:
             group = [(order_call, report) for order_call, report in step.reports if order_call.verb == verb]
             if group:
                 seen = [Observation(order_call.order, report) for order_call, report in group]
-                record(seen, evidence=evidence, actor=self.actor, now=now)
+                record_reports(seen, evidence=evidence, actor=self.actor, now=now)
         for order_call, report in step.reports:
             order_call.report = report
             if report.filled > order_call.order.filled:

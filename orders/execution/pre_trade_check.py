@@ -9,10 +9,9 @@ from django.conf import settings
 
 from exchanges import vault
 from exchanges.adapters.protocol import Capabilities, MarketSpec
-from exchanges.amounts import exact
+from exchanges.amounts import exact, plain
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.errors import ExchangeError
-from exchanges.fields import plain
 from exchanges.gateway import gateway
 from exchanges.market_data.catalog import Catalogs
 from exchanges.market_data.prices import Key

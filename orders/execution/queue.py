@@ -1,60 +1,84 @@
-"""Whose turn it is: what earlier batches of the same strategy still have to do."""
+"""The queue of each account: a step waits for the earlier steps of its account, in this batch and in earlier ones."""
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
+from orders.domain.keys import PositionKey
 from orders.models import Batch, Cancellation, Order
 
 ANY_SYMBOL = ""
 
 
 class WakeUp:
-    """Wakes the runs of this process that wait for a turn. Runs of other processes are seen by looking again."""
+    """Wakes the runs of this process that wait for a turn. The runs of other processes look again by themselves."""
 
     def __init__(self) -> None:
-        self._rung = threading.Condition()
-        self._times = 0
+        self._condition = threading.Condition()
+        self._count = 0
 
-    def times(self) -> int:
-        return self._times
+    def count(self) -> int:
+        """How often `notify` was called so far."""
+        return self._count
 
-    def ring(self) -> None:
-        with self._rung:
-            self._times += 1
-            self._rung.notify_all()
+    def notify(self) -> None:
+        with self._condition:
+            self._count += 1
+            self._condition.notify_all()
 
-    def wait(self, heard: int, *, timeout_s: float) -> None:
-        """Returns at the next ring, at once if it rang since `heard`, and in any case after the time-out."""
-        with self._rung:
-            self._rung.wait_for(lambda: self._times != heard, timeout_s)
+    def wait(self, seen: int, *, timeout_s: float) -> None:
+        """Returns at the next `notify`, at once if the count is not `seen` any more, and after the time-out at last."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._count != seen, timeout_s)
 
 
 wake_up = WakeUp()
 
+Step = Order | Cancellation
+
+
+@dataclass(slots=True)
+class AccountQueue:
+    """The steps of one account. `working` counts the calls of the step whose turn has come."""
+
+    steps: deque[Step]
+    working: int = 0
+    free_symbols: set[str] = field(default_factory=set)  # symbols that no earlier batch holds any more
+
+
+def account_queues(steps: Iterable[Step]) -> dict[int, AccountQueue]:
+    """The queues of a batch by strategy account: its unreleased steps in the order of their turns."""
+    queues: dict[int, AccountQueue] = {}
+    for step in sorted(steps, key=lambda step: step.sequence):
+        if step.released_at is None:
+            queues.setdefault(step.strategy_account_id, AccountQueue(deque())).steps.append(step)
+    return queues
+
 
 @dataclass(frozen=True, slots=True)
-class Blocked:
-    """Places (strategy account, symbol) where an earlier step is unsettled; no symbol means all of them."""
+class EarlierSteps:
+    """The positions for which an earlier batch has an unreleased step; no symbol means all symbols of the account."""
 
-    places: frozenset[tuple[int, str]]
-    accounts: frozenset[int]
+    positions: frozenset[PositionKey]
+    strategy_accounts: frozenset[int]
 
-    def holds(self, step: Order | Cancellation) -> bool:
-        account = step.strategy_account_id
+    def block(self, step: Step) -> bool:
+        strategy_account = step.strategy_account_id
         if step.symbol == ANY_SYMBOL:
-            return account in self.accounts
-        return not self.places.isdisjoint({(account, step.symbol), (account, ANY_SYMBOL)})
+            return strategy_account in self.strategy_accounts
+        same = {PositionKey(strategy_account, step.symbol), PositionKey(strategy_account, ANY_SYMBOL)}
+        return not self.positions.isdisjoint(same)
 
 
-def blocked_places(batch: Batch, steps: Sequence[Order | Cancellation]) -> Blocked:
-    """Batch ids grow in commit order within a strategy, so what is earlier is already visible here."""
-    accounts = {step.strategy_account_id for step in steps}
+def earlier_steps(batch: Batch, steps: Sequence[Step]) -> EarlierSteps:
+    """Batch ids grow in commit order within a strategy, so the steps of every earlier batch are visible here."""
+    strategy_accounts = {step.strategy_account_id for step in steps}
     orders = Order.objects.unreleased().filter(batch__lt=batch.pk, strategy=batch.strategy_id)
     cancellations = Cancellation.objects.unreleased().filter(
         batch__lt=batch.pk, batch__strategy=batch.strategy_id
     )
     columns = ("strategy_account_id", "symbol")
     rows = orders.order_by().values_list(*columns).union(cancellations.order_by().values_list(*columns))
-    places = frozenset(place for place in rows if place[0] in accounts)
-    return Blocked(places, frozenset(account for account, _ in places))
+    positions = frozenset(PositionKey(*row) for row in rows if row[0] in strategy_accounts)
+    return EarlierSteps(positions, frozenset(key.strategy_account_id for key in positions))

@@ -27,13 +27,13 @@ class ReferencePrices:
         self._take_arrivals()
         if key in self._known and prices.is_young(self._known[key][1], now=now):
             return True
-        cached = prices.cached(key, now=now)
+        cached = prices.cached_price(key, now=now)
         if cached is not None:
             self._known[key] = cached
             return True
         if key not in self._asked:
             self._asked.add(key)
-            prices.request(key, self._arrived)
+            prices.request_price(key, self._arrived)
         return False
 
     def knows(self, key: Key) -> bool:
@@ -51,7 +51,7 @@ class ReferencePrices:
 
     def _arrived(self, key: Key, price: Decimal | None) -> None:
         self._arrivals.put((key, price, self._clock()))
-        wake_up.ring()
+        wake_up.notify()
 
     def _take_arrivals(self) -> None:
         while not self._arrivals.empty():
@@ -59,4 +59,4 @@ class ReferencePrices:
             self._known[key] = (price, came_at)
             self._asked.discard(key)
             if price is not None:
-                prices.remember({key: price}, now=came_at)
+                prices.remember_prices({key: price}, now=came_at)

@@ -12,13 +12,13 @@ from orders.transactions import require_transaction
 _KEY = 0x7468  # any number that no other advisory lock of this database uses
 
 
-def pass_through() -> None:
+def hold_shared() -> None:
     _lock("pg_advisory_xact_lock_shared")
 
 
-def close() -> None:
+def hold_exclusive() -> None:
     """However long those on their way out take: a halt is not refused for that."""
-    _lock("pg_advisory_xact_lock", first="SET LOCAL lock_timeout = 0")
+    _lock("pg_advisory_xact_lock", first="SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
 
 
 def _lock(function: str, *, first: str = "") -> None:

@@ -30,7 +30,7 @@ class Turn:
     ask: list[Order]
 
 
-def prepare(orders: Sequence[Order], *, prices: ReferencePrices, actor: str, now: datetime) -> Turn:
+def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: str, now: datetime) -> Turn:
     """Commits as `submitted` what may go now. All orders are of one strategy.
 
     What is neither sent nor waiting was denied, or was moved by someone else; either way it is over.
@@ -41,7 +41,7 @@ def prepare(orders: Sequence[Order], *, prices: ReferencePrices, actor: str, now
     if not ready:
         return Turn([], waiting, [])
     with transaction.atomic():
-        state_lock.pass_through()
+        state_lock.hold_shared()
         permissions = read_permissions(ready)
         context = read_context(ready, permissions, now=now)
         unpriced = [o for o in ready if not is_overdue(o, now) and _lacks_price(o, permissions, prices)]
@@ -65,7 +65,7 @@ def _commit(orders: Sequence[Order], check: PreTradeCheck, actor: str) -> set[in
     return Order.objects.transition(check.decide_all(waiting, actor))
 
 
-def preview(orders: Sequence[Order], *, now: datetime) -> None:
+def preview_orders(orders: Sequence[Order], *, now: datetime) -> None:
     """Sizes unsaved orders in place, waiting for prices; what would be denied is marked so, with its reason."""
     planned = [order for order in orders if order.status == OrderStatus.INITIALIZED]
     if not planned:

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from exchanges.adapters.protocol import Fill, OrderReport
-from orders.domain.conclusions import concluded
+from orders.domain.conclusions import conclude_status
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.lifecycle import FINAL, may_become
 from orders.fills.trade_booking import book_fills
@@ -47,7 +47,9 @@ class Scribe:
     now: datetime
 
 
-def record(observations: Iterable[Observation], *, evidence: Evidence, actor: str, now: datetime) -> None:
+def record_reports(
+    observations: Iterable[Observation], *, evidence: Evidence, actor: str, now: datetime
+) -> None:
     """Books new fills and moves each order to what its report proves. Safe to repeat: a trade counts once."""
     observed = list(observations)
     scribe = Scribe(actor, evidence, now)
@@ -93,7 +95,7 @@ def _move(observed: Sequence[Observation], scribe: Scribe, *, again: bool = True
 def _change(seen: Observation, scribe: Scribe) -> Transition | None:
     """None when the status stays."""
     order, source = seen.order, OrderStatus(seen.order.status)
-    target = concluded(source, order.quantity or Decimal(0), order.filled, seen.report)
+    target = conclude_status(source, order.quantity or Decimal(0), order.filled, seen.report)
     if target is source or not may_become(source, target, late=scribe.evidence is Evidence.QUERY):
         return None
     fields: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connections, models
 
-from orders.models.row_values import spread
+from orders.models.row_values import spread_rows
 
 _ROWS = 500  # per statement: SQLite takes at most 32766 values
 
@@ -27,7 +27,7 @@ def _insert(rows: Sequence[models.Model], key: Sequence[str], connection: Any) -
     fields: list[Any] = [meta.get_field(name) for name in key]
     fields += [field for field in meta.concrete_fields if not field.primary_key and field not in fields]
     values = [[field.pre_save(row, True) for field in fields] for row in rows]
-    told = spread(fields, values, connection)
+    told = spread_rows(fields, values, connection)
     names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
     returned = ", ".join(connection.ops.quote_name(field.column) for field in fields[: len(key)])
     # Only the model's own names are put into the text; every value is a parameter.

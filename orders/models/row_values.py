@@ -18,7 +18,7 @@ class Spread:
     params: list[Any]
 
 
-def spread(
+def spread_rows(
     fields: Sequence[Any], rows: Sequence[Sequence[Any]], connection: Any, *, listed: int = 1
 ) -> Spread:
     """The first fields, as many as `listed` says, are listed row by row in any case.

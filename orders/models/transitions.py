@@ -11,9 +11,9 @@ from django.db import connections, transaction
 
 from exchanges.failpoints import failpoint
 from orders.domain.enums import Evidence, OrderStatus
-from orders.domain.lifecycle import UNSENT, require
+from orders.domain.lifecycle import UNSENT, require_transition
 from orders.models.event import OrderEvent
-from orders.models.row_values import spread
+from orders.models.row_values import spread_rows
 
 if TYPE_CHECKING:
     from orders.models.order import Order
@@ -90,7 +90,7 @@ def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
         return set()
     by_columns: dict[tuple[str, ...], list[Transition]] = defaultdict(list)
     for change in wanted:
-        require(change.source, change.target, late=change.evidence is Evidence.QUERY)
+        require_transition(change.source, change.target, late=change.evidence is Evidence.QUERY)
         by_columns[tuple(sorted(change.fields))].append(change)
     moved: set[int] = set()
     with transaction.atomic(using=using):
@@ -126,7 +126,7 @@ def _compare_and_set(columns: Sequence[str], changes: Sequence[Transition], conn
     rows = [
         (c.order.pk, str(c.source), str(c.target), *(c.fields[name] for name in columns)) for c in changes
     ]
-    told = spread(fields, rows, connection, listed=2)
+    told = spread_rows(fields, rows, connection, listed=2)
     pk, source, *new = told.expressions
     settings = ", ".join(
         f"{connection.ops.quote_name(field.column)} = {expression}"
@@ -148,7 +148,7 @@ def _write_events(changes: Sequence[Transition], connection: Any) -> None:
     if not changes:
         return
     fields: list[Any] = [OrderEvent._meta.get_field(name) for name in EVENT_COLUMNS]
-    told = spread(fields, [change.event() for change in changes], connection)
+    told = spread_rows(fields, [change.event() for change in changes], connection)
     names = ", ".join(connection.ops.quote_name(f.column) for f in fields)
     sql = (
         f"{told.lines} INSERT INTO {OrderEvent._meta.db_table} ({names})"  # noqa: S608 - our own column names

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from orders.domain.enums import OrderStatus
-from orders.domain.lifecycle import FINAL, IllegalTransition, replay
+from orders.domain.lifecycle import FINAL, IllegalTransition, replay_events
 from orders.models import BookAudit, Cancellation, Order, OrderEvent, Position, Trade
 from orders.reconciliation.paper_audit import audit_paper_books
 from orders.transactions import no_time_limits
@@ -30,7 +30,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def audit(*, now: datetime, since: datetime | None = None) -> BookAudit:
+def audit_books(*, now: datetime, since: datetime | None = None) -> BookAudit:
     """Checks orders created since then, all of them without `since`, and every position; stores the result."""
     orders = Order.objects.all() if since is None else Order.objects.filter(created_at__gte=since)
     with no_time_limits():
@@ -96,7 +96,7 @@ def _check_order(
 
 def _check_replay(order: Order, events: list[tuple[OrderStatus, OrderStatus]]) -> Iterator[str]:
     try:
-        replayed = replay(events)
+        replayed = replay_events(events)
     except IllegalTransition as error:
         yield f"its events do not follow one another: {error}"
         return

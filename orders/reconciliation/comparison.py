@@ -50,7 +50,7 @@ class Subject:
         return Call(self.account.exchange, self.market_type, verb, args, credentials, tag=self, can_wait=True)
 
 
-def reconcile(*, clock: Callable[[], datetime], everything: bool = False) -> list[Order]:
+def compare_accounts(*, clock: Callable[[], datetime], everything: bool = False) -> list[Order]:
     """One look at every account whose turn it is. Returns closed orders about which the exchange says otherwise.
 
     Two processes that look at the same time share the accounts. With `everything` each account is looked at whole.

@@ -29,7 +29,7 @@ def refresh_prices_in_use(*, now: datetime) -> int:
 def _refresh(exchange: str, kind: MarketType, symbols: set[str], now: datetime) -> int:
     try:
         catalog.open_catalog(exchange, kind, now=now)
-        return prices.refresh(exchange, kind, symbols, now=now)
+        return prices.refresh_prices(exchange, kind, symbols, now=now)
     except ExchangeError as error:
         logger.warning("prices unavailable exchange=%s code=%s", exchange, error.code)
         return 0

@@ -19,16 +19,16 @@ from exchanges import pauses
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, OrderNotFound
 from exchanges.market_data import catalog
-from orders.controls.circuit_breaker import watch
+from orders.controls.circuit_breaker import trip_circuit_breakers
 from orders.domain.conclusions import still_open
 from orders.domain.enums import OrderStatus
 from orders.domain.lifecycle import IN_FLIGHT
 from orders.execution import batches
-from orders.execution.batch_run import LEASE, BatchRun, resume
+from orders.execution.batch_run import LEASE, BatchRun, resume_batch
 from orders.execution.client import ExecutionClient, OrderCall
 from orders.models import Batch, Cancellation, Order
 from orders.reconciliation.absence import conclude_absent, note_absent
-from orders.reconciliation.comparison import reconcile
+from orders.reconciliation.comparison import compare_accounts
 from orders.reconciliation.stale_exits import mark_stale_exits
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,8 @@ class Tracker:
             self._look_up(self._unsure())
             time.sleep(_LOOK_AGAIN_S)
             self._resume_abandoned()
-        self._reopen(reconcile(clock=self._clock, everything=everything))
-        watch(now=self._clock())
+        self._reopen(compare_accounts(clock=self._clock, everything=everything))
+        trip_circuit_breakers(now=self._clock())
         self._look_up(self._unsure(everything=True))
         self._look_up(self._working(everything=everything), can_wait=True)
         self._cancel_stale_exits()
@@ -91,7 +91,7 @@ class Tracker:
         if self._comparing is None and time.monotonic() >= self._compare_at:
             self._compare_at = time.monotonic() + RECONCILE_EVERY_S
             self._comparing = self._background.submit(_compare, self._clock)
-            watch(now=self._clock())
+            trip_circuit_breakers(now=self._clock())
 
     def step(self, *, for_s: float) -> None:
         """One turn of the loop: starts what is due and writes answers for `for_s` seconds."""
@@ -123,8 +123,8 @@ class Tracker:
             by = f"{self._name}:{batch.pk}"
             if Batch.objects.take_over(batch, by=by, now=now, lease=LEASE):
                 logger.info("batch resumed batch=%s from=%s", batch.pk, batch.claimed_by)
-                self._runs[batch.pk] = run = resume(batch, by=by, clock=self._clock)
-                batches.start(run)
+                self._runs[batch.pk] = run = resume_batch(batch, by=by, clock=self._clock)
+                batches.start_run(run)
 
     # Orders
 
@@ -206,7 +206,7 @@ class Tracker:
 def _compare(clock: Callable[[], datetime]) -> list[Order]:
     close_old_connections()
     try:
-        return reconcile(clock=clock)
+        return compare_accounts(clock=clock)
     finally:
         close_old_connections()
 

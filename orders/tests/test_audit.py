@@ -8,9 +8,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from orders.models import Batch, Cancellation, Order, OrderEvent, Position, PositionDifference, Trade
-from orders.reconciliation import audit as auditing
-from orders.reconciliation import paper_audit
-from orders.reconciliation.audit import Finding, audit
+from orders.reconciliation import audit, paper_audit
+from orders.reconciliation.audit import Finding, audit_books
 from orders.reconciliation.position_differences import declare_external
 from tests.desk import BTC, BTC_LIMIT, BTC_MARKET, CANCEL_ALL
 from tests.factories import AccountFactory
@@ -29,7 +28,7 @@ def test_books_in_order_are_clean(deliver, test1):
     deliver(test1.alert(BTC_MARKET))
     deliver(test1.alert(BTC_LIMIT))
 
-    result = audit(now=timezone.now())
+    result = audit_books(now=timezone.now())
 
     assert (result.checked_orders, result.problems) == (4, [])
 
@@ -73,7 +72,7 @@ def test_a_broken_rule_is_reported(deliver, test1, paper, what):
     do, expected = BREAKS[what]
     do()
 
-    problems = audit(now=timezone.now()).problems
+    problems = audit_books(now=timezone.now()).problems
 
     assert any(expected in problem for problem in problems)
     wipe(paper)
@@ -91,7 +90,7 @@ def test_an_order_that_only_the_exchange_has_is_reported(deliver, test1):
     row = Order.objects.get(account__name="A1")
     Order.objects.filter(pk=row.pk).update(client_order_id="renamed")
 
-    problems = audit(now=timezone.now()).problems
+    problems = audit_books(now=timezone.now()).problems
 
     Order.objects.filter(pk=row.pk).update(client_order_id=row.client_order_id)
     assert any("which no row of ours names" in problem for problem in problems)
@@ -128,14 +127,14 @@ def filled_unseen(deliver, desk):
 def test_an_order_that_filled_before_the_tracker_looked_is_no_difference(deliver, test1):
     filled_unseen(deliver, test1)
 
-    assert audit(now=later()).problems == []
+    assert audit_books(now=later()).problems == []
 
 
 def test_an_open_order_with_more_here_than_there_is_reported(deliver, test1, paper):
     deliver(test1.alert(BTC_LIMIT))
     Order.objects.update(filled=Decimal(7))
 
-    problems = audit(now=later()).problems
+    problems = audit_books(now=later()).problems
 
     assert sum("filled 0 there and 7 here" in problem for problem in problems) == 2
     wipe(paper)
@@ -155,7 +154,7 @@ def test_an_order_that_is_over_agrees_exactly(deliver, test1, paper, what):
     changed, expected = LEDGER_BREAKS[what]
     Order.objects.update(**changed)
 
-    problems = audit(now=timezone.now()).problems
+    problems = audit_books(now=timezone.now()).problems
 
     assert sum(expected in problem for problem in problems) == 2
     wipe(paper)
@@ -165,7 +164,7 @@ def test_a_trade_of_an_order_that_is_over_agrees_exactly(deliver, test1, paper):
     deliver(test1.alert(BTC_MARKET))
     Trade.objects.update(fee=1)
 
-    problems = audit(now=timezone.now()).problems
+    problems = audit_books(now=timezone.now()).problems
 
     assert sum("has trades" in problem for problem in problems) == 2
     wipe(paper)
@@ -177,7 +176,7 @@ def test_an_order_that_the_exchange_forgot_is_reported(deliver, test1, paper, al
     requests, state = paper.requests(), paper.state()
     paper.reset()
 
-    problems = audit(now=timezone.now()).problems
+    problems = audit_books(now=timezone.now()).problems
 
     assert (len(requests) > 0, len(state["accounts"])) == (True, 2)
     assert sum("unknown there" in problem for problem in problems) == 2
@@ -188,7 +187,7 @@ def test_an_order_under_another_accounts_key_is_reported(deliver, test1, paper):
     deliver(test1.alert(BTC_LIMIT))
     Order.objects.filter(account__name="A1").update(account=test1.accounts["A2"])
 
-    problems = audit(now=timezone.now()).problems
+    problems = audit_books(now=timezone.now()).problems
 
     assert any("in our books another account's" in problem for problem in problems)
     wipe(paper)
@@ -202,7 +201,7 @@ def held_elsewhere(deliver, desk):
 
 
 def position_problems(now):
-    return [problem for problem in audit(now=now).problems if "BTCUSDT position" in problem]
+    return [problem for problem in audit_books(now=now).problems if "BTCUSDT position" in problem]
 
 
 def test_a_position_is_compared_once_its_trades_are_not_fresh(deliver, test1, paper):
@@ -252,7 +251,7 @@ def test_an_order_that_goes_out_while_the_ledger_is_read_is_no_difference(delive
 
     monkeypatch.setattr(paper_audit, "PaperControl", Busy)
 
-    assert (audit(now=timezone.now()).problems, len(looks)) == ([], 1)
+    assert (audit_books(now=timezone.now()).problems, len(looks)) == ([], 1)
 
 
 def test_a_difference_that_a_second_look_does_not_find_is_not_reported(deliver, test1, monkeypatch):
@@ -266,22 +265,22 @@ def test_a_difference_that_a_second_look_does_not_find_is_not_reported(deliver, 
 
     monkeypatch.setattr(paper_audit, "PaperControl", Forgetful)
 
-    assert (audit(now=later()).problems, len(looks)) == ([], 2)
+    assert (audit_books(now=later()).problems, len(looks)) == ([], 2)
 
 
 def test_a_rule_that_was_only_broken_in_between_is_not_reported(deliver, test1, monkeypatch):
     deliver(test1.alert(BTC_MARKET))
     order = Order.objects.first()
-    monkeypatch.setattr(auditing, "_check_orders", lambda orders: [Finding(order.pk, "half written")])
+    monkeypatch.setattr(audit, "_check_orders", lambda orders: [Finding(order.pk, "half written")])
 
-    assert audit(now=timezone.now()).problems == []
+    assert audit_books(now=timezone.now()).problems == []
 
 
 def test_a_cancel_by_everyone_is_clean(deliver, test1):
     deliver(test1.alert(BTC_LIMIT))
     deliver(test1.alert(CANCEL_ALL))
 
-    assert audit(now=later()).problems == []
+    assert audit_books(now=later()).problems == []
 
 
 def test_a_ledger_that_cannot_be_read_is_noted(deliver, test1, settings, capsys):
@@ -300,4 +299,4 @@ def test_an_account_whose_credentials_cannot_be_read_is_noted(deliver, test1, se
     account = test1.accounts["A1"]
     type(account).objects.filter(pk=account.pk).update(sealed_credentials="forged")
 
-    assert audit(now=timezone.now()).notes == ["credentials_unreadable"]
+    assert audit_books(now=timezone.now()).notes == ["credentials_unreadable"]

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from exchanges.enums import TradingState
-from orders.controls.circuit_breaker import drawdown, net_result, watch
+from orders.controls.circuit_breaker import drawdown, net_result, trip_circuit_breakers
 from orders.models import Trade
 from strategies.models import StrategyAccount
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET
@@ -31,7 +31,7 @@ def test_a_daily_loss_leaves_exits_only(deliver, test1):
     limit(test1, max_daily_loss=Decimal(1000))
     lose(deliver, test1)
 
-    stopped = watch(now=timezone.now())
+    stopped = trip_circuit_breakers(now=timezone.now())
 
     assert [strategy_account.account.name for strategy_account in stopped] == ["A1"]
     assert test1.strategy_account("A1").trading_state == TradingState.REDUCE_ONLY
@@ -41,21 +41,21 @@ def test_a_loss_within_the_limit_stops_nothing(deliver, test1):
     limit(test1, max_daily_loss=Decimal(1_000_000))
     lose(deliver, test1)
 
-    assert watch(now=timezone.now()) == []
+    assert trip_circuit_breakers(now=timezone.now()) == []
 
 
 def test_yesterdays_loss_does_not_count_today(deliver, test1):
     limit(test1, max_daily_loss=Decimal(1000))
     lose(deliver, test1)
 
-    assert watch(now=timezone.now() + timedelta(days=1)) == []
+    assert trip_circuit_breakers(now=timezone.now() + timedelta(days=1)) == []
 
 
 def test_a_drawdown_leaves_exits_only(deliver, test1):
     limit(test1, max_drawdown_percent=Decimal("0.01"))
     lose(deliver, test1)
 
-    watch(now=timezone.now())
+    trip_circuit_breakers(now=timezone.now())
 
     assert test1.strategy_account("A1").trading_state == TradingState.REDUCE_ONLY
     assert json.loads(test1.strategy_account("A1").state_reason)[0] == "drawdown"
@@ -67,7 +67,7 @@ def test_errors_in_a_row_halt(deliver, test1):
     for _ in range(2):
         deliver(test1.alert(BTC_LIMIT))
 
-    watch(now=timezone.now())
+    trip_circuit_breakers(now=timezone.now())
 
     assert test1.strategy_account("A1").trading_state == TradingState.HALTED
 
@@ -77,7 +77,7 @@ def test_an_exchange_that_wants_a_pause_halts_nobody(deliver, test1):
     test1.paper.fault(action="code", value=-1015, status=429, retry_after=1, method="POST", times=2)
     deliver(test1.alert(BTC_LIMIT))
 
-    assert watch(now=timezone.now()) == []
+    assert trip_circuit_breakers(now=timezone.now()) == []
 
 
 def test_what_a_person_activated_is_not_stopped_for_the_same_errors_again(deliver, test1):
@@ -86,7 +86,7 @@ def test_what_a_person_activated_is_not_stopped_for_the_same_errors_again(delive
     deliver(test1.alert(BTC_LIMIT))
     limit(test1, state_changed_at=timezone.now())
 
-    assert watch(now=timezone.now()) == []
+    assert trip_circuit_breakers(now=timezone.now()) == []
 
 
 def trade(profit, fee="0"):

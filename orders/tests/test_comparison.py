@@ -14,7 +14,7 @@ from exchanges.gateway import Call, gateway
 from exchanges.vault import credentials_of
 from orders.models import ExternalOrder, Order, PositionDifference
 from orders.reconciliation import position_differences
-from orders.reconciliation.comparison import Subject, reconcile
+from orders.reconciliation.comparison import Subject, compare_accounts
 from orders.reconciliation.position_differences import declare_external
 from orders.reconciliation.tracker import Tracker
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET
@@ -46,8 +46,8 @@ def test_an_order_placed_by_hand_is_recorded_and_left_alone(deliver, test1):
     deliver(test1.alert(BTC_LIMIT))
     trade_by_hand(test1, "A1", OrderType.LIMIT, price=Decimal(91000))
 
-    reconcile(clock=Later())
-    reconcile(clock=Later())
+    compare_accounts(clock=Later())
+    compare_accounts(clock=Later())
 
     external = ExternalOrder.objects.get()
     assert (external.account.name, external.client_order_id) == ("A1", "by-hand-1")
@@ -70,7 +70,7 @@ def test_what_is_not_in_use_is_asked_about_once_an_hour(deliver, test1, monkeypa
     monkeypatch.setattr(gateway, "start", note_and_start)
     for minutes in (0, 1, 59, 61):
         asked.append([])
-        reconcile(clock=lambda later=minutes: now + timedelta(minutes=later))
+        compare_accounts(clock=lambda later=minutes: now + timedelta(minutes=later))
 
     assert asked == [[(), ()], [(BTC,), (BTC,)], [(BTC,), (BTC,)], [(), ()]]
 
@@ -88,7 +88,7 @@ def test_two_processes_share_the_accounts(deliver, paper, test1):
 
 def reconcile_and_close(clock):
     try:
-        reconcile(clock=clock)
+        compare_accounts(clock=clock)
     finally:
         connections.close_all()
 
@@ -96,7 +96,7 @@ def reconcile_and_close(clock):
 def test_books_that_agree_leave_no_difference(deliver, test1):
     deliver(test1.alert(BTC_MARKET))
 
-    reconcile(clock=Later())
+    compare_accounts(clock=Later())
 
     assert not PositionDifference.objects.exists()
 
@@ -106,9 +106,9 @@ def test_a_difference_freezes_new_risk_once_it_lasts(deliver, test1):
     trade_by_hand(test1, "A1", OrderType.MARKET)
 
     for _ in range(2):
-        reconcile(clock=Later())
+        compare_accounts(clock=Later())
     before = deliver(test1.alert(BTC_LIMIT))
-    reconcile(clock=Later())
+    compare_accounts(clock=Later())
     after = deliver(test1.alert(BTC_LIMIT))
 
     row = PositionDifference.objects.get()
@@ -121,7 +121,7 @@ def test_an_exit_goes_out_in_spite_of_a_difference(deliver, test1):
     deliver(test1.alert(BTC_MARKET))
     trade_by_hand(test1, "A1", OrderType.MARKET)
     for _ in range(3):
-        reconcile(clock=Later())
+        compare_accounts(clock=Later())
 
     response = deliver(test1.alert(BTC_CLOSE))
 
@@ -133,10 +133,10 @@ def test_a_difference_that_a_person_declares_external_freezes_no_more(deliver, t
     deliver(test1.alert(BTC_MARKET))
     trade_by_hand(test1, "A1", OrderType.MARKET)
     for _ in range(3):
-        reconcile(clock=Later())
+        compare_accounts(clock=Later())
 
     declare_external(PositionDifference.objects.get(), now=timezone.now())
-    reconcile(clock=Later())
+    compare_accounts(clock=Later())
 
     response = deliver(test1.alert(BTC_LIMIT))
     assert [r["error_code"] for r in response.json()["results"]] == [None, None]
@@ -145,13 +145,13 @@ def test_a_difference_that_a_person_declares_external_freezes_no_more(deliver, t
 def test_a_difference_that_went_away_is_settled(deliver, test1):
     deliver(test1.alert(BTC_MARKET))
     trade_by_hand(test1, "A1", OrderType.MARKET)
-    reconcile(clock=Later())
+    compare_accounts(clock=Later())
     request = OrderRequest("by-hand-2", BTC, Side.SELL, OrderType.MARKET, Decimal("0.5"))
     gateway.call(
         Call("paper", MarketType.FUTURES, "place_order", (request,), credentials_of(test1.accounts["A1"]))
     )
 
-    reconcile(clock=Later())
+    compare_accounts(clock=Later())
 
     assert PositionDifference.objects.get().resolved_at is not None
 
@@ -160,7 +160,7 @@ def test_no_answer_is_not_taken_for_an_empty_account(deliver, test1):
     deliver(test1.alert(BTC_MARKET))
     test1.paper.fault(action="status", value=500, method="GET", times=None)
 
-    reconcile(clock=Later())
+    compare_accounts(clock=Later())
 
     assert not PositionDifference.objects.exists()
 
@@ -178,7 +178,7 @@ def test_two_trackers_that_see_a_difference_at_once_note_it_once(test1):
 def test_a_comparison_that_failed_does_not_stop_the_tracker(deliver, paper, test1, monkeypatch):
     paper.fault(path="/fapi/v1/order", method="POST", action="drop", when="after", times=2)
     deliver(test1.alert(BTC_LIMIT))
-    monkeypatch.setattr("orders.reconciliation.tracker.reconcile", fail)
+    monkeypatch.setattr("orders.reconciliation.tracker.compare_accounts", fail)
     tracker = Tracker(clock=Later())
     tracker.step(for_s=0.2)
     with pytest.raises(DatabaseError):

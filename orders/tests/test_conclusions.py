@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from exchanges.adapters.protocol import OrderReport
 from exchanges.enums import ReportStatus
-from orders.domain.conclusions import concluded, still_open
+from orders.domain.conclusions import conclude_status, still_open
 from orders.domain.enums import OrderStatus
 from orders.domain.lifecycle import FINAL, OPEN, may_become
 
@@ -38,7 +38,7 @@ def report(status, filled="0"):
 def test_a_report_and_our_trades_prove_together(current, ours, status, theirs, expected):
     said = report(ReportStatus(status) if status else None, theirs)
 
-    assert concluded(OrderStatus(current), Decimal(1), Decimal(ours), said) == expected
+    assert conclude_status(OrderStatus(current), Decimal(1), Decimal(ours), said) == expected
 
 
 parts = st.integers(0, 10).map(lambda tenth: Decimal(tenth) / 10)
@@ -50,7 +50,7 @@ reports = st.builds(report, st.none() | st.sampled_from(ReportStatus), parts)
 def test_nothing_is_over_while_a_fill_is_missing(current, filled, said):
     assume(filled or current != OrderStatus.PARTIALLY_FILLED)
 
-    status = concluded(OrderStatus(current), Decimal(1), filled, said)
+    status = conclude_status(OrderStatus(current), Decimal(1), filled, said)
 
     assert (status is OrderStatus.FILLED) is (filled == 1)
     assert may_become(OrderStatus(current), status) or status == current
@@ -64,7 +64,7 @@ def test_nothing_is_over_while_a_fill_is_missing(current, filled, said):
 @settings(max_examples=500, deadline=None)
 @given(st.sampled_from(sorted(OPEN)), parts, reports)
 def test_the_same_report_again_changes_nothing(current, filled, said):
-    once = concluded(OrderStatus(current), Decimal(1), filled, said)
+    once = conclude_status(OrderStatus(current), Decimal(1), filled, said)
 
     if once not in FINAL:
-        assert concluded(once, Decimal(1), filled, said) is once
+        assert conclude_status(once, Decimal(1), filled, said) is once

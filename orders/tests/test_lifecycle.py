@@ -16,9 +16,9 @@ from orders.domain.lifecycle import (
     WORKING,
     IllegalTransition,
     may_become,
-    replay,
-    require,
-    sources,
+    replay_events,
+    require_transition,
+    sources_of,
 )
 
 SPEC = """
@@ -69,18 +69,18 @@ def test_the_groups_are_those_of_the_contract():
 def test_the_questions_agree_with_each_other(source, target, late):
     allowed = may_become(source, target, late=late)
 
-    assert (source in sources(target, late=late)) is allowed
+    assert (source in sources_of(target, late=late)) is allowed
     assert not (allowed and source is target)
     if allowed:
-        require(source, target, late=late)
+        require_transition(source, target, late=late)
     else:
         with pytest.raises(IllegalTransition):
-            require(source, target, late=late)
+            require_transition(source, target, late=late)
 
 
 def test_what_is_over_changes_only_on_late_evidence():
-    assert sources(OrderStatus.FILLED).isdisjoint(FINAL)
-    assert sources(OrderStatus.FILLED, late=True) >= {OrderStatus.CANCELED, OrderStatus.EXPIRED}
+    assert sources_of(OrderStatus.FILLED).isdisjoint(FINAL)
+    assert sources_of(OrderStatus.FILLED, late=True) >= {OrderStatus.CANCELED, OrderStatus.EXPIRED}
 
 
 def test_a_denied_order_never_reaches_the_exchange():
@@ -91,13 +91,13 @@ def test_a_recorded_life_ends_where_it_says():
     life = ["initialized", "submitted", "accepted", "pending_cancel", "canceled", "filled"]
     changes = [(OrderStatus(a), OrderStatus(b)) for a, b in pairwise(life)]
 
-    assert replay([]) is OrderStatus.INITIALIZED
-    assert replay(changes) is OrderStatus.FILLED
+    assert replay_events([]) is OrderStatus.INITIALIZED
+    assert replay_events(changes) is OrderStatus.FILLED
 
 
 def test_a_gap_in_a_recorded_life_is_illegal():
     with pytest.raises(IllegalTransition, match="initialized may not become filled"):
-        replay([(OrderStatus.ACCEPTED, OrderStatus.FILLED)])
+        replay_events([(OrderStatus.ACCEPTED, OrderStatus.FILLED)])
 
 
 @settings(max_examples=500, deadline=None)
@@ -107,7 +107,7 @@ def test_a_life_is_legal_exactly_if_each_step_is(walk):
     steps = list(pairwise(life))
 
     if all(may_become(*step, late=True) for step in steps):
-        assert replay(steps) is life[-1]
+        assert replay_events(steps) is life[-1]
     else:
         with pytest.raises(IllegalTransition):
-            replay(steps)
+            replay_events(steps)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from exchanges.adapters.protocol import Fill, OrderReport
 from exchanges.enums import ReportStatus, Side
 from orders.domain.enums import Evidence
-from orders.fills.order_reports import Observation, record
+from orders.fills.order_reports import Observation, record_reports
 from orders.models import Order, Position, Trade
 from tests.crash import track
 from tests.desk import BTC_LIMIT
@@ -32,7 +32,7 @@ def test_an_old_copy_does_not_write_over_fills(deliver, paper, test1, status, is
     )
 
     for seen in (report, replace(report, filled=Decimal("0.5"))):
-        record([Observation(old, seen)], evidence=Evidence.QUERY, actor="late", now=timezone.now())
+        record_reports([Observation(old, seen)], evidence=Evidence.QUERY, actor="late", now=timezone.now())
 
     fresh = Order.objects.get(pk=old.pk)
     assert (fresh.filled, fresh.average) == (Decimal("0.5"), Decimal(90000))
@@ -76,7 +76,7 @@ def test_more_filled_than_ordered_is_refused_and_logged_and_holds_up_no_other_or
     deliver(test1.alert(BTC_LIMIT))
     first, other = Order.objects.order_by("pk").select_related("account")
 
-    record(
+    record_reports(
         [reported(first, Decimal(1), first.quantity), reported(other, other.quantity)],
         evidence=Evidence.QUERY,
         actor="tracker",

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from exchanges.enums import TradingState
-from orders.controls.trading_state import set_trading_state, stop
+from orders.controls.trading_state import change_trading_state, set_trading_state
 from orders.models import Order, Position
 from strategies.models import SystemRisk
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET
@@ -82,7 +82,7 @@ def test_a_stop_may_cancel_what_is_open_and_close_what_is_held(deliver, test1):
     deliver(test1.alert(BTC_MARKET))
     deliver(test1.alert(BTC_LIMIT))
 
-    stop(
+    change_trading_state(
         test1.strategy,
         TradingState.HALTED,
         reason="drill",
@@ -102,7 +102,7 @@ def test_a_stop_may_cancel_what_is_open_and_close_what_is_held(deliver, test1):
 def test_a_stop_of_one_account_touches_no_other(deliver, test1):
     deliver(test1.alert(BTC_LIMIT))
 
-    stop(
+    change_trading_state(
         test1.accounts["A1"],
         TradingState.HALTED,
         reason="drill",

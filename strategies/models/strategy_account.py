@@ -81,7 +81,7 @@ class StrategyAccount(RiskLimits):
         if not self.strategy_id or not self.account_id:
             return
         refuse_change(self, "strategy", "account")
-        if not registry.trades(self.account.exchange, MarketType(self.strategy.market_type)):
+        if not registry.is_traded(self.account.exchange, MarketType(self.strategy.market_type)):
             raise ValidationError(
                 _("%(exchange)s does not offer the market type %(market_type)s of this strategy."),
                 params={"exchange": self.account.exchange, "market_type": self.strategy.market_type},

@@ -11,7 +11,7 @@ from django.utils import timezone
 from exchanges.models import Account, ExchangePause
 from exchanges.vault import credentials_of
 from orders.domain.enums import OrderStatus
-from orders.domain.lifecycle import IllegalTransition, replay
+from orders.domain.lifecycle import IllegalTransition, replay_events
 from orders.models import Batch, Order, Position, Trade
 from tests.factories import AccountFactory, StrategyAccountFactory, StrategyFactory, UserFactory, issue_token
 from webhooks.models import WebhookLog
@@ -91,7 +91,9 @@ def books() -> Json:
 def _order(order: Order) -> Json:
     events = list(order.events.all())
     try:
-        replayed = replay([(OrderStatus(e.from_status), OrderStatus(e.to_status)) for e in events]).value
+        replayed = replay_events(
+            [(OrderStatus(e.from_status), OrderStatus(e.to_status)) for e in events]
+        ).value
     except IllegalTransition as error:
         replayed = f"illegal: {error}"
     return {

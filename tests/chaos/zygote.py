@@ -75,7 +75,7 @@ SERVERS: dict[str, Callable[..., None]] = {
 
 def main() -> None:
     django.setup()
-    from orders import tracking  # noqa: F401, PLC0415
+    from orders.reconciliation import tracker  # noqa: F401, PLC0415
     from tests.chaos import inside  # noqa: PLC0415
 
     get_wsgi_application()

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from exchanges.adapters.binance import BinanceFutures, BinanceSpot, BinanceTransport
-from exchanges.adapters.clients import clone, new_template
+from exchanges.adapters.clients import clone_client, new_template
 from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.paper.exchange import PaperExchange
@@ -80,7 +80,7 @@ class Desk:
 
     def _adapter(self, kind: str, template: Any) -> Any:
         _, adapter, market_type = KINDS[kind]
-        return adapter(clone(template, Credentials("key", "secret")), market_type)
+        return adapter(clone_client(template, Credentials("key", "secret")), market_type)
 
     def ask(
         self, kind: str, verb: str, order_type: OrderType, status: int, raw: bytes, **headers: str

@@ -18,7 +18,7 @@ from exchanges.vault import credentials_of
 from orders.controls.trading_state import Level
 from orders.domain.enums import OrderStatus
 from orders.models import Batch, Cancellation, Order, OrderEvent, PositionDifference, Trade
-from orders.reconciliation.audit import _check_orders, _check_positions, audit
+from orders.reconciliation.audit import _check_orders, _check_positions, audit_books
 from orders.reconciliation.paper_audit import OUR_PREFIX
 from strategies.models import Strategy, StrategyAccount
 from tests.desk import order_posts
@@ -184,7 +184,7 @@ def _sent_in_doubt(orders: Iterable[Order], doubted: dict[Place, int]) -> Iterat
 
 
 def check_end(paper: PaperControl, now: datetime) -> None:
-    result = audit(now=now)
+    result = audit_books(now=now)
     problems = [*result.problems, *result.notes, *_behind(paper.state()["accounts"])]
     assert not problems, "\n".join(problems)
     assert not Order.objects.unreleased().exists(), "a turn that never ended"

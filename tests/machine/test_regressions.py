@@ -5,7 +5,7 @@ import time
 import pytest
 
 from orders.execution import batches
-from orders.execution.batch_run import LEASE, resume
+from orders.execution.batch_run import LEASE, resume_batch
 from orders.models import Batch, Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,12 +27,12 @@ def test_a_pass_takes_up_what_breaks_off_while_others_wait_for_it(world, setting
 
 def test_what_a_run_sent_after_it_was_taken_over_is_looked_up(world, monkeypatch):
     runs = []
-    monkeypatch.setattr(batches, "start", runs.append)
+    monkeypatch.setattr(batches, "start_run", runs.append)
     world.deliver(0, [BUY])
     monkeypatch.undo()
     batch = Batch.objects.get()
     Batch.objects.take_over(batch, by="another", now=world.clock.now(), lease=LEASE)
-    second = resume(batch, by="another", clock=world.clock.now)
+    second = resume_batch(batch, by="another", clock=world.clock.now)
     (first,) = runs
     for _ in range(100):  # it waits for a price first, then it sends, and is never heard of again
         if not Order.objects.waiting().exists():

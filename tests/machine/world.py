@@ -38,7 +38,7 @@ from tests.machine import rules
 from tests.machine.clock import Clock, Nudge, OutOfTime, within
 from tests.rules import assert_rules_hold
 from webhooks.errors import WebhookError
-from webhooks.services import receive
+from webhooks.services import receive_delivery
 
 KEPT = {
     "exchanges_market",
@@ -116,7 +116,7 @@ class World:
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """Notes runs, makes failpoints raise, and refuses exchange calls inside a transaction."""
-        start, call = batches.start, gateway.start
+        start, call = batches.start_run, gateway.start
 
         def start_and_note(run: BatchRun) -> None:
             self.runs.append(run)
@@ -128,7 +128,7 @@ class World:
             call(calls, deliver)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(batches, "start", start_and_note)
+            patch.setattr(batches, "start_run", start_and_note)
             patch.setattr(gateway, "start", call_outside)
             patch.setattr(failpoints, "os", SimpleNamespace(kill=kill, getpid=os.getpid))
             yield
@@ -193,7 +193,7 @@ class World:
     def stop(self, level: int, state: TradingState, *, cancel_all: bool, close_all: bool) -> None:
         subject = self.levels[level % len(self.levels)]
         self.marks.pop(_mark_name(subject), None)  # it may loosen the state before, to let exits through
-        act = lambda: trading_state.stop(  # noqa: E731
+        act = lambda: trading_state.change_trading_state(  # noqa: E731
             subject,
             state,
             reason="test",
@@ -232,7 +232,7 @@ class World:
 
     def _receive(self, body: bytes) -> Any:
         try:
-            return receive(body, bearer=None, address="127.0.0.1", now=self.clock.now())
+            return receive_delivery(body, bearer=None, address="127.0.0.1", now=self.clock.now())
         except WebhookError as error:
             if error.code == "unavailable":
                 self.problems.append(f"delivery not stored: {error.__cause__!r}")

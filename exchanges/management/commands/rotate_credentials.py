@@ -30,7 +30,7 @@ class Command(BaseCommand):
         for row in model.objects.sealed().iterator():
             try:
                 row.refresh_seal()
-                failpoint("K18")
+                failpoint("credentials partly re-encrypted")
                 count += 1
             except CredentialsUnreadable:
                 unreadable.append(f"{model._meta.model_name} {row.pk}")

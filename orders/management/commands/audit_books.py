@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from django.utils.translation import override
 
-from orders.reconciliation.audit import audit
+from orders.reconciliation.audit import audit_books
 
 
 class Command(BaseCommand):
@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, days: int | None, **options: Any) -> None:
         now = timezone.now()
-        result = audit(now=now, since=now - timedelta(days=days) if days else None)
+        result = audit_books(now=now, since=now - timedelta(days=days) if days else None)
         with override("en"):  # as all that this command says
             for note in result.note_texts:
                 self.stdout.write(note)
