@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -12,8 +12,28 @@ from exchanges.adapters.protocol import Credentials
 from exchanges.models import Account, ExchangePause, Market, MarketList
 from exchanges.registry import EXCHANGES
 
+# The type checker's stubs name the model of an admin class or form, as in ModelAdmin[Account]. Django's own classes
+# refuse the brackets at run time. The admin modules of all apps take these three classes from here.
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin, TabularInline
+    from django.forms import ModelForm
+else:
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+    class _IgnoresModel:
+        def __class_getitem__(cls, model: Any) -> type:
+            return cls
+
+    class ModelAdmin(_IgnoresModel, admin.ModelAdmin):
+        pass
+
+    class TabularInline(_IgnoresModel, admin.TabularInline):
+        pass
+
+    class ModelForm(_IgnoresModel, forms.ModelForm):
+        pass
+
+
+class ReadOnlyAdmin(ModelAdmin[Any]):
     """Rows that only the program writes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -26,7 +46,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
-class FixedOnceMadeForm(forms.ModelForm):
+class FixedOnceMadeForm(ModelForm[Any]):
     """For rows that money hangs on: what is in `fixed` is chosen when a row is made, and from then on only shown."""
 
     fixed: Sequence[str] = ()
@@ -91,7 +111,8 @@ class AccountForm(FixedOnceMadeForm):
     def save(self, commit: bool = True) -> Account:
         if self.cleaned_data["api_key"]:
             self.instance.set_credentials(credentials_in(self.cleaned_data))
-        return super().save(commit)
+        account: Account = super().save(commit)
+        return account
 
 
 def credentials_in(fields: Any) -> Credentials:
@@ -100,7 +121,7 @@ def credentials_in(fields: Any) -> Credentials:
 
 
 @admin.register(Account)
-class AccountAdmin(admin.ModelAdmin):
+class AccountAdmin(ModelAdmin[Account]):
     form = AccountForm
     readonly_fields = ["trading_state", "state_reason", "state_changed_at"]
     list_display = ["name", "owner", "exchange", "is_active", "created_at"]
