@@ -54,7 +54,9 @@ _STATUSES = {
 }
 _PAGE = 1000  # rows of an answer at most
 T = TypeVar("T")
+_PLAIN = frozenset({OrderType.MARKET, OrderType.LIMIT})
 _STOPS = frozenset({OrderType.STOP_LIMIT, OrderType.STOP_MARKET})
+_TIME_IN_FORCE = {OrderType.LIMIT: "GTC"}  # the order types for which Binance wants the parameter
 
 
 def _said(raw: dict[str, Any], name: str) -> bool:
@@ -84,10 +86,11 @@ class BinanceTransport(StrictTransport):
 class BinanceSpot(CcxtAdapter):
     response_type = "FULL"  # with the fills of what was taken at once
     stop_options: dict[str, str | bool] = {}  # for ccxt, which then knows the endpoint
-    capabilities = Capabilities(order_types=frozenset(OrderType), weight_per_minute=6000)
+    capabilities = Capabilities(order_types=_PLAIN | _STOPS, weight_per_minute=6000)
     trading_permission = "enableSpotAndMarginTrading"
 
     async def place_order(self, request: OrderRequest) -> OrderReport:
+        self._require_order_type(request)
         self.client.send_before = request.send_before
         async with self._commanding():
             raw = await self._post(self._order_parameters(request))
@@ -201,7 +204,9 @@ class BinanceSpot(CcxtAdapter):
             "quantity": amount,
         }
         if price is not None:
-            params |= {"price": price, "timeInForce": "GTC"}
+            params["price"] = price
+        if request.order_type in _TIME_IN_FORCE:
+            params["timeInForce"] = _TIME_IN_FORCE[request.order_type]
         return params | self._extras(request)
 
     def _stop_parameters(self, request: OrderRequest) -> dict[str, Any]:
@@ -284,7 +289,7 @@ class BinanceFutures(BinanceSpot):
     """Stop orders live at endpoints of their own ("algo orders") and become another order when they trigger."""
 
     capabilities = Capabilities(
-        order_types=frozenset(OrderType), has_reduce_only=True, has_leverage=True, weight_per_minute=2400
+        order_types=_PLAIN | _STOPS, has_reduce_only=True, has_leverage=True, weight_per_minute=2400
     )
     response_type = "RESULT"
     stop_options = {"isAlgoOrder": True}
@@ -293,6 +298,7 @@ class BinanceFutures(BinanceSpot):
     async def place_order(self, request: OrderRequest) -> OrderReport:
         if request.order_type not in _STOPS:
             return await super().place_order(request)
+        self._require_order_type(request)
         self.client.send_before = request.send_before
         async with self._commanding():
             raw = await self.client.fapiPrivatePostAlgoOrder(

@@ -24,6 +24,9 @@ from exchanges.enums import MarketType, OrderType, ReportStatus, Side
 from exchanges.errors import NotSent, OutcomeUnknown, Unavailable
 from exchanges.fields import DIGITS, PLACES
 
+_PLAIN = frozenset({OrderType.MARKET, OrderType.LIMIT})
+_TRIGGERED = frozenset({OrderType.STOP_LIMIT, OrderType.STOP_MARKET})
+
 _STATUSES = {
     "open": ReportStatus.ACCEPTED,
     "closed": ReportStatus.FILLED,
@@ -113,10 +116,9 @@ class CcxtAdapter:
             features = (features or {}).get(name) or {}
         # `has` lies about stops; `features` tells what is really sent. What it denies would go out as a plain order.
         triggers = bool((features.get("createOrder") or {}).get("triggerPrice"))
-        types = set(OrderType) if triggers else {OrderType.MARKET, OrderType.LIMIT}
         is_futures = self.market_type is MarketType.FUTURES
         return Capabilities(
-            frozenset(types),
+            _PLAIN | _TRIGGERED if triggers else _PLAIN,
             finds_by_client_order_id=False,
             has_reduce_only=is_futures,
             has_leverage=is_futures,
@@ -125,6 +127,7 @@ class CcxtAdapter:
     # Commands
 
     async def place_order(self, request: OrderRequest) -> OrderReport:
+        self._require_order_type(request)
         self.client.send_before = request.send_before
         params: dict[str, str | bool] = {"clientOrderId": request.client_order_id}
         if request.stop_price is not None:
@@ -207,6 +210,11 @@ class CcxtAdapter:
 
     async def aclose(self) -> None:
         """Nothing to close: the pool belongs to the process."""
+
+    def _require_order_type(self, request: OrderRequest) -> None:
+        """An order type that this adapter does not list would leave as another type. Raises NotSent."""
+        if request.order_type not in self.capabilities.order_types:
+            raise NotSent(f"{request.order_type} orders cannot be placed here.", code="order_type_unsupported")
 
     # Translation
 
