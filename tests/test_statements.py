@@ -7,14 +7,15 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from orders.execution import client
-from tests.desk import BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
+from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def statements(monkeypatch):
+def statements(monkeypatch, settings):
     """Every statement of every thread, in groups that a slow machine does not split."""
+    settings.PRICE_MAX_AGE_S = 3600  # a price that grew old meanwhile would cost an order another turn
     monkeypatch.setattr(client, "IDLE_S", 1.5)
     monkeypatch.setattr(client, "LONGEST_S", 20)
     seen, lock = [], threading.Lock()
@@ -65,3 +66,20 @@ def test_a_delivery_takes_as_many_statements_for_2_as_for_200_accounts(
 
     assert counts[2] == counts[20] == counts[200]
     assert max(counts[200]) < 60
+
+
+def test_refused_exits_and_their_further_attempts_take_as_many_statements_for_2_as_for_12_accounts(
+    deliver, paper, settings, runs, statements
+):
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 60_000
+    counts = {}
+    for accounts in (2, 12):
+        names = [f"A{number}" for number in range(accounts)]
+        desk = open_desk(paper, *names, group_name=f"exits-of-{accounts}", capital=100_000)
+        deliver(desk.alert(BTC_MARKET))
+        paper.fault(path="/fapi/v1/order", method="POST", action="code", value=-1021, times=accounts)
+        counts[accounts] = count(deliver, desk, statements, runs, desk.alert(BTC_CLOSE))
+        paper.clear_faults()
+        assert {desk.held(name) for name in names} == {"0"}
+
+    assert counts[2] == counts[12]
