@@ -235,7 +235,8 @@ RESULTS = {
     "hedge_mode": Advice(
         "The futures account keeps long and short positions apart (hedge mode), and orders from here do not name a"
         " position side.",
-        "Switch the account to one-way mode at the exchange. Binance allows the switch only without open orders and positions.",
+        "Switch the account to one-way mode at the exchange."
+        " Binance allows the switch only without open orders and positions.",
     ),
     "filter_failure": Advice(
         "The order breaks a trading rule of the market (price band, step, minimum, number of orders). The worker"
