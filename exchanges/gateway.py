@@ -285,6 +285,11 @@ class Gateway:
 
     # Life
 
+    def forget_exchanges(self) -> None:
+        """Drops clients, capabilities, pauses and used weight, as if the process had just started."""
+        self._templates, self._capabilities = {}, {}
+        self._paused_until, self._used = {}, {}
+
     def _ensure_running(self) -> None:
         """Starts the loop on first use, and again in a forked child, whose copy of the thread does not exist."""
         if self._pid == os.getpid():

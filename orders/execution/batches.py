@@ -55,6 +55,13 @@ def start_run(run: BatchRun) -> None:
     _executor().submit(_run, run)
 
 
+def shut_down() -> None:
+    """Waits for the runs of this process, and ends its threads. The next run starts new threads."""
+    for pool in _pool.values():
+        pool.shutdown()
+    _pool.clear()
+
+
 def _run(run: BatchRun) -> None:
     close_old_connections()
     try:
