@@ -5,6 +5,7 @@ import pytest
 from orders.models import Order
 from tests.crash import track
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, order_posts
+from webhooks.answer import order_results
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -114,3 +115,20 @@ def test_an_exchange_that_cannot_be_reached_leaves_orders_to_be_looked_up(
         track(after_s=after_s)
     assert {order.reason for order in Order.objects.all()} == {"not_found_at_exchange"}
     assert order_posts(paper) == []
+
+
+def test_an_answer_that_is_built_while_a_refusal_is_written_down_says_why(deliver, paper, test1, monkeypatch):
+    """The answer reads the orders on a thread of its own, while the run brings them up to date."""
+    plain, seen = Order.__setattr__, []
+
+    def set_and_answer(order, name, value):
+        plain(order, name, value)
+        if (name, value) == ("status", "rejected"):
+            seen.extend(order_results([order], viewer_id=order.account.owner_id))
+
+    monkeypatch.setattr(Order, "__setattr__", set_and_answer)
+    paper.fault(**POST, action="code", value=-2019)
+
+    deliver(test1.alert(BTC_LIMIT))
+
+    assert [(row["status"], row["error_code"]) for row in seen] == [("failed", "insufficient_margin")]

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def statements(monkeypatch, settings):
     """Every statement of every thread, in groups that a slow machine does not split."""
     settings.PRICE_MAX_AGE_S = 3600  # a price that grew old meanwhile would cost an order another turn
-    monkeypatch.setattr(client, "IDLE_S", 1.5)
-    monkeypatch.setattr(client, "LONGEST_S", 20)
+    monkeypatch.setattr(client, "IDLE_S", 30)
+    monkeypatch.setattr(client, "LONGEST_S", 60)
     seen, lock = [], threading.Lock()
     for name in ("execute", "executemany"):
         monkeypatch.setattr(CursorWrapper, name, noting(getattr(CursorWrapper, name), seen, lock))
