@@ -36,11 +36,11 @@ def examine_key(exchange: str, credentials: Credentials) -> Verdict:
     try:
         permissions = [outcome.unwrap() for outcome in outcomes]
     except ExchangeError as error:
-        return Verdict(exchange, credentials, _unanswered(error))
-    return Verdict(exchange, credentials, _refusal(permissions), tuple(_warnings(permissions)))
+        return Verdict(exchange, credentials, _refusal_without_answer(error))
+    return Verdict(exchange, credentials, _refusal_of_key(permissions), tuple(_warnings_of_key(permissions)))
 
 
-def _unanswered(error: ExchangeError) -> Any:
+def _refusal_without_answer(error: ExchangeError) -> Any:
     if isinstance(error, AuthenticationFailed):
         return _("The exchange does not accept this key: %(message)s") % {"message": error.message}
     if isinstance(error, Rejected) and not isinstance(error, Throttled):
@@ -48,7 +48,7 @@ def _unanswered(error: ExchangeError) -> Any:
     return _("The exchange could not be asked what this key may do. Nothing was saved; please try again.")
 
 
-def _refusal(permissions: list[KeyPermissions]) -> Any:
+def _refusal_of_key(permissions: list[KeyPermissions]) -> Any:
     if any(each.can_withdraw for each in permissions):
         return _(
             "This key may withdraw. Take that permission away at the exchange, or make a key that may only trade."
@@ -62,7 +62,7 @@ def _refusal(permissions: list[KeyPermissions]) -> Any:
     return None
 
 
-def _warnings(permissions: list[KeyPermissions]) -> Iterator[Any]:
+def _warnings_of_key(permissions: list[KeyPermissions]) -> Iterator[Any]:
     if any(each.can_withdraw is None for each in permissions):
         yield _("This exchange does not tell whether the key may withdraw. Make sure that it may not.")
     if any(each.is_ip_restricted is False for each in permissions):

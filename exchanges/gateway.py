@@ -224,7 +224,7 @@ class Gateway:
     def _is_scarce(self, line: Line, per_minute: int | None) -> bool:
         """Whether more than half of this minute's weight is used, by anyone behind this address."""
         minute, used = self._used.get(line, (0, 0))
-        return per_minute is not None and minute == _minute() and 2 * used > per_minute
+        return per_minute is not None and minute == _clock_minute() and 2 * used > per_minute
 
     def _note_weight(self, line: Line, minute: int, used: int) -> None:
         if minute >= self._used.get(line, (0, 0))[0]:  # an answer that came late says nothing of this minute
@@ -235,7 +235,7 @@ class Gateway:
     ) -> CcxtAdapter:
         dialect = DIALECTS[EXCHANGES[exchange].dialect]
         client = clone_client(self._template(exchange, market_type), credentials)
-        client.note_weight = partial(self._note_weight, (exchange, market_type), _minute())
+        client.note_weight = partial(self._note_weight, (exchange, market_type), _clock_minute())
         return dialect.adapters[market_type](client, market_type)
 
     def _begin_set_clock(self, exchange: str, market_type: MarketType) -> None:
@@ -315,7 +315,7 @@ class Gateway:
         return new_session(ca_file=settings.EXCHANGE_CA_FILE)
 
 
-def _minute() -> int:
+def _clock_minute() -> int:
     """Exchanges count by the minutes of the clock."""
     return int(time.time()) // 60
 

@@ -20,12 +20,12 @@ class CredentialsUnreadable(Exception):
 
 
 @cache
-def _fernet(keys: tuple[str, ...]) -> MultiFernet:
+def _cipher(keys: tuple[str, ...]) -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys])
 
 
-def _current() -> MultiFernet:
-    return _fernet(tuple(settings.CREDENTIAL_KEYS))
+def _current_cipher() -> MultiFernet:
+    return _cipher(tuple(settings.CREDENTIAL_KEYS))
 
 
 def seal(credentials: Credentials, *, identity: str) -> str:
@@ -52,24 +52,24 @@ class SealedRow(Protocol):
 
 def credentials_of(account: SealedRow) -> Credentials:
     """The credentials of an account. Raises CredentialsUnreadable."""
-    return _unsealed(account.sealed_credentials, account.identity, tuple(settings.CREDENTIAL_KEYS))
+    return _cached_credentials(account.sealed_credentials, account.identity, tuple(settings.CREDENTIAL_KEYS))
 
 
 # Decrypting costs as much as signing, and the process holds the keys that could decrypt anyway.
 @lru_cache(maxsize=4096)
-def _unsealed(sealed: str, identity: str, keys: tuple[str, ...]) -> Credentials:
+def _cached_credentials(sealed: str, identity: str, keys: tuple[str, ...]) -> Credentials:
     """`keys` are part of the question: a ciphertext is not readable any more once its key was taken away."""
     return unseal(sealed, identity=identity)
 
 
 def seal_fields(fields: Sequence[str], *, identity: str) -> str:
-    return _current().encrypt(json.dumps([identity, *fields]).encode()).decode()
+    return _current_cipher().encrypt(json.dumps([identity, *fields]).encode()).decode()
 
 
 def unseal_fields(sealed: str, *, identity: str) -> list[str]:
     """Raises CredentialsUnreadable, as unseal does."""
     try:
-        bound_to, *fields = json.loads(_current().decrypt(sealed.encode()))
+        bound_to, *fields = json.loads(_current_cipher().decrypt(sealed.encode()))
     except (InvalidToken, ValueError) as error:
         raise CredentialsUnreadable from error
     if bound_to != identity:
@@ -80,6 +80,6 @@ def unseal_fields(sealed: str, *, identity: str) -> list[str]:
 def reseal(sealed: str) -> str:
     """The same plaintext under the newest key. Raises CredentialsUnreadable."""
     try:
-        return _current().rotate(sealed.encode()).decode()
+        return _current_cipher().rotate(sealed.encode()).decode()
     except InvalidToken as error:
         raise CredentialsUnreadable from error

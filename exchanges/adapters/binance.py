@@ -14,16 +14,16 @@ from typing import Any, TypeVar
 
 from exchanges.adapters.ccxt_adapter import (
     CcxtAdapter,
-    amount,
-    confirmed,
-    exact,
-    exact_or_none,
-    identity,
-    moment,
-    name,
-    netted,
-    not_negative,
-    positive,
+    confirmed_report,
+    net_positions,
+    read_amount,
+    read_name,
+    read_nonnegative_amount,
+    read_number,
+    read_number_or_none,
+    read_positive_amount,
+    read_required_name,
+    read_time,
 )
 from exchanges.adapters.outcomes import classify_binance
 from exchanges.adapters.protocol import (
@@ -59,14 +59,14 @@ _STOPS = frozenset({OrderType.STOP_LIMIT, OrderType.STOP_MARKET})
 _TIME_IN_FORCE = {OrderType.LIMIT: "GTC"}  # the order types for which Binance wants the parameter
 
 
-def _said(raw: dict[str, Any], name: str) -> bool:
+def _read_flag(raw: dict[str, Any], name: str) -> bool:
     """Raises ValueError where the answer says neither yes nor no: silence is no permission, and no refusal."""
     if not isinstance(raw[name], bool):
         raise ValueError(name)  # noqa: TRY004 - an answer that cannot be read, not a mistake of ours
     return raw[name]
 
 
-def _complete(page: list[T]) -> list[T]:
+def _complete_history(page: list[T]) -> list[T]:
     """A full page may be a part of the history only, from which nobody may conclude that something is absent."""
     if len(page) >= _PAGE:
         raise Unavailable("There is more history than one answer holds.", code="history_too_long")
@@ -94,39 +94,41 @@ class BinanceSpot(CcxtAdapter):
         self.client.send_before = request.send_before
         async with self._commanding():
             raw = await self._post(self._order_parameters(request))
-            return confirmed(self._raw_report(raw, request.symbol), request.client_order_id)
+            return confirmed_report(self._raw_report(raw, request.symbol), request.client_order_id)
 
     async def cancel_order(self, key: OrderKey) -> OrderReport | None:
         async with self._commanding():
-            raw = await self._delete(self._named(key))
+            raw = await self._delete(self._name_parameters(key))
             # Spot echoes the cancel's own client order id and names ours as the original.
             echoed = raw.get("origClientOrderId") or raw.get("clientOrderId")
             report = self._raw_report({**raw, "clientOrderId": echoed}, key.symbol)
-            return confirmed(report, key.client_order_id)
+            return confirmed_report(report, key.client_order_id)
 
     async def fetch_order(self, key: OrderKey) -> OrderReport:
         async with self._asking():
-            report = self._raw_report(await self._get(self._named(key)), key.symbol)
-            return confirmed(report, key.client_order_id)
+            report = self._raw_report(await self._get(self._name_parameters(key)), key.symbol)
+            return confirmed_report(report, key.client_order_id)
 
     async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
         async with self._asking():
-            rows = await self.client.privateGetOpenOrders(self._of(symbol))
+            rows = await self.client.privateGetOpenOrders(self._symbol_parameters(symbol))
             return [self._raw_report(raw, symbol) for raw in rows]
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():
-            rows = _complete(await self.client.privateGetAllOrders(self._since(symbol, since)))
+            rows = _complete_history(
+                await self.client.privateGetAllOrders(self._history_parameters(symbol, since))
+            )
             return [self._raw_report(raw, symbol) for raw in rows]
 
     async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
         async with self._asking():
-            order_id = key.order_id or (await self._get(self._named(key)))["orderId"]
+            order_id = key.order_id or (await self._get(self._name_parameters(key)))["orderId"]
             return await self._all_fills(order_id, key.symbol)
 
     async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]:
         async with self._asking():
-            return _complete(await self._fills(self._since(symbol, since), symbol))
+            return _complete_history(await self._fills(self._history_parameters(symbol, since), symbol))
 
     async def fetch_balance(self) -> Sequence[Balance]:
         async with self._asking():
@@ -139,16 +141,18 @@ class BinanceSpot(CcxtAdapter):
         async with self._asking():
             answer = await self._get_prices(parameters)
             rows = answer if isinstance(answer, list) else [answer]
-            return {wanted[row["symbol"]]: exact(row["price"]) for row in rows if row["symbol"] in wanted}
+            return {
+                wanted[row["symbol"]]: read_number(row["price"]) for row in rows if row["symbol"] in wanted
+            }
 
     async def fetch_permissions(self) -> KeyPermissions:
         """https://developers.binance.com/docs/wallet/account/api-key-permission"""
         async with self._asking():
             raw = await self.client.sapiGetAccountApiRestrictions()
             return KeyPermissions(
-                can_trade=_said(raw, self.trading_permission),
-                can_withdraw=_said(raw, "enableWithdrawals"),
-                is_ip_restricted=_said(raw, "ipRestrict"),
+                can_trade=_read_flag(raw, self.trading_permission),
+                can_withdraw=_read_flag(raw, "enableWithdrawals"),
+                is_ip_restricted=_read_flag(raw, "ipRestrict"),
             )
 
     # Endpoints
@@ -175,17 +179,17 @@ class BinanceSpot(CcxtAdapter):
 
     def _symbol(self, market_id: str) -> str:
         found = self.client.markets_by_id.get(market_id)
-        return found[0]["symbol"] if found else name(market_id)
+        return found[0]["symbol"] if found else read_name(market_id)
 
-    def _named(self, key: OrderKey) -> dict[str, str]:
+    def _name_parameters(self, key: OrderKey) -> dict[str, str]:
         """By the exchange's id where we have it: it may reuse our client order id, theirs never repeats."""
         name = {"orderId": key.order_id} if key.order_id else {"origClientOrderId": key.client_order_id}
         return {"symbol": self._id(key.symbol), **name}
 
-    def _of(self, symbol: str) -> dict[str, str]:
+    def _symbol_parameters(self, symbol: str) -> dict[str, str]:
         return {"symbol": self._id(symbol)} if symbol else {}
 
-    def _since(self, symbol: str, since: datetime) -> dict[str, str]:
+    def _history_parameters(self, symbol: str, since: datetime) -> dict[str, str]:
         ours_ahead_ms = int(self.client.options.get("timeDifference") or 0)
         start = int(since.timestamp() * 1000) - ours_ahead_ms
         return {"symbol": self._id(symbol), "startTime": str(start), "limit": str(_PAGE)}
@@ -227,21 +231,21 @@ class BinanceSpot(CcxtAdapter):
         return {}
 
     def _raw_report(self, raw: dict[str, Any], symbol: str = "") -> OrderReport:
-        filled = not_negative(raw.get("executedQty"))
+        filled = read_nonnegative_amount(raw.get("executedQty"))
         return OrderReport(
-            order_id=name(raw.get("orderId")),
-            client_order_id=name(raw.get("clientOrderId")),
+            order_id=read_name(raw.get("orderId")),
+            client_order_id=read_name(raw.get("clientOrderId")),
             symbol=symbol or self._symbol(raw["symbol"]),
             status=_STATUSES.get(raw.get("status", "")),
-            quantity=not_negative(raw.get("origQty")) or None,
+            quantity=read_nonnegative_amount(raw.get("origQty")) or None,
             filled=filled,
             average=self._average(raw, filled),
-            reported_at=moment(raw.get("updateTime") or raw.get("transactTime")),
+            reported_at=read_time(raw.get("updateTime") or raw.get("transactTime")),
             fills=self._embedded_fills(raw, symbol),
         )
 
     def _average(self, raw: dict[str, Any], filled: Decimal) -> Decimal | None:
-        return exact(raw.get("cummulativeQuoteQty")) / filled if filled else None
+        return read_number(raw.get("cummulativeQuoteQty")) / filled if filled else None
 
     def _embedded_fills(self, raw: dict[str, Any], symbol: str) -> tuple[Fill, ...] | None:
         if "fills" not in raw:
@@ -267,22 +271,22 @@ class BinanceSpot(CcxtAdapter):
 
     def _raw_fill(self, row: dict[str, Any], symbol: str) -> Fill:
         return Fill(
-            trade_id=identity(row["id"]),
-            order_id=name(row["orderId"]),
+            trade_id=read_required_name(row["id"]),
+            order_id=read_name(row["orderId"]),
             symbol=symbol,
             side=Side.BUY if row.get("isBuyer", row.get("side") == "BUY") else Side.SELL,
-            quantity=positive(row["qty"]),
-            price=not_negative(row["price"]),
-            fee=amount(row["commission"]),
-            fee_currency=name(row["commissionAsset"]),
+            quantity=read_positive_amount(row["qty"]),
+            price=read_nonnegative_amount(row["price"]),
+            fee=read_amount(row["commission"]),
+            fee_currency=read_name(row["commissionAsset"]),
             executed_at=datetime.fromtimestamp(int(row["time"]) / 1000, UTC),
             is_maker=bool(row.get("isMaker", row.get("maker", False))),
         )
 
     @staticmethod
     def _balance(currency: str, free: str, locked: str) -> Balance:
-        available = amount(free)
-        return Balance(currency, available, amount(EXACT.add(available, amount(locked))))
+        available = read_amount(free)
+        return Balance(currency, available, read_amount(EXACT.add(available, read_amount(locked))))
 
 
 class BinanceFutures(BinanceSpot):
@@ -304,7 +308,7 @@ class BinanceFutures(BinanceSpot):
             raw = await self.client.fapiPrivatePostAlgoOrder(
                 {**self._order_parameters(request), "algoType": "CONDITIONAL"}
             )
-            return confirmed(self._algo_report(raw, request.symbol), request.client_order_id)
+            return confirmed_report(self._algo_report(raw, request.symbol), request.client_order_id)
 
     async def cancel_order(self, key: OrderKey) -> OrderReport | None:
         if key.order_type not in _STOPS:
@@ -312,22 +316,24 @@ class BinanceFutures(BinanceSpot):
         async with self._commanding():
             working = await self._working_key(key)
             if working is None:
-                await self.client.fapiPrivateDeleteAlgoOrder(self._algo_named(key))
+                await self.client.fapiPrivateDeleteAlgoOrder(self._algo_name_parameters(key))
             else:
-                await self._delete(self._named(working))
+                await self._delete(self._name_parameters(working))
         return None
 
     async def fetch_order(self, key: OrderKey) -> OrderReport:
         if key.order_type not in _STOPS:
             return await super().fetch_order(key)
         async with self._asking():
-            report = confirmed(self._algo_report(await self._get_algo(key), key.symbol), key.client_order_id)
+            report = confirmed_report(
+                self._algo_report(await self._get_algo(key), key.symbol), key.client_order_id
+            )
             return await self._followed(report) if report.working_order_id else report
 
     async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
         async with self._asking():
-            plain = await self.client.fapiPrivateGetOpenOrders(self._of(symbol))
-            algo = await self.client.fapiPrivateGetOpenAlgoOrders(self._of(symbol))
+            plain = await self.client.fapiPrivateGetOpenOrders(self._symbol_parameters(symbol))
+            algo = await self.client.fapiPrivateGetOpenAlgoOrders(self._symbol_parameters(symbol))
             return [
                 *(self._raw_report(raw, symbol) for raw in plain),
                 *(self._algo_report(raw, symbol) for raw in algo),
@@ -335,8 +341,12 @@ class BinanceFutures(BinanceSpot):
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():
-            plain = _complete(await self.client.fapiPrivateGetAllOrders(self._since(symbol, since)))
-            algo = _complete(await self.client.fapiPrivateGetAllAlgoOrders(self._since(symbol, since)))
+            plain = _complete_history(
+                await self.client.fapiPrivateGetAllOrders(self._history_parameters(symbol, since))
+            )
+            algo = _complete_history(
+                await self.client.fapiPrivateGetAllAlgoOrders(self._history_parameters(symbol, since))
+            )
             return [
                 *(self._raw_report(raw, symbol) for raw in plain),
                 *(self._algo_report(raw, symbol) for raw in algo),
@@ -355,13 +365,16 @@ class BinanceFutures(BinanceSpot):
         async with self._asking():
             rows = await self.client.fapiPrivateV3GetBalance()
             return [
-                Balance(row["asset"], amount(row["availableBalance"]), amount(row["balance"])) for row in rows
+                Balance(row["asset"], read_amount(row["availableBalance"]), read_amount(row["balance"]))
+                for row in rows
             ]
 
     async def fetch_positions(self) -> Sequence[PositionReport]:
         async with self._asking():
             rows = await self.client.fapiPrivateV3GetPositionRisk()
-            return netted((self._symbol(row["symbol"]), amount(row["positionAmt"])) for row in rows)
+            return net_positions(
+                (self._symbol(row["symbol"]), read_amount(row["positionAmt"])) for row in rows
+            )
 
     async def fetch_permissions(self) -> KeyPermissions:
         """Only a key that may trade futures is told the position mode.
@@ -373,7 +386,7 @@ class BinanceFutures(BinanceSpot):
             return permissions
         async with self._asking():
             raw = await self.client.fapiPrivateGetPositionSideDual()
-            return replace(permissions, is_hedge_mode=_said(raw, "dualSidePosition"))
+            return replace(permissions, is_hedge_mode=_read_flag(raw, "dualSidePosition"))
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         async with self._commanding():
@@ -397,7 +410,7 @@ class BinanceFutures(BinanceSpot):
         return await self.client.fapiPublicV2GetTickerPrice(parameters)
 
     async def _get_algo(self, key: OrderKey) -> Any:
-        return await self.client.fapiPrivateGetAlgoOrder(self._algo_named(key))
+        return await self.client.fapiPrivateGetAlgoOrder(self._algo_name_parameters(key))
 
     # Translation
 
@@ -405,24 +418,24 @@ class BinanceFutures(BinanceSpot):
         return {"reduceOnly": True} if request.reduce_only else {}
 
     def _average(self, raw: dict[str, Any], filled: Decimal) -> Decimal | None:
-        return exact_or_none(raw.get("avgPrice")) if filled else None
+        return read_number_or_none(raw.get("avgPrice")) if filled else None
 
     @staticmethod
-    def _algo_named(key: OrderKey) -> dict[str, str]:
+    def _algo_name_parameters(key: OrderKey) -> dict[str, str]:
         return {"algoId": key.order_id} if key.order_id else {"clientAlgoId": key.client_order_id}
 
     def _algo_report(self, raw: dict[str, Any], symbol: str = "") -> OrderReport:
-        working = name(raw.get("actualOrderId") or None)
+        working = read_name(raw.get("actualOrderId") or None)
         status = _STATUSES.get(raw.get("algoStatus", ""))
         return OrderReport(
-            order_id=name(raw.get("algoId")),
-            client_order_id=name(raw.get("clientAlgoId")),
+            order_id=read_name(raw.get("algoId")),
+            client_order_id=read_name(raw.get("clientAlgoId")),
             symbol=symbol or self._symbol(raw["symbol"]),
             status=ReportStatus.ACCEPTED if working else status,
-            quantity=not_negative(raw.get("quantity")) or None,
+            quantity=read_nonnegative_amount(raw.get("quantity")) or None,
             filled=Decimal(0),
             average=None,
-            reported_at=moment(raw.get("updateTime")),
+            reported_at=read_time(raw.get("updateTime")),
             working_order_id=working,
         )
 

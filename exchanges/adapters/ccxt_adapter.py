@@ -42,7 +42,7 @@ UNREADABLE = (ccxt.BaseError, ValueError, TypeError, LookupError, AttributeError
 MAX_NAME = 80  # characters of an exchange's ids and symbols that we keep
 
 
-def exact(value: Any) -> Decimal:
+def read_number(value: Any) -> Decimal:
     """A number out of an answer. None and empty count as zero. Raises one of UNREADABLE."""
     number = Decimal(str(value)) if value not in (None, "") else Decimal(0)
     if not number.is_finite():
@@ -50,34 +50,34 @@ def exact(value: Any) -> Decimal:
     return number
 
 
-def exact_or_none(value: Any) -> Decimal | None:
-    return exact(value) or None
+def read_number_or_none(value: Any) -> Decimal | None:
+    return read_number(value) or None
 
 
-def amount(value: Any) -> Decimal:
+def read_amount(value: Any) -> Decimal:
     """A quantity, price, fee or balance, which our columns keep to the last digit."""
-    number = exact(value)
+    number = read_number(value)
     exponent = EXACT.normalize(number).as_tuple().exponent
     if number.adjusted() >= DIGITS - PLACES or (isinstance(exponent, int) and exponent < -PLACES):
         raise ValueError("not an amount")
     return number
 
 
-def not_negative(value: Any) -> Decimal:
-    number = amount(value)
+def read_nonnegative_amount(value: Any) -> Decimal:
+    number = read_amount(value)
     if number < 0:
         raise ValueError("negative")
     return number
 
 
-def positive(value: Any) -> Decimal:
-    number = amount(value)
+def read_positive_amount(value: Any) -> Decimal:
+    number = read_amount(value)
     if number <= 0:
         raise ValueError("not positive")
     return number
 
 
-def name(value: Any) -> str:
+def read_name(value: Any) -> str:
     """An id, a symbol or a currency out of an answer; "" where there is none."""
     if value is None:
         return ""
@@ -89,15 +89,15 @@ def name(value: Any) -> str:
     return text
 
 
-def identity(value: Any) -> str:
+def read_required_name(value: Any) -> str:
     """A name that must be there."""
-    found = name(value)
+    found = read_name(value)
     if not found:
         raise ValueError("no name")
     return found
 
 
-def moment(milliseconds: Any) -> datetime | None:
+def read_time(milliseconds: Any) -> datetime | None:
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
 
 
@@ -140,7 +140,7 @@ class CcxtAdapter:
             order = await self.client.create_order(
                 request.symbol, kind, request.side.value, self._amount(request), price, params
             )
-            return confirmed(self._report(order), request.client_order_id, is_echoed=False)
+            return confirmed_report(self._report(order), request.client_order_id, is_echoed=False)
 
     async def cancel_order(self, key: OrderKey) -> OrderReport | None:
         if not key.order_id:
@@ -159,7 +159,7 @@ class CcxtAdapter:
         _check_id(key)
         async with self._asking():
             report = self._report(await self.client.fetch_order(key.order_id, key.symbol))
-            return confirmed(report, key.client_order_id, is_echoed=False)
+            return confirmed_report(report, key.client_order_id, is_echoed=False)
 
     async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
         async with self._asking():
@@ -167,7 +167,7 @@ class CcxtAdapter:
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():
-            return [self._report(order) for order in await self.client.fetch_orders(symbol, _ms(since))]
+            return [self._report(order) for order in await self.client.fetch_orders(symbol, _epoch_ms(since))]
 
     async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
         _check_id(key)
@@ -177,13 +177,15 @@ class CcxtAdapter:
 
     async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]:
         async with self._asking():
-            return [self._fill(trade) for trade in await self.client.fetch_my_trades(symbol, _ms(since))]
+            return [
+                self._fill(trade) for trade in await self.client.fetch_my_trades(symbol, _epoch_ms(since))
+            ]
 
     async def fetch_balance(self) -> Sequence[Balance]:
         async with self._asking():
             balance = await self.client.fetch_balance()
             return [
-                Balance(currency, amount(balance["free"].get(currency)), amount(total))
+                Balance(currency, read_amount(balance["free"].get(currency)), read_amount(total))
                 for currency, total in balance["total"].items()
             ]
 
@@ -192,12 +194,14 @@ class CcxtAdapter:
             return []
         async with self._asking():
             rows = await self.client.fetch_positions()
-            return netted(self._position(row) for row in rows if exact(row["contracts"]))
+            return net_positions(self._position(row) for row in rows if read_number(row["contracts"]))
 
     async def fetch_prices(self, symbols: Sequence[str]) -> dict[str, Decimal]:
         async with self._asking():
             tickers = await self.client.fetch_tickers(list(symbols))
-            return {symbol: exact(ticker["last"]) for symbol, ticker in tickers.items() if ticker["last"]}
+            return {
+                symbol: read_number(ticker["last"]) for symbol, ticker in tickers.items() if ticker["last"]
+            }
 
     async def fetch_permissions(self) -> KeyPermissions:
         """Unknown: ccxt has no word for it."""
@@ -214,7 +218,9 @@ class CcxtAdapter:
     def _require_order_type(self, request: OrderRequest) -> None:
         """An order type that this adapter does not list would leave as another type. Raises NotSent."""
         if request.order_type not in self.capabilities.order_types:
-            raise NotSent(f"{request.order_type} orders cannot be placed here.", code="order_type_unsupported")
+            raise NotSent(
+                f"{request.order_type} orders cannot be placed here.", code="order_type_unsupported"
+            )
 
     # Translation
 
@@ -224,28 +230,28 @@ class CcxtAdapter:
         return bool(market["spot"])
 
     def _spec(self, market: dict[str, Any]) -> MarketSpec:
-        size = exact(market.get("contractSize")) or Decimal(1)
+        size = read_number(market.get("contractSize")) or Decimal(1)
         limits = market["limits"]
-        lot = exact(market["precision"]["amount"]) * size
+        lot = read_number(market["precision"]["amount"]) * size
         return MarketSpec(
             symbol=market["symbol"],
             exchange_symbol=market["id"],
             market_type=self.market_type,
             base=market["base"],
             quote=market["quote"],
-            tick_size=exact(market["precision"]["price"]),
+            tick_size=read_number(market["precision"]["price"]),
             lot_size=lot,
-            min_quantity=exact(limits["amount"]["min"]) * size or lot,
-            max_quantity=_times(limits["amount"]["max"], size),
-            min_notional=exact((limits.get("cost") or {}).get("min")),
-            market_max_quantity=_times((limits.get("market") or {}).get("max"), size),
+            min_quantity=read_number(limits["amount"]["min"]) * size or lot,
+            max_quantity=_base_units(limits["amount"]["max"], size),
+            min_notional=read_number((limits.get("cost") or {}).get("min")),
+            market_max_quantity=_base_units((limits.get("market") or {}).get("max"), size),
             contract_size=size,
             is_active=market["active"] is not False,
             raw=market,
         )
 
     def _contract_size(self, symbol: str) -> Decimal:
-        return exact(self.client.market(symbol).get("contractSize")) or Decimal(1)
+        return read_number(self.client.market(symbol).get("contractSize")) or Decimal(1)
 
     def _amount(self, request: OrderRequest) -> str:
         """In the exchange's unit: contracts where it counts those."""
@@ -259,35 +265,35 @@ class CcxtAdapter:
     def _report(self, order: dict[str, Any]) -> OrderReport:
         size = self._contract_size(order["symbol"]) if order.get("symbol") else Decimal(1)
         return OrderReport(
-            order_id=name(order["id"]),
-            client_order_id=name(order["clientOrderId"]),
-            symbol=name(order["symbol"]),
+            order_id=read_name(order["id"]),
+            client_order_id=read_name(order["clientOrderId"]),
+            symbol=read_name(order["symbol"]),
             status=_STATUSES.get(order["status"] or ""),
-            quantity=not_negative(order["amount"]) * size if order["amount"] else None,
-            filled=not_negative(order["filled"]) * size,
-            average=exact_or_none(order["average"]),
-            reported_at=moment(order["lastTradeTimestamp"] or order["timestamp"]),
+            quantity=read_nonnegative_amount(order["amount"]) * size if order["amount"] else None,
+            filled=read_nonnegative_amount(order["filled"]) * size,
+            average=read_number_or_none(order["average"]),
+            reported_at=read_time(order["lastTradeTimestamp"] or order["timestamp"]),
         )
 
     def _fill(self, trade: dict[str, Any]) -> Fill:
         fee = trade.get("fee") or {}
         return Fill(
-            trade_id=identity(trade["id"]),
-            order_id=name(trade["order"]),
-            symbol=name(trade["symbol"]),
+            trade_id=read_required_name(trade["id"]),
+            order_id=read_name(trade["order"]),
+            symbol=read_name(trade["symbol"]),
             side=Side(trade["side"]),
-            quantity=positive(trade["amount"]) * self._contract_size(trade["symbol"]),
-            price=not_negative(trade["price"]),
-            fee=amount(fee.get("cost")),
-            fee_currency=name(fee.get("currency")),
+            quantity=read_positive_amount(trade["amount"]) * self._contract_size(trade["symbol"]),
+            price=read_nonnegative_amount(trade["price"]),
+            fee=read_amount(fee.get("cost")),
+            fee_currency=read_name(fee.get("currency")),
             executed_at=datetime.fromtimestamp(trade["timestamp"] / 1000, UTC),
             is_maker=trade.get("takerOrMaker") == "maker",
         )
 
     def _position(self, row: dict[str, Any]) -> tuple[str, Decimal]:
-        quantity = abs(amount(row["contracts"])) * self._contract_size(row["symbol"])
+        quantity = abs(read_amount(row["contracts"])) * self._contract_size(row["symbol"])
         sign = -1 if row["side"] == "short" else 1
-        return name(row["symbol"]), sign * quantity
+        return read_name(row["symbol"]), sign * quantity
 
     # Conclusions. Our transport raises ours; what else comes out of ccxt is judged by whether anything was sent.
 
@@ -310,7 +316,7 @@ class CcxtAdapter:
             raise Unavailable(f"The answer could not be read: {type(error).__name__}.") from error
 
 
-def confirmed(report: OrderReport, client_order_id: str, *, is_echoed: bool = True) -> OrderReport:
+def confirmed_report(report: OrderReport, client_order_id: str, *, is_echoed: bool = True) -> OrderReport:
     """The report, if it proves acceptance: an exchange id, and our client order id. Raises OutcomeUnknown.
 
     Where the exchange does not always echo our id, its absence is no contradiction; another one is.
@@ -321,12 +327,12 @@ def confirmed(report: OrderReport, client_order_id: str, *, is_echoed: bool = Tr
     raise OutcomeUnknown("The answer does not name our order.", code="answer_without_our_order")
 
 
-def netted(rows: Iterable[tuple[str, Decimal]]) -> list[PositionReport]:
+def net_positions(rows: Iterable[tuple[str, Decimal]]) -> list[PositionReport]:
     """One report per symbol: an account may hold a long and a short of it apart."""
     held: dict[str, Decimal] = {}
     for symbol, quantity in rows:
         held[symbol] = EXACT.add(held.get(symbol, Decimal(0)), quantity)
-    return [PositionReport(symbol, amount(quantity)) for symbol, quantity in held.items() if quantity]
+    return [PositionReport(symbol, read_amount(quantity)) for symbol, quantity in held.items() if quantity]
 
 
 def _check_id(key: OrderKey) -> None:
@@ -335,10 +341,10 @@ def _check_id(key: OrderKey) -> None:
         raise Unavailable("The exchange's id of the order is not known.", code="no_order_id")
 
 
-def _times(contracts: Any, size: Decimal) -> Decimal | None:
+def _base_units(contracts: Any, size: Decimal) -> Decimal | None:
     """Base units; None where the exchange sets no limit."""
-    return EXACT.multiply(exact(contracts), size) or None
+    return EXACT.multiply(read_number(contracts), size) or None
 
 
-def _ms(moment: datetime) -> int:
+def _epoch_ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)

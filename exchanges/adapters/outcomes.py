@@ -76,13 +76,13 @@ def classify_binance(http_status: int, body: object | None, *, retry_after: str 
     is_firewall = http_status == _FORBIDDEN_BY_FIREWALL and code is None
     per_account = code == _TOO_MANY_ORDERS and http_status != _BANNED
     if http_status in _THROTTLED or is_firewall:
-        return _throttled(http_status, code, message, retry_after, per_account=per_account)
+        return _throttled_error(http_status, code, message, retry_after, per_account=per_account)
     if http_status == _UNAUTHORIZED:
-        return _concluded(AuthenticationFailed, http_status, code, message)
+        return _error_of(AuthenticationFailed, http_status, code, message)
     if code is None or not _is_refusal(http_status):
-        return _concluded(OutcomeUnknown, http_status, code, message)
+        return _error_of(OutcomeUnknown, http_status, code, message)
     if code in _TOO_MANY:
-        return _throttled(http_status, code, message, retry_after, per_account=per_account)
+        return _throttled_error(http_status, code, message, retry_after, per_account=per_account)
     return _by_code(http_status, code, message)
 
 
@@ -92,10 +92,10 @@ def classify_generic(
     """For exchanges whose codes nobody has listed: only what HTTP itself says beyond doubt."""
     code, message = _code_of(body), _message_of(body)
     if http_status in _THROTTLED:
-        return _throttled(http_status, code, message, retry_after)
+        return _throttled_error(http_status, code, message, retry_after)
     if http_status == _UNAUTHORIZED:
-        return _concluded(AuthenticationFailed, http_status, code, message)
-    return _concluded(OutcomeUnknown, http_status, code, message)
+        return _error_of(AuthenticationFailed, http_status, code, message)
+    return _error_of(OutcomeUnknown, http_status, code, message)
 
 
 def retry_after_s(header: str | None) -> int:
@@ -117,27 +117,27 @@ def _by_code(http_status: int, code: int, message: str) -> ExchangeError:
     if code == _NEW_ORDER_REJECTED:
         return _new_order_rejected(http_status, code, message)
     if code == _DUPLICATE:
-        return _concluded(DuplicateClientOrderId, http_status, code, message)
+        return _error_of(DuplicateClientOrderId, http_status, code, message)
     if code in _NO_SUCH_ORDER:
-        return _concluded(OrderNotFound, http_status, code, message)
+        return _error_of(OrderNotFound, http_status, code, message)
     if code in _BAD_KEY:
-        return _concluded(AuthenticationFailed, http_status, code, message)
-    reason = _refusal(code)
-    return _concluded(Rejected if reason else OutcomeUnknown, http_status, code, message, reason)
+        return _error_of(AuthenticationFailed, http_status, code, message)
+    reason = _refusal_reason(code)
+    return _error_of(Rejected if reason else OutcomeUnknown, http_status, code, message, reason)
 
 
 def _new_order_rejected(http_status: int, code: int, message: str) -> ExchangeError:
     """One code for every refusal by the matching engine; without words it may also mean a duplicate."""
     words = message.lower()
     if not words:
-        return _concluded(OutcomeUnknown, http_status, code, message)
+        return _error_of(OutcomeUnknown, http_status, code, message)
     if "duplicate order" in words:
-        return _concluded(DuplicateClientOrderId, http_status, code, message)
+        return _error_of(DuplicateClientOrderId, http_status, code, message)
     reason = next((reason for part, reason in _BY_MESSAGE if part in words), "")
-    return _concluded(Rejected, http_status, code, message, reason)
+    return _error_of(Rejected, http_status, code, message, reason)
 
 
-def _refusal(code: int) -> str:
+def _refusal_reason(code: int) -> str:
     """The reason code of a certain refusal, or "" for a code that does not prove one."""
     if code in _REFUSALS:
         return _REFUSALS[code]
@@ -150,25 +150,25 @@ def _is_refusal(http_status: int) -> bool:
     return 400 <= http_status < 500 and http_status not in _NO_REFUSAL
 
 
-def _throttled(
+def _throttled_error(
     http_status: int, code: int | None, message: str, retry_after: str | None, *, per_account: bool = False
 ) -> Throttled:
     return Throttled(
         message,
         retry_after_s=retry_after_s(retry_after),
         per_account=per_account,
-        exchange_code=_text(code),
+        exchange_code=_code_text(code),
         http_status=http_status,
     )
 
 
-def _concluded(
+def _error_of(
     conclusion: type[ExchangeError], http_status: int, code: int | None, message: str, reason: str = ""
 ) -> ExchangeError:
-    return conclusion(message, code=reason, exchange_code=_text(code), http_status=http_status)
+    return conclusion(message, code=reason, exchange_code=_code_text(code), http_status=http_status)
 
 
-def _text(code: int | None) -> str:
+def _code_text(code: int | None) -> str:
     return "" if code is None else str(code)
 
 

@@ -53,7 +53,7 @@ def open_catalog(exchange: str, market_type: MarketType, *, now: datetime) -> Ma
     if known is not None and now - known.checked_at < _RECHECK:
         return known
     with _locks[exchange, market_type]:  # one exchange that does not answer holds up nobody else's orders
-        return _refreshed(exchange, market_type, now)
+        return _refreshed_catalog(exchange, market_type, now)
 
 
 def open_catalogs(exchanges: Iterable[str], market_type: MarketType, *, now: datetime) -> Catalogs:
@@ -112,26 +112,28 @@ def forget_catalogs() -> None:
     _catalogs.clear()
 
 
-def _refreshed(exchange: str, market_type: MarketType, now: datetime) -> MarketCatalog:
+def _refreshed_catalog(exchange: str, market_type: MarketType, now: datetime) -> MarketCatalog:
     known = _catalogs.get((exchange, market_type))
     if known is not None and now - known.checked_at < _RECHECK:
         return known  # someone else was faster
-    loaded_at = _stored_at(exchange, market_type)
+    loaded_at = _list_loaded_at(exchange, market_type)
     if loaded_at is None:
         reload_markets(exchange, market_type, now=now)
         loaded_at = now
     if known is not None and known.loaded_at == loaded_at:
         known.checked_at = now
         return known
-    return _read(exchange, market_type, loaded_at, now)
+    return _read_catalog(exchange, market_type, loaded_at, now)
 
 
-def _stored_at(exchange: str, market_type: MarketType) -> datetime | None:
+def _list_loaded_at(exchange: str, market_type: MarketType) -> datetime | None:
     stored = MarketList.objects.filter(exchange=exchange, market_type=market_type)
     return stored.values_list("loaded_at", flat=True).first()
 
 
-def _read(exchange: str, market_type: MarketType, loaded_at: datetime, now: datetime) -> MarketCatalog:
+def _read_catalog(
+    exchange: str, market_type: MarketType, loaded_at: datetime, now: datetime
+) -> MarketCatalog:
     specs = {row.symbol: row.to_spec() for row in Market.objects.of(exchange, market_type)}
     gateway.install_markets(exchange, market_type, [spec.raw for spec in specs.values()])
     fresh = MarketCatalog(specs, SymbolIndex(specs.values()), loaded_at, now)

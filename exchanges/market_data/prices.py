@@ -49,7 +49,7 @@ def request_price(key: Key, arrived: Arrival) -> None:
             return
         _waiting[key] = [arrived]
     exchange, market_type, symbol = key
-    gateway.start([Call(exchange, market_type, "fetch_prices", ([symbol],))], partial(_arrived, key))
+    gateway.start([Call(exchange, market_type, "fetch_prices", ([symbol],))], partial(_deliver_price, key))
 
 
 def fetch_now(keys: Iterable[Key], *, now: datetime) -> dict[Key, Decimal]:
@@ -72,7 +72,7 @@ def refresh_prices(exchange: str, market_type: MarketType, symbols: Iterable[str
     return len(prices)
 
 
-def _arrived(key: Key, outcome: Outcome) -> None:
+def _deliver_price(key: Key, outcome: Outcome) -> None:
     with _lock:
         waiting = _waiting.pop(key)
     for arrived in waiting:

@@ -88,7 +88,7 @@ class SymbolIndex:
 
     def _add(self, market: MarketSpec) -> None:
         self._exact[market.symbol.upper()] = market
-        for alias in {alias.upper() for alias in _aliases(market)}:
+        for alias in {alias.upper() for alias in _market_aliases(market)}:
             self._aliases[alias] = (*self._aliases.get(alias, ()), market)
 
 
@@ -102,7 +102,7 @@ def _may_come_from(feed: str, market: MarketSpec) -> bool:
     return not feed or market.market_type is not MarketType.STOCK
 
 
-def _aliases(market: MarketSpec) -> Iterator[str]:
+def _market_aliases(market: MarketSpec) -> Iterator[str]:
     """The names of a market beside its symbol; several markets may share one."""
     if _DATED.search(market.symbol):
         return

@@ -24,14 +24,14 @@ def warm_up(*, now: datetime) -> None:
         in_use = set(Account.objects.active().values_list("exchange", flat=True))
         for name in in_use & EXCHANGES.keys():
             for market_type in EXCHANGES[name].clients:
-                _open(name, market_type, now)
+                _warm_up_market_type(name, market_type, now)
     except DatabaseError as error:
         logger.warning("not warmed up error=%s", type(error).__name__)
     finally:
         close_old_connections()
 
 
-def _open(exchange: str, market_type: MarketType, now: datetime) -> None:
+def _warm_up_market_type(exchange: str, market_type: MarketType, now: datetime) -> None:
     try:
         catalog.open_catalog(exchange, market_type, now=now)
     except ExchangeError as error:

@@ -10,44 +10,44 @@ from exchanges.paper.engine.catalog import FUTURES, OPENING_PRICES, SPOT
 from exchanges.paper.engine.codec import loads
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.ledger import Ledger
-from exchanges.paper.engine.matching import move
-from exchanges.paper.engine.snapshot import snapshot
+from exchanges.paper.engine.matching import move_price
+from exchanges.paper.engine.snapshot import ledger_json
 from exchanges.paper.state import ExchangeState
-from exchanges.paper.wire.faults import parse
-from exchanges.paper.wire.replies import Reply, refusal, success
+from exchanges.paper.wire.faults import parse_fault
+from exchanges.paper.wire.replies import Reply, refusal_reply, success_reply
 
 Query = dict[str, list[str]]
 
 
-async def control(exchange: ExchangeState, method: str, raw_path: str, body: bytes, now: int) -> Reply:
+async def answer_control(exchange: ExchangeState, method: str, raw_path: str, body: bytes, now: int) -> Reply:
     url = urlsplit(raw_path)
     action = ACTIONS.get((method, url.path))
     if action is None:
-        return refusal(Refusal(-5000, f"The control API has no {method} {url.path}.", 404))
+        return refusal_reply(Refusal(-5000, f"The control API has no {method} {url.path}.", 404))
     try:
-        answer = action(exchange, _json(body), parse_qs(url.query), now)
+        answer = action(exchange, _parse_json(body), parse_qs(url.query), now)
         await exchange.store.committed()
     except Refusal as error:
-        return refusal(error)
+        return refusal_reply(error)
     except sqlite3.Error as error:
-        return refusal(Refusal(-1000, f"The state could not be written: {error}"))
-    return success(answer)
+        return refusal_reply(Refusal(-1000, f"The state could not be written: {error}"))
+    return success_reply(answer)
 
 
-def _json(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     try:
         return loads(body) if body else {}
     except ValueError as error:
         raise Refusal(-1104, "The body is not JSON.") from error
 
 
-def _object(body: Any) -> dict:
+def _json_object(body: Any) -> dict:
     if not isinstance(body, dict):
         raise Refusal(-1104, "The body is not a JSON object.")
     return body
 
 
-def _decimal(name: str, value: Any) -> Decimal:
+def _parse_decimal(name: str, value: Any) -> Decimal:
     try:
         parsed = Decimal(str(value))
     except InvalidOperation as error:
@@ -57,18 +57,18 @@ def _decimal(name: str, value: Any) -> Decimal:
     return parsed
 
 
-def _decimals(body: Any) -> dict[str, Decimal]:
-    return {name: _decimal(name, value) for name, value in _object(body).items()}
+def _parse_decimals(body: Any) -> dict[str, Decimal]:
+    return {name: _parse_decimal(name, value) for name, value in _json_object(body).items()}
 
 
-def _known(symbol: str) -> str:
+def _known_symbol(symbol: str) -> str:
     if symbol not in OPENING_PRICES:
         raise Refusal(-1121, f"Invalid symbol: {symbol}")
     return symbol
 
 
 def get_state(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
-    return snapshot(exchange.ledger, query.get("api_key", [""])[0])
+    return ledger_json(exchange.ledger, query.get("api_key", [""])[0])
 
 
 def delete_state(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
@@ -88,18 +88,18 @@ def get_prices(exchange: ExchangeState, body: Any, query: Query, now: int) -> An
 
 
 def post_prices(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
-    prices = {_known(symbol): price for symbol, price in _decimals(body).items()}
+    prices = {_known_symbol(symbol): price for symbol, price in _parse_decimals(body).items()}
     if not all(prices.values()):
         raise Refusal(-1104, "A price is greater than zero.")
     for symbol, price in prices.items():
-        move(exchange.ledger, symbol, price, now)
+        move_price(exchange.ledger, symbol, price, now)
     return exchange.ledger.prices
 
 
 def post_liquidity(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     """Base units that one order fills at its arrival or per move of the price; null is no cap."""
-    for symbol, qty in _object(body).items():
-        _set_cap(exchange.ledger, _known(symbol), qty)
+    for symbol, qty in _json_object(body).items():
+        _set_cap(exchange.ledger, _known_symbol(symbol), qty)
     exchange.ledger.touch_counters()
     return exchange.ledger.liquidity
 
@@ -108,19 +108,19 @@ def _set_cap(ledger: Ledger, symbol: str, qty: Any) -> None:
     if qty is None:
         ledger.liquidity.pop(symbol, None)
     else:
-        ledger.liquidity[symbol] = _decimal(symbol, qty)
+        ledger.liquidity[symbol] = _parse_decimal(symbol, qty)
 
 
 def post_accounts(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
-    asked = _object(body)
-    api_key, balances = _text(asked, "api_key"), asked.get("balances")
-    opening = None if balances is None else _decimals(balances)
+    asked = _json_object(body)
+    api_key, balances = _required_text(asked, "api_key"), asked.get("balances")
+    opening = None if balances is None else _parse_decimals(balances)
     account = exchange.ledger.open_account(api_key, str(asked.get("secret") or ""), opening)
     account.can_withdraw = bool(asked.get("can_withdraw", account.can_withdraw))
     return {"api_key": api_key}
 
 
-def _text(asked: dict, name: str) -> str:
+def _required_text(asked: dict, name: str) -> str:
     value = asked.get(name)
     if not isinstance(value, str) or not value:
         raise Refusal(-1102, f"{name} is missing.")
@@ -129,9 +129,9 @@ def _text(asked: dict, name: str) -> str:
 
 def post_balances(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
     """Set what is free on spot, or the futures wallet (USDT)."""
-    asked = _object(body)
-    account = exchange.ledger.open_account(_text(asked, "api_key"))
-    balances, kind = _decimals(asked.get("balances")), asked.get("market", SPOT)
+    asked = _json_object(body)
+    account = exchange.ledger.open_account(_required_text(asked, "api_key"))
+    balances, kind = _parse_decimals(asked.get("balances")), asked.get("market", SPOT)
     if kind == SPOT:
         for asset, amount in balances.items():
             account.wallet(asset).free = amount
@@ -140,11 +140,11 @@ def post_balances(exchange: ExchangeState, body: Any, query: Query, now: int) ->
     else:
         raise Refusal(-1104, "market is spot, or futures with USDT only.")
     account.updated = now
-    return snapshot(exchange.ledger, account.api_key)["accounts"][account.api_key]["balances"]
+    return ledger_json(exchange.ledger, account.api_key)["accounts"][account.api_key]["balances"]
 
 
 def post_faults(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
-    faults = [parse(_object(row)) for row in (body if isinstance(body, list) else [body])]
+    faults = [parse_fault(_json_object(row)) for row in (body if isinstance(body, list) else [body])]
     for fault in faults:
         exchange.faults.add(fault)
     return exchange.faults.active

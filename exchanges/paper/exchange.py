@@ -8,16 +8,16 @@ from pathlib import Path
 
 from aiohttp import web
 
-from exchanges.paper.control import control
+from exchanges.paper.control import answer_control
 from exchanges.paper.endpoints.call import Call
 from exchanges.paper.endpoints.public import PUBLIC
 from exchanges.paper.endpoints.routes import SIGNED, Route
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.state import ExchangeState
-from exchanges.paper.wire.faults import AFTER, BEFORE, NOT_ACCEPTED, spoil
-from exchanges.paper.wire.limits import cost, retry_after_s
-from exchanges.paper.wire.replies import Reply, refusal, send, success
-from exchanges.paper.wire.signing import Sent, authenticate, check_window, read
+from exchanges.paper.wire.faults import AFTER, BEFORE, NOT_ACCEPTED, spoil_reply
+from exchanges.paper.wire.limits import request_weight, retry_after_s
+from exchanges.paper.wire.replies import Reply, refusal_reply, send_reply, success_reply
+from exchanges.paper.wire.signing import SentRequest, authenticate_request, check_window, read_request
 
 CONTROL = "/__paper__/"
 
@@ -35,47 +35,49 @@ class PaperExchange(ExchangeState):
         """Runs to its end even when the client is gone: an order that arrived is an order."""
         body = await request.read() if request.can_read_body else b""
         if request.raw_path.startswith(CONTROL):
-            return await send(request, await control(self, request.method, request.raw_path, body, now_ms()))
+            return await send_reply(
+                request, await answer_control(self, request.method, request.raw_path, body, now_ms())
+            )
         key = request.headers.get("X-MBX-APIKEY", "")
-        sent = read(request.method, request.raw_path, body, key, request.remote or "", now_ms())
-        return await send(request, await self.answer(sent))
+        sent = read_request(request.method, request.raw_path, body, key, request.remote or "", now_ms())
+        return await send_reply(request, await self.answer(sent))
 
-    async def answer(self, sent: Sent) -> Reply:
+    async def answer(self, sent: SentRequest) -> Reply:
         route = SIGNED.get((sent.method, sent.path))
         if route:
             return await self._answer_signed(sent, route)
         return await self._answer_public(sent)
 
-    async def _answer_public(self, sent: Sent) -> Reply:
+    async def _answer_public(self, sent: SentRequest) -> Reply:
         spoiled = await self._before(sent)
         if spoiled:
             return spoiled
         reply = self._public(sent)
         return await self._after(sent, reply) if reply.status == 200 else reply
 
-    def _public(self, sent: Sent) -> Reply:
+    def _public(self, sent: SentRequest) -> Reply:
         endpoint, weight = PUBLIC.get(sent.path, (None, 1))
         if endpoint is None or sent.method != "GET":
-            return refusal(Refusal(-5000, f"Path {sent.path}, Method {sent.method} is invalid", 404))
+            return refusal_reply(Refusal(-5000, f"Path {sent.path}, Method {sent.method} is invalid", 404))
         try:
             headers = self._weigh(sent, weight, 0)
-            reply = success(endpoint(self.ledger, sent.params, sent.received_at))
+            reply = success_reply(endpoint(self.ledger, sent.params, sent.received_at))
         except Refusal as error:
             return self._refused(error, sent)
         reply.headers |= headers
         return reply
 
-    async def _answer_signed(self, sent: Sent, route: Route) -> Reply:
+    async def _answer_signed(self, sent: SentRequest, route: Route) -> Reply:
         entry = self.journal.open(sent)
         reply = await self._signed(sent, route, entry)
         entry["status"] = reply.status if reply.manner in ("whole", "slow") else None
         return reply
 
-    async def _signed(self, sent: Sent, route: Route, entry: dict) -> Reply:
+    async def _signed(self, sent: SentRequest, route: Route, entry: dict) -> Reply:
         wipes = self.wipes
         try:
             headers = self._weigh(sent, route.weight, route.orders)
-            authenticate(self.ledger, sent)
+            authenticate_request(self.ledger, sent)
             check_window(sent, sent.received_at)
             spoiled = await self._before(sent, entry)
             if wipes != self.wipes:
@@ -90,12 +92,12 @@ class PaperExchange(ExchangeState):
             return self._refused(error, sent)
         except sqlite3.Error:
             entry["outcome"] = "unknown"
-            return refusal(Refusal(-1000))
+            return refusal_reply(Refusal(-1000))
         entry["outcome"] = "accepted"
         reply.headers |= headers
         return await self._after(sent, reply, entry)
 
-    def _process(self, sent: Sent, route: Route) -> Reply:
+    def _process(self, sent: SentRequest, route: Route) -> Reply:
         """The matching engine: one request at a time, and late requests are refused once more."""
         now = now_ms()
         account = self.ledger.accounts.get(sent.api_key) or self.ledger.open_account(sent.api_key)
@@ -104,29 +106,29 @@ class PaperExchange(ExchangeState):
         answer = route.endpoint(call)
         for order in call.orders:
             self.faults.hide(sent, order, now)
-        return success(answer)
+        return success_reply(answer)
 
-    async def _before(self, sent: Sent, entry: dict | None = None) -> Reply | None:
+    async def _before(self, sent: SentRequest, entry: dict | None = None) -> Reply | None:
         """Latency and faults before acceptance; an answer here means that nothing was processed."""
         if self.latency_s and entry is not None:
             await asyncio.sleep(self.latency_s)
         for fault in self.faults.take(sent, BEFORE):
-            _note(entry, fault)
+            _note_fault(entry, fault)
             if fault.action != "delay":
-                return spoil(fault, NOT_ACCEPTED, sent)
+                return spoil_reply(fault, NOT_ACCEPTED, sent)
             await asyncio.sleep(float(fault.value))
         return None
 
-    async def _after(self, sent: Sent, reply: Reply, entry: dict | None = None) -> Reply:
+    async def _after(self, sent: SentRequest, reply: Reply, entry: dict | None = None) -> Reply:
         for fault in self.faults.take(sent, AFTER):
-            _note(entry, fault)
+            _note_fault(entry, fault)
             if fault.action == "delay":
                 await asyncio.sleep(float(fault.value))
-            reply = spoil(fault, reply, sent)
+            reply = spoil_reply(fault, reply, sent)
         return reply
 
-    def _weigh(self, sent: Sent, weight: int, orders: int) -> dict[str, str]:
-        spent = cost(sent.path, sent.params, weight)
+    def _weigh(self, sent: SentRequest, weight: int, orders: int) -> dict[str, str]:
+        spent = request_weight(sent.path, sent.params, weight)
         used = self.limits.spend(sent.remote, sent.path, spent, sent.received_at)
         headers = {_weight_header(sent.path): str(used)}
         if orders:
@@ -134,8 +136,8 @@ class PaperExchange(ExchangeState):
             headers |= {"X-MBX-ORDER-COUNT-10S": str(counts[0]), "X-MBX-ORDER-COUNT-1M": str(counts[1])}
         return headers
 
-    def _refused(self, error: Refusal, sent: Sent) -> Reply:
-        reply = refusal(error)
+    def _refused(self, error: Refusal, sent: SentRequest) -> Reply:
+        reply = refusal_reply(error)
         used = self.limits.used(sent.remote, sent.path, sent.received_at)
         reply.headers[_weight_header(sent.path)] = str(used)
         if error.status == 429:
@@ -148,6 +150,6 @@ def _weight_header(path: str) -> str:
     return "X-SAPI-USED-IP-WEIGHT-1M" if path.startswith("/sapi/") else "X-MBX-USED-WEIGHT-1M"
 
 
-def _note(entry: dict | None, fault) -> None:
+def _note_fault(entry: dict | None, fault) -> None:
     if entry is not None:
         entry["fault"] = f"{fault.action} {fault.when}"

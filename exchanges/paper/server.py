@@ -54,12 +54,12 @@ async def listening(
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        yield await _bind(runner, host, port, tls)
+        yield await _bind_port(runner, host, port, tls)
     finally:
         await runner.cleanup()
 
 
-async def _bind(runner: web.ServerRunner, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+async def _bind_port(runner: web.ServerRunner, host: str, port: int, tls: ssl.SSLContext | None) -> int:
     try:
         await web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024).start()
     except OSError as error:

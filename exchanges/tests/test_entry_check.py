@@ -102,8 +102,8 @@ def said(**permissions):
     ],
 )
 def test_a_key_is_judged_by_everything_that_was_said_of_it(answers, refused, warnings):
-    assert bool(entry_check._refusal(answers)) is refused
-    assert len(list(entry_check._warnings(answers))) == warnings
+    assert bool(entry_check._refusal_of_key(answers)) is refused
+    assert len(list(entry_check._warnings_of_key(answers))) == warnings
 
 
 # The desk

@@ -44,7 +44,7 @@ def minute(monkeypatch):
     if time.time() % 60 > 57:
         time.sleep(3)
     now = [1000]
-    monkeypatch.setattr(module, "_minute", lambda: now[0])
+    monkeypatch.setattr(module, "_clock_minute", lambda: now[0])
     return now
 
 

@@ -18,7 +18,7 @@ from exchanges.adapters.clients import clone_client, new_template
 from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.paper.exchange import PaperExchange
-from exchanges.paper.wire.signing import read
+from exchanges.paper.wire.signing import read_request
 
 NAME, SYMBOLS = "th0123456789", {"spot": "BTC/USDT", "futures": "BTC/USDT:USDT"}
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -53,7 +53,7 @@ def markets(kind: str) -> bytes:
     path = "/api/v3/exchangeInfo" if kind == "spot" else "/fapi/v1/exchangeInfo"
     with tempfile.TemporaryDirectory() as folder:
         exchange = PaperExchange(Path(folder) / "paper.sqlite3")
-        reply = asyncio.run(exchange.answer(read("GET", path, b"", "", "127.0.0.1", 0)))
+        reply = asyncio.run(exchange.answer(read_request("GET", path, b"", "", "127.0.0.1", 0)))
         exchange.close()
     return reply.body
 

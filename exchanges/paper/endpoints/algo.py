@@ -16,11 +16,11 @@ from exchanges.paper.endpoints.futures import (
     check_client_id,
     check_position_side,
 )
-from exchanges.paper.endpoints.lookup import page
+from exchanges.paper.endpoints.lookup import select_page
 from exchanges.paper.engine.catalog import FUTURES, Market
-from exchanges.paper.engine.codec import text
+from exchanges.paper.engine.codec import decimal_text
 from exchanges.paper.engine.errors import Refusal
-from exchanges.paper.engine.matching import triggers
+from exchanges.paper.engine.matching import is_triggered
 from exchanges.paper.engine.records import ZERO, AlgoOrder
 from exchanges.paper.wire import parameters
 
@@ -28,15 +28,15 @@ WITH_PRICE = ("STOP", "TAKE_PROFIT")
 
 
 def create_algo(call: Call) -> Any:
-    algo = _requested(call)
-    _check(call, algo)
+    algo = _requested_algo(call)
+    _check_algo(call, algo)
     algo.algo_id = call.ledger.next_id()
     call.ledger.add_algo(algo)
     call.accepted(algo)
-    return describe(algo)
+    return algo_json(algo)
 
 
-def _requested(call: Call) -> AlgoOrder:
+def _requested_algo(call: Call) -> AlgoOrder:
     params = call.params
     market = call.ledger.market(FUTURES, parameters.required(params, "symbol"))
     side, kind = parameters.side(params), parameters.required(params, "type")
@@ -52,8 +52,8 @@ def _requested(call: Call) -> AlgoOrder:
         side=side,
         type=kind,
         time_in_force=parameters.time_in_force({"timeInForce": "GTC"} | params, TIMES_IN_FORCE),
-        qty=ZERO if closing else _quantity(call, market, kind),
-        price=_limit_price(params, market) if kind in WITH_PRICE else ZERO,
+        qty=ZERO if closing else _requested_quantity(call, market, kind),
+        price=_requested_price(params, market) if kind in WITH_PRICE else ZERO,
         trigger_price=parameters.number(params, "triggerPrice"),
         time=call.now,
         reduce_only=parameters.flag(params, "reduceOnly"),
@@ -63,19 +63,19 @@ def _requested(call: Call) -> AlgoOrder:
     )
 
 
-def _limit_price(params: parameters.Params, market: Market) -> Decimal:
+def _requested_price(params: parameters.Params, market: Market) -> Decimal:
     price = parameters.number(params, "price")
     rules.check_tick(market, price)
     return price
 
 
-def _quantity(call: Call, market: Market, kind: str) -> Decimal:
+def _requested_quantity(call: Call, market: Market, kind: str) -> Decimal:
     qty = parameters.number(call.params, "quantity")
     rules.check_futures_quantity(market, qty, kind not in WITH_PRICE)
     return qty
 
 
-def _check(call: Call, algo: AlgoOrder) -> None:
+def _check_algo(call: Call, algo: AlgoOrder) -> None:
     market = call.ledger.market(FUTURES, algo.symbol)
     rules.check_tick(market, algo.trigger_price)
     check_client_id(call, algo.client_algo_id)
@@ -83,26 +83,26 @@ def _check(call: Call, algo: AlgoOrder) -> None:
         rules.check_futures_notional(market, algo.qty * (algo.price or algo.trigger_price))
     if len(call.blotter.open_algo_orders(algo.symbol)) >= rules.MAX_STOP_ORDERS[FUTURES]:
         raise Refusal(-4045)
-    if triggers(algo.type, algo.side, algo.trigger_price, call.ledger.prices[algo.symbol]):
+    if is_triggered(algo.type, algo.side, algo.trigger_price, call.ledger.prices[algo.symbol]):
         raise Refusal(-2021)
 
 
 def get_algo(call: Call) -> Any:
-    algo = _one(call)
+    algo = _find_algo(call)
     if algo is None or call.is_hidden(algo):
         raise Refusal(-2013)
-    return describe(algo)
+    return algo_json(algo)
 
 
 def cancel_algo(call: Call) -> Any:
-    algo = _one(call)
+    algo = _find_algo(call)
     if algo is None or not algo.is_open:
         raise Refusal(-2011)
     call.ledger.close_algo(algo, "CANCELED", call.now)
     return {"algoId": algo.algo_id, "clientAlgoId": algo.client_algo_id, "code": "200", "msg": "success"}
 
 
-def _one(call: Call) -> AlgoOrder | None:
+def _find_algo(call: Call) -> AlgoOrder | None:
     if call.params.get("algoId"):
         return call.blotter.algos.get(parameters.integer(call.params, "algoId"))
     if call.params.get("clientAlgoId"):
@@ -116,13 +116,13 @@ def open_algos(call: Call) -> Any:
         call.ledger.market(FUTURES, symbol)
     found = call.visible(call.blotter.open_algo_orders(symbol))
     wanted = parameters.optional_integer(call.params, "algoId")
-    return [describe(algo) for algo in found if wanted in (None, algo.algo_id)]
+    return [algo_json(algo) for algo in found if wanted in (None, algo.algo_id)]
 
 
 def all_algos(call: Call) -> Any:
     symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
     rows = call.visible([algo for algo in call.blotter.algos.values() if algo.symbol == symbol])
-    return [describe(algo) for algo in page(rows, call.params, "algoId", lambda algo: algo.algo_id)]
+    return [algo_json(algo) for algo in select_page(rows, call.params, "algoId", lambda algo: algo.algo_id)]
 
 
 def cancel_open_algos(call: Call) -> Any:
@@ -132,7 +132,7 @@ def cancel_open_algos(call: Call) -> Any:
     return DONE
 
 
-def describe(algo: AlgoOrder) -> dict:
+def algo_json(algo: AlgoOrder) -> dict:
     return {
         "algoId": algo.algo_id,
         "clientAlgoId": algo.client_algo_id,
@@ -142,12 +142,12 @@ def describe(algo: AlgoOrder) -> dict:
         "side": algo.side,
         "positionSide": "BOTH",
         "timeInForce": algo.time_in_force,
-        "quantity": text(algo.qty),
+        "quantity": decimal_text(algo.qty),
         "algoStatus": algo.status,
         "actualOrderId": str(algo.actual_order_id) if algo.actual_order_id else "",
         "actualPrice": "0.00000",
-        "triggerPrice": text(algo.trigger_price),
-        "price": text(algo.price),
+        "triggerPrice": decimal_text(algo.trigger_price),
+        "price": decimal_text(algo.price),
         "icebergQuantity": None,
         "selfTradePreventionMode": "EXPIRE_MAKER",
         "workingType": algo.working_type,

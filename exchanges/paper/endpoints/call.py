@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 
 from exchanges.paper.engine.blotter import Blotter
 from exchanges.paper.engine.ledger import Ledger
-from exchanges.paper.engine.records import Account, AlgoOrder, Order
-
-Listed = Order | AlgoOrder
+from exchanges.paper.engine.records import Account, AnyOrder
 
 
-def _nothing_hidden(order: Listed) -> bool:
+def _nothing_hidden(order: AnyOrder) -> bool:
     return False
 
 
@@ -22,8 +20,8 @@ class Call:
     account: Account
     params: dict[str, str]
     now: int
-    is_hidden: Callable[[Listed], bool] = _nothing_hidden
-    orders: list[Listed] = field(default_factory=list)
+    is_hidden: Callable[[AnyOrder], bool] = _nothing_hidden
+    orders: list[AnyOrder] = field(default_factory=list)
 
     @property
     def blotter(self) -> Blotter:
@@ -32,6 +30,6 @@ class Call:
     def visible(self, orders: list) -> list:
         return [order for order in orders if not self.is_hidden(order)]
 
-    def accepted(self, order: Listed) -> None:
+    def accepted(self, order: AnyOrder) -> None:
         """Tell the caller which order this request made."""
         self.orders.append(order)

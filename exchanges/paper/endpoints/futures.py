@@ -9,12 +9,17 @@ from typing import Any
 
 from exchanges.paper.endpoints import rules
 from exchanges.paper.endpoints.call import Call
-from exchanges.paper.endpoints.lookup import find_order, page
+from exchanges.paper.endpoints.lookup import find_order, select_page
 from exchanges.paper.engine.catalog import FUTURES, Market
-from exchanges.paper.engine.codec import fixed, text
+from exchanges.paper.engine.codec import decimal_text, fixed_places
 from exchanges.paper.engine.errors import Refusal
-from exchanges.paper.engine.margin import affords
-from exchanges.paper.engine.matching import cancel, crosses, place, reducible
+from exchanges.paper.engine.margin import affords_order
+from exchanges.paper.engine.matching import (
+    cancel_resting_order,
+    crosses_market,
+    place_order,
+    reducible_quantity,
+)
 from exchanges.paper.engine.records import ZERO, Order, Trade
 from exchanges.paper.wire import parameters
 
@@ -24,21 +29,21 @@ DONE = {"code": 200, "msg": "The operation of cancel all open order is done."}
 
 
 def create_order(call: Call) -> Any:
-    order = requested(call)
-    _check(call, order)
+    order = _requested_order(call)
+    _check_order(call, order)
     order.order_id = call.ledger.next_id()
-    place(call.ledger, call.account, order, call.now)
+    place_order(call.ledger, call.account, order, call.now)
     call.accepted(order)
-    return _created(order, call.params)
+    return _created_json(order, call.params)
 
 
 def test_order(call: Call) -> Any:
-    order = requested(call)
-    _check(call, order)
-    return _created(order, call.params)
+    order = _requested_order(call)
+    _check_order(call, order)
+    return _created_json(order, call.params)
 
 
-def requested(call: Call) -> Order:
+def _requested_order(call: Call) -> Order:
     params = call.params
     market = call.ledger.market(FUTURES, parameters.required(params, "symbol"))
     side, kind = parameters.side(params), parameters.required(params, "type")
@@ -59,7 +64,7 @@ def requested(call: Call) -> Order:
         type=kind,
         time_in_force=parameters.time_in_force(params, TIMES_IN_FORCE) if kind == "LIMIT" else "GTC",
         qty=qty,
-        price=limit_price(call, market, side) if kind == "LIMIT" else _no_price(params),
+        price=_requested_price(call, market, side) if kind == "LIMIT" else _no_price(params),
         time=call.now,
         reduce_only=parameters.flag(params, "reduceOnly"),
         orig_type=kind,
@@ -72,7 +77,7 @@ def check_position_side(params: parameters.Params) -> None:
         raise Refusal(-4061)
 
 
-def limit_price(call: Call, market: Market, side: str) -> Decimal:
+def _requested_price(call: Call, market: Market, side: str) -> Decimal:
     price = parameters.number(call.params, "price")
     rules.check_tick(market, price)
     rules.check_band(market, price, call.ledger.prices[market.symbol], side)
@@ -85,7 +90,7 @@ def _no_price(params: parameters.Params) -> Decimal:
     return ZERO
 
 
-def _check(call: Call, order: Order) -> None:
+def _check_order(call: Call, order: Order) -> None:
     market, last = call.ledger.market(FUTURES, order.symbol), call.ledger.prices[order.symbol]
     notional = order.qty * (order.price or last)
     check_client_id(call, order.client_order_id)
@@ -95,9 +100,11 @@ def _check(call: Call, order: Order) -> None:
         rules.check_futures_notional(market, notional)
     if len(call.blotter.open_orders(FUTURES, order.symbol)) >= rules.MAX_OPEN_ORDERS:
         raise Refusal(-2025)
-    if order.time_in_force == "GTX" and crosses(order, last):
+    if order.time_in_force == "GTX" and crosses_market(order, last):
         raise Refusal(-5022)
-    if not order.reduce_only and not affords(call.ledger, call.account, order.symbol, order.side, notional):
+    if not order.reduce_only and not affords_order(
+        call.ledger, call.account, order.symbol, order.side, notional
+    ):
         raise Refusal(-2019)
 
 
@@ -107,24 +114,24 @@ def check_client_id(call: Call, client_id: str) -> None:
 
 
 def _cap_to_position(call: Call, order: Order) -> None:
-    order.qty = min(order.qty, reducible(call.account, order.symbol, order.side))
+    order.qty = min(order.qty, reducible_quantity(call.account, order.symbol, order.side))
     if not order.qty:
         raise Refusal(-2022)
 
 
 def get_order(call: Call) -> Any:
-    return describe(_one(call, -2013))
+    return order_json(_one_order(call, -2013))
 
 
 def cancel_order(call: Call) -> Any:
-    order = _one(call, -2011)
+    order = _one_order(call, -2011)
     if not order.is_open:
         raise Refusal(-2011)
-    cancel(call.ledger, order, call.now)
-    return describe(order)
+    cancel_resting_order(call.ledger, order, call.now)
+    return order_json(order)
 
 
-def _one(call: Call, missing: int) -> Order:
+def _one_order(call: Call, missing: int) -> Order:
     market = call.ledger.market(FUTURES, parameters.required(call.params, "symbol"))
     order = find_order(call.blotter, FUTURES, market.symbol, call.params)
     if order is None or (missing == -2013 and call.is_hidden(order)):
@@ -133,16 +140,16 @@ def _one(call: Call, missing: int) -> Order:
 
 
 def open_order(call: Call) -> Any:
-    order = _one(call, -2013)
+    order = _one_order(call, -2013)
     if not order.is_open:
         raise Refusal(-2013)
-    return describe(order)
+    return order_json(order)
 
 
 def cancel_open_orders(call: Call) -> Any:
     symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
     for order in call.blotter.open_orders(FUTURES, symbol):
-        cancel(call.ledger, order, call.now)
+        cancel_resting_order(call.ledger, order, call.now)
     return DONE
 
 
@@ -150,25 +157,27 @@ def open_orders(call: Call) -> Any:
     symbol = call.params.get("symbol")
     if symbol:
         call.ledger.market(FUTURES, symbol)
-    return [describe(order) for order in call.visible(call.blotter.open_orders(FUTURES, symbol))]
+    return [order_json(order) for order in call.visible(call.blotter.open_orders(FUTURES, symbol))]
 
 
 def all_orders(call: Call) -> Any:
-    rows = call.visible(_of_symbol(call, call.blotter.history, lambda order: order.order_id))
-    return [describe(order) for order in page(rows, call.params, "orderId", lambda order: order.order_id)]
+    rows = call.visible(_rows_of_symbol(call, call.blotter.history, lambda order: order.order_id))
+    return [
+        order_json(order) for order in select_page(rows, call.params, "orderId", lambda order: order.order_id)
+    ]
 
 
 def user_trades(call: Call) -> Any:
     if call.params.get("fromId") and (call.params.get("startTime") or call.params.get("endTime")):
         raise Refusal(-1128)
-    rows = _of_symbol(call, call.blotter.trades, lambda trade: trade.time)
+    rows = _rows_of_symbol(call, call.blotter.trades, lambda trade: trade.time)
     order_id = parameters.optional_integer(call.params, "orderId")
     if order_id is not None:
         rows = [trade for trade in rows if trade.order_id == order_id]
-    return [_trade(trade) for trade in page(rows, call.params, "fromId", lambda trade: trade.id)]
+    return [_trade_json(trade) for trade in select_page(rows, call.params, "fromId", lambda trade: trade.id)]
 
 
-def _of_symbol(call: Call, rows: dict, key) -> list:
+def _rows_of_symbol(call: Call, rows: dict, key) -> list:
     """Of one symbol, or of all in the order of the key."""
     symbol = call.params.get("symbol")
     if symbol:
@@ -176,26 +185,26 @@ def _of_symbol(call: Call, rows: dict, key) -> list:
     return sorted((row for (kind, _), found in rows.items() if kind == FUTURES for row in found), key=key)
 
 
-def describe(order: Order) -> dict:
-    average = fixed(order.average, 5) if order.executed else "0.00"
+def order_json(order: Order) -> dict:
+    average = fixed_places(order.average, 5) if order.executed else "0.00"
     return {
         "orderId": order.order_id,
         "symbol": order.symbol,
         "status": order.status,
         "clientOrderId": order.client_order_id,
-        "price": text(order.price),
+        "price": decimal_text(order.price),
         "avgPrice": average,
-        "origQty": text(order.qty),
-        "executedQty": text(order.executed),
-        "cumQty": text(order.executed),
-        "cumQuote": text(order.quote),
+        "origQty": decimal_text(order.qty),
+        "executedQty": decimal_text(order.executed),
+        "cumQty": decimal_text(order.executed),
+        "cumQuote": decimal_text(order.quote),
         "timeInForce": order.time_in_force,
         "type": order.type,
         "reduceOnly": order.reduce_only,
         "closePosition": False,
         "side": order.side,
         "positionSide": "BOTH",
-        "stopPrice": text(order.stop_price),
+        "stopPrice": decimal_text(order.stop_price),
         "workingType": "CONTRACT_PRICE",
         "priceProtect": False,
         "origType": order.orig_type,
@@ -207,9 +216,9 @@ def describe(order: Order) -> dict:
     }
 
 
-def _created(order: Order, params: parameters.Params) -> dict:
+def _created_json(order: Order, params: parameters.Params) -> dict:
     """ACK, Binance's default here, tells nothing of fills: it shows a new order."""
-    answer = describe(order)
+    answer = order_json(order)
     del answer["time"]
     if params.get("newOrderRespType") == "RESULT":
         return answer
@@ -217,17 +226,17 @@ def _created(order: Order, params: parameters.Params) -> dict:
     return answer | {"status": "NEW"} | nothing
 
 
-def _trade(trade: Trade) -> dict:
+def _trade_json(trade: Trade) -> dict:
     return {
         "symbol": trade.symbol,
         "id": trade.id,
         "orderId": trade.order_id,
         "side": trade.side,
-        "price": text(trade.price),
-        "qty": text(trade.qty),
-        "realizedPnl": text(trade.realized_pnl),
-        "quoteQty": text(trade.quote_qty),
-        "commission": text(trade.commission),
+        "price": decimal_text(trade.price),
+        "qty": decimal_text(trade.qty),
+        "realizedPnl": decimal_text(trade.realized_pnl),
+        "quoteQty": decimal_text(trade.quote_qty),
+        "commission": decimal_text(trade.commission),
         "commissionAsset": trade.commission_asset,
         "time": trade.time,
         "positionSide": "BOTH",

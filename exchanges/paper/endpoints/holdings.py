@@ -8,10 +8,16 @@ from typing import Any
 
 from exchanges.paper.endpoints.call import Call
 from exchanges.paper.engine.catalog import FUTURES, MARKETS, MAX_LEVERAGE
-from exchanges.paper.engine.codec import eight, text
+from exchanges.paper.engine.codec import decimal_text, eight_places
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.ledger import margin_symbols
-from exchanges.paper.engine.margin import MAINTENANCE_RATE, Margin, margin, symbol_margin, unrealized
+from exchanges.paper.engine.margin import (
+    MAINTENANCE_RATE,
+    Margin,
+    account_margin,
+    symbol_margin,
+    unrealized_profit,
+)
 from exchanges.paper.engine.records import ZERO
 from exchanges.paper.wire import parameters
 
@@ -19,29 +25,29 @@ SUCCESS = {"code": 200, "msg": "success"}
 MARGIN_TYPES = ("ISOLATED", "CROSSED")
 
 
-def balance(call: Call) -> Any:
-    now = margin(call.ledger, call.account)
+def get_balance(call: Call) -> Any:
+    now = account_margin(call.ledger, call.account)
     return [
         {
             "accountAlias": "paper",
             "asset": "USDT",
-            "balance": eight(now.wallet),
-            "crossWalletBalance": eight(now.wallet),
-            "crossUnPnl": eight(now.unrealized),
-            "availableBalance": eight(now.available),
-            "maxWithdrawAmount": eight(now.available),
+            "balance": eight_places(now.wallet),
+            "crossWalletBalance": eight_places(now.wallet),
+            "crossUnPnl": eight_places(now.unrealized),
+            "availableBalance": eight_places(now.available),
+            "maxWithdrawAmount": eight_places(now.available),
             "marginAvailable": True,
             "updateTime": call.account.updated or call.now,
         }
     ]
 
 
-def account(call: Call) -> Any:
+def get_account(call: Call) -> Any:
     """Version 3: only symbols with a position or an open order."""
-    return _account(call, _active(call))
+    return _account_json(call, _active_symbols(call))
 
 
-def account_v2(call: Call) -> Any:
+def get_account_v2(call: Call) -> Any:
     """Version 2: every symbol, and the account's rights."""
     rights: dict = {
         "feeTier": 0,
@@ -49,17 +55,19 @@ def account_v2(call: Call) -> Any:
         "canDeposit": True,
         "canWithdraw": call.account.can_withdraw,
     }
-    return rights | {"multiAssetsMargin": False} | _account(call, list(MARKETS[FUTURES]))
+    return rights | {"multiAssetsMargin": False} | _account_json(call, list(MARKETS[FUTURES]))
 
 
-def _account(call: Call, symbols: list[str]) -> dict:
-    now = margin(call.ledger, call.account)
-    sums = _sums(now, _maintenance(call))
-    asset: dict = {"asset": "USDT"} | {name: eight(value) for name, value in sums.items()}
+def _account_json(call: Call, symbols: list[str]) -> dict:
+    now = account_margin(call.ledger, call.account)
+    sums = _margin_sums(now, _maintenance_margin(call))
+    asset: dict = {"asset": "USDT"} | {name: eight_places(value) for name, value in sums.items()}
     asset |= {"marginAvailable": True, "updateTime": call.account.updated or call.now}
-    totals = {f"total{name[0].upper()}{name[1:]}": eight(sums[name]) for name in TOTALS}
-    rest = {"availableBalance": eight(now.available), "maxWithdrawAmount": eight(now.available)}
-    return totals | rest | {"assets": [asset], "positions": [_position(call, symbol) for symbol in symbols]}
+    totals = {f"total{name[0].upper()}{name[1:]}": eight_places(sums[name]) for name in TOTALS}
+    rest = {"availableBalance": eight_places(now.available), "maxWithdrawAmount": eight_places(now.available)}
+    return (
+        totals | rest | {"assets": [asset], "positions": [_position_json(call, symbol) for symbol in symbols]}
+    )
 
 
 TOTALS = (
@@ -75,7 +83,7 @@ TOTALS = (
 )
 
 
-def _sums(now: Margin, maintenance: Decimal) -> dict[str, Decimal]:
+def _margin_sums(now: Margin, maintenance: Decimal) -> dict[str, Decimal]:
     return {
         "walletBalance": now.wallet,
         "unrealizedProfit": now.unrealized,
@@ -91,31 +99,35 @@ def _sums(now: Margin, maintenance: Decimal) -> dict[str, Decimal]:
     }
 
 
-def _maintenance(call: Call) -> Decimal:
-    return sum((abs(_notional(call, symbol)) for symbol in call.account.positions), ZERO) * MAINTENANCE_RATE
+def _maintenance_margin(call: Call) -> Decimal:
+    return (
+        sum((abs(_position_notional(call, symbol)) for symbol in call.account.positions), ZERO)
+        * MAINTENANCE_RATE
+    )
 
 
-def _notional(call: Call, symbol: str) -> Decimal:
+def _position_notional(call: Call, symbol: str) -> Decimal:
     return call.account.position(symbol).amount * call.ledger.prices[symbol]
 
 
-def _active(call: Call) -> list[str]:
+def _active_symbols(call: Call) -> list[str]:
     return sorted(margin_symbols(call.account, call.blotter))
 
 
 def position_risk(call: Call) -> Any:
     """Version 3: only symbols with a position or an open order."""
-    return [_position(call, symbol) for symbol in _asked(call, _active(call))]
+    return [_position_json(call, symbol) for symbol in _asked_symbols(call, _active_symbols(call))]
 
 
 def position_risk_v2(call: Call) -> Any:
     """Versions 1 and 2: every symbol, with its leverage and margin type."""
     return [
-        _position(call, symbol) | _settings(call, symbol) for symbol in _asked(call, list(MARKETS[FUTURES]))
+        _position_json(call, symbol) | _symbol_settings(call, symbol)
+        for symbol in _asked_symbols(call, list(MARKETS[FUTURES]))
     ]
 
 
-def _asked(call: Call, symbols: list[str]) -> list[str]:
+def _asked_symbols(call: Call, symbols: list[str]) -> list[str]:
     symbol = call.params.get("symbol")
     if not symbol:
         return symbols
@@ -123,40 +135,40 @@ def _asked(call: Call, symbols: list[str]) -> list[str]:
     return [symbol] if symbol in symbols else []
 
 
-def _position(call: Call, symbol: str) -> dict:
-    held, notional = call.account.position(symbol), _notional(call, symbol)
+def _position_json(call: Call, symbol: str) -> dict:
+    held, notional = call.account.position(symbol), _position_notional(call, symbol)
     of_position, total = symbol_margin(call.ledger, call.account, symbol)
-    pending, profit = call.blotter.pending, unrealized(call.ledger, call.account, symbol)
+    pending, profit = call.blotter.pending, unrealized_profit(call.ledger, call.account, symbol)
     return {
         "symbol": symbol,
         "positionSide": "BOTH",
-        "positionAmt": text(held.amount),
-        "entryPrice": _rounded(held.entry_price),
-        "breakEvenPrice": _rounded(held.entry_price),
-        "markPrice": eight(call.ledger.prices[symbol]),
-        "unRealizedProfit": eight(profit),
-        "unrealizedProfit": eight(profit),
+        "positionAmt": decimal_text(held.amount),
+        "entryPrice": _rounded_price(held.entry_price),
+        "breakEvenPrice": _rounded_price(held.entry_price),
+        "markPrice": eight_places(call.ledger.prices[symbol]),
+        "unRealizedProfit": eight_places(profit),
+        "unrealizedProfit": eight_places(profit),
         "liquidationPrice": "0",
         "isolatedMargin": "0",
-        "notional": eight(notional),
+        "notional": eight_places(notional),
         "marginAsset": "USDT",
         "isolatedWallet": "0",
-        "initialMargin": eight(total),
-        "maintMargin": eight(abs(notional) * MAINTENANCE_RATE),
-        "positionInitialMargin": eight(of_position),
-        "openOrderInitialMargin": eight(total - of_position),
+        "initialMargin": eight_places(total),
+        "maintMargin": eight_places(abs(notional) * MAINTENANCE_RATE),
+        "positionInitialMargin": eight_places(of_position),
+        "openOrderInitialMargin": eight_places(total - of_position),
         "adl": 0,
-        "bidNotional": text(pending.get((symbol, "BUY"), ZERO)),
-        "askNotional": text(pending.get((symbol, "SELL"), ZERO)),
+        "bidNotional": decimal_text(pending.get((symbol, "BUY"), ZERO)),
+        "askNotional": decimal_text(pending.get((symbol, "SELL"), ZERO)),
         "updateTime": held.updated,
     }
 
 
-def _rounded(price: Decimal) -> str:
-    return text(Decimal(eight(price)))
+def _rounded_price(price: Decimal) -> str:
+    return decimal_text(Decimal(eight_places(price)))
 
 
-def _settings(call: Call, symbol: str) -> dict:
+def _symbol_settings(call: Call, symbol: str) -> dict:
     isolated = call.account.margin_type.get(symbol) == "ISOLATED"
     return {
         "leverage": str(call.ledger.leverage(call.account, symbol)),
@@ -177,7 +189,7 @@ def symbol_config(call: Call) -> Any:
             "leverage": call.ledger.leverage(call.account, symbol),
             "maxNotionalValue": "100000000",
         }
-        for symbol in _asked(call, list(MARKETS[FUTURES]))
+        for symbol in _asked_symbols(call, list(MARKETS[FUTURES]))
     ]
 
 
@@ -200,7 +212,9 @@ def leverage_bracket(call: Call) -> Any:
         "maintMarginRatio": float(MAINTENANCE_RATE),
         "cum": 0,
     }
-    return [{"symbol": symbol, "brackets": [bracket]} for symbol in _asked(call, list(MARKETS[FUTURES]))]
+    return [
+        {"symbol": symbol, "brackets": [bracket]} for symbol in _asked_symbols(call, list(MARKETS[FUTURES]))
+    ]
 
 
 def set_leverage(call: Call) -> Any:

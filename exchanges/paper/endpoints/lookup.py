@@ -23,7 +23,7 @@ def find_order(blotter: Blotter, kind: str, symbol: str, params: Params) -> Orde
     return found if found and found.symbol == symbol else None
 
 
-def page(
+def select_page(
     rows: list[Row], params: Params, first_id: str, name: Callable[[Row], int], most: int = 1000
 ) -> list[Row]:
     """Oldest first. From an id or a start time onwards, else the newest `limit`."""
@@ -32,15 +32,15 @@ def page(
     from_id = optional_integer(params, first_id)
     if from_id is not None:
         return rows[bisect.bisect_left(rows, from_id, key=name) :][:size]
-    chosen = _between(rows, start, end)
+    chosen = _rows_between(rows, start, end)
     return chosen[:size] if start is not None else chosen[-size:]
 
 
-def _between(rows: list[Row], start: int | None, end: int | None) -> list[Row]:
-    first = 0 if start is None else bisect.bisect_left(rows, start, key=_time)
-    after = len(rows) if end is None else bisect.bisect_right(rows, end, key=_time)
+def _rows_between(rows: list[Row], start: int | None, end: int | None) -> list[Row]:
+    first = 0 if start is None else bisect.bisect_left(rows, start, key=_row_time)
+    after = len(rows) if end is None else bisect.bisect_right(rows, end, key=_row_time)
     return rows[first:after]
 
 
-def _time(row: Any) -> int:
+def _row_time(row: Any) -> int:
     return row.time

@@ -7,7 +7,7 @@ from typing import Any
 from exchanges.paper.endpoints.rules import MAX_OPEN_ORDERS, MAX_STOP_ORDERS
 from exchanges.paper.endpoints.spot import TYPES
 from exchanges.paper.engine.catalog import FUTURES, MARKETS, SPOT, Market
-from exchanges.paper.engine.codec import eight, fixed, loads, text
+from exchanges.paper.engine.codec import decimal_text, eight_places, fixed_places, loads
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.ledger import Ledger
 from exchanges.paper.wire.parameters import Params, limit, required
@@ -25,11 +25,11 @@ FUTURES_TYPES = (
 )
 
 
-def ping(ledger: Ledger, params: Params, now: int) -> Any:
+def answer_ping(ledger: Ledger, params: Params, now: int) -> Any:
     return {}
 
 
-def time(ledger: Ledger, params: Params, now: int) -> Any:
+def server_time(ledger: Ledger, params: Params, now: int) -> Any:
     return {"serverTime": now}
 
 
@@ -37,16 +37,16 @@ def system_status(ledger: Ledger, params: Params, now: int) -> Any:
     return {"status": 0, "msg": "normal"}
 
 
-def _rates(*limits: tuple[str, str, int, int]) -> list[dict]:
+def _rate_limits(*limits: tuple[str, str, int, int]) -> list[dict]:
     names = ("rateLimitType", "interval", "intervalNum", "limit")
     return [dict(zip(names, each, strict=True)) for each in limits]
 
 
 def spot_info(ledger: Ledger, params: Params, now: int) -> Any:
-    rates = _rates(
+    rates = _rate_limits(
         ("REQUEST_WEIGHT", "MINUTE", 1, 6000), ("ORDERS", "SECOND", 10, 100), ("ORDERS", "DAY", 1, 200_000)
     )
-    symbols = [_spot_symbol(market) for market in _wanted(SPOT, params)]
+    symbols = [_spot_symbol(market) for market in _wanted_markets(SPOT, params)]
     return {
         "timezone": "UTC",
         "serverTime": now,
@@ -57,7 +57,7 @@ def spot_info(ledger: Ledger, params: Params, now: int) -> Any:
 
 
 def futures_info(ledger: Ledger, params: Params, now: int) -> Any:
-    rates = _rates(
+    rates = _rate_limits(
         ("REQUEST_WEIGHT", "MINUTE", 1, 2400), ("ORDERS", "MINUTE", 1, 1200), ("ORDERS", "SECOND", 10, 300)
     )
     assets = [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}]
@@ -107,10 +107,10 @@ def _spot_symbol(market: Market) -> dict:
 
 def _spot_filters(market: Market) -> list[dict]:
     up, down, tick, step = (
-        text(market.price_ceiling),
-        text(market.price_floor),
-        eight(market.tick),
-        eight(market.step),
+        decimal_text(market.price_ceiling),
+        decimal_text(market.price_floor),
+        eight_places(market.tick),
+        eight_places(market.step),
     )
     band = {
         "bidMultiplierUp": up,
@@ -119,14 +119,18 @@ def _spot_filters(market: Market) -> list[dict]:
         "askMultiplierDown": down,
     }
     notional = {
-        "minNotional": eight(market.min_notional),
+        "minNotional": eight_places(market.min_notional),
         "applyMinToMarket": True,
         "maxNotional": "9000000.00000000",
     }
-    market_lot = {"minQty": "0.00000000", "maxQty": eight(market.market_max_qty), "stepSize": "0.00000000"}
+    market_lot = {
+        "minQty": "0.00000000",
+        "maxQty": eight_places(market.market_max_qty),
+        "stepSize": "0.00000000",
+    }
     return [
         {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000.00000000", "tickSize": tick},
-        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": eight(market.max_qty), "stepSize": step},
+        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": eight_places(market.max_qty), "stepSize": step},
         {"filterType": "ICEBERG_PARTS", "limit": 10},
         {"filterType": "MARKET_LOT_SIZE"} | market_lot,
         {"filterType": "PERCENT_PRICE_BY_SIDE", "avgPriceMins": 5} | band,
@@ -157,7 +161,7 @@ def _futures_symbol(market: Market) -> dict:
         "underlyingSubType": ["PoW"],
         "triggerProtect": "0.0500",
         "liquidationFee": "0.012500",
-        "marketTakeBound": text(market.price_ceiling - 1),
+        "marketTakeBound": decimal_text(market.price_ceiling - 1),
         "maxMoveOrderLimit": 10000,
         "filters": _futures_filters(market),
         "orderTypes": list(FUTURES_TYPES),
@@ -166,61 +170,64 @@ def _futures_symbol(market: Market) -> dict:
 
 
 def _futures_filters(market: Market) -> list[dict]:
-    tick, step = format(market.tick, "f"), text(market.step)
-    band = {"multiplierUp": fixed(market.price_ceiling, 4), "multiplierDown": fixed(market.price_floor, 4)}
-    market_lot = {"minQty": step, "maxQty": text(market.market_max_qty), "stepSize": step}
+    tick, step = format(market.tick, "f"), decimal_text(market.step)
+    band = {
+        "multiplierUp": fixed_places(market.price_ceiling, 4),
+        "multiplierDown": fixed_places(market.price_floor, 4),
+    }
+    market_lot = {"minQty": step, "maxQty": decimal_text(market.market_max_qty), "stepSize": step}
     return [
         {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "4529764", "tickSize": tick},
-        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": text(market.max_qty), "stepSize": step},
+        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": decimal_text(market.max_qty), "stepSize": step},
         {"filterType": "MARKET_LOT_SIZE"} | market_lot,
         {"filterType": "MAX_NUM_ORDERS", "limit": MAX_OPEN_ORDERS},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": MAX_STOP_ORDERS[FUTURES]},
-        {"filterType": "MIN_NOTIONAL", "notional": text(market.min_notional)},
+        {"filterType": "MIN_NOTIONAL", "notional": decimal_text(market.min_notional)},
         {"filterType": "PERCENT_PRICE", "multiplierDecimal": "4"} | band,
     ]
 
 
-def _wanted(kind: str, params: Params) -> list[Market]:
+def _wanted_markets(kind: str, params: Params) -> list[Market]:
     """`symbol`, or `symbols` as a JSON list, or all."""
-    asked = [params["symbol"]] if params.get("symbol") else _listed(params)
+    asked = [params["symbol"]] if params.get("symbol") else _listed_symbols(params)
     if any(symbol not in MARKETS[kind] for symbol in asked):
         raise Refusal(-1121)
     return [MARKETS[kind][symbol] for symbol in asked] or list(MARKETS[kind].values())
 
 
-def _listed(params: Params) -> list[str]:
+def _listed_symbols(params: Params) -> list[str]:
     try:
         return list(loads(params.get("symbols") or "[]"))
     except ValueError as error:
         raise Refusal(-1100, "Illegal characters found in parameter 'symbols'.") from error
 
 
-def _each(kind: str, show: Callable[[Ledger, Market, int], dict]) -> Endpoint:
+def _endpoint_of_markets(kind: str, show: Callable[[Ledger, Market, int], dict]) -> Endpoint:
     def endpoint(ledger: Ledger, params: Params, now: int) -> Any:
-        rows = [show(ledger, market, now) for market in _wanted(kind, params)]
+        rows = [show(ledger, market, now) for market in _wanted_markets(kind, params)]
         return rows[0] if params.get("symbol") else rows
 
     return endpoint
 
 
-def _price(ledger: Ledger, market: Market, now: int) -> dict:
-    return {"symbol": market.symbol, "price": eight(ledger.prices[market.symbol]), "time": now}
+def _price_ticker(ledger: Ledger, market: Market, now: int) -> dict:
+    return {"symbol": market.symbol, "price": eight_places(ledger.prices[market.symbol]), "time": now}
 
 
 def _book_ticker(ledger: Ledger, market: Market, now: int) -> dict:
     price = ledger.prices[market.symbol]
     return {
         "symbol": market.symbol,
-        "bidPrice": eight(price),
-        "bidQty": eight(DEPTH_QTY),
-        "askPrice": eight(price),
-        "askQty": eight(DEPTH_QTY),
+        "bidPrice": eight_places(price),
+        "bidQty": eight_places(DEPTH_QTY),
+        "askPrice": eight_places(price),
+        "askQty": eight_places(DEPTH_QTY),
         "time": now,
     }
 
 
-def _day(ledger: Ledger, market: Market, now: int) -> dict:
-    price, zero = eight(ledger.prices[market.symbol]), "0.00000000"
+def _day_ticker(ledger: Ledger, market: Market, now: int) -> dict:
+    price, zero = eight_places(ledger.prices[market.symbol]), "0.00000000"
     still = ("weightedAvgPrice", "prevClosePrice", "lastPrice", "openPrice", "highPrice", "lowPrice")
     return {
         "symbol": market.symbol,
@@ -229,9 +236,9 @@ def _day(ledger: Ledger, market: Market, now: int) -> dict:
         "priceChangePercent": "0.000",
         "lastQty": zero,
         "bidPrice": price,
-        "bidQty": eight(DEPTH_QTY),
+        "bidQty": eight_places(DEPTH_QTY),
         "askPrice": price,
-        "askQty": eight(DEPTH_QTY),
+        "askQty": eight_places(DEPTH_QTY),
         "volume": zero,
         "quoteVolume": zero,
         "openTime": now - 86_400_000,
@@ -242,8 +249,8 @@ def _day(ledger: Ledger, market: Market, now: int) -> dict:
     }
 
 
-def _mark(ledger: Ledger, market: Market, now: int) -> dict:
-    price = eight(ledger.prices[market.symbol])
+def _mark_price(ledger: Ledger, market: Market, now: int) -> dict:
+    price = eight_places(ledger.prices[market.symbol])
     return {
         "symbol": market.symbol,
         **dict.fromkeys(("markPrice", "indexPrice", "estimatedSettlePrice"), price),
@@ -254,35 +261,41 @@ def _mark(ledger: Ledger, market: Market, now: int) -> dict:
     }
 
 
-def _depth(kind: str) -> Endpoint:
+def _depth_endpoint(kind: str) -> Endpoint:
     def endpoint(ledger: Ledger, params: Params, now: int) -> Any:
         market, levels = ledger.market(kind, required(params, "symbol")), limit(params, 100, 1000)
         price = ledger.prices[market.symbol]
-        asks = [[eight(price + market.tick * step), eight(DEPTH_QTY)] for step in range(1, levels + 1)]
-        bids = [[eight(price - market.tick * step), eight(DEPTH_QTY)] for step in range(1, levels + 1)]
+        asks = [
+            [eight_places(price + market.tick * step), eight_places(DEPTH_QTY)]
+            for step in range(1, levels + 1)
+        ]
+        bids = [
+            [eight_places(price - market.tick * step), eight_places(DEPTH_QTY)]
+            for step in range(1, levels + 1)
+        ]
         return {"lastUpdateId": now, "E": now, "T": now, "bids": bids, "asks": asks}
 
     return endpoint
 
 
 PUBLIC: dict[str, tuple[Endpoint, int]] = {
-    "/api/v3/ping": (ping, 1),
-    "/api/v3/time": (time, 1),
+    "/api/v3/ping": (answer_ping, 1),
+    "/api/v3/time": (server_time, 1),
     "/api/v3/exchangeInfo": (spot_info, 20),
-    "/api/v3/ticker/price": (_each(SPOT, _price), 2),
-    "/api/v3/ticker/24hr": (_each(SPOT, _day), 2),
-    "/api/v3/ticker/bookTicker": (_each(SPOT, _book_ticker), 2),
-    "/api/v3/depth": (_depth(SPOT), 5),
+    "/api/v3/ticker/price": (_endpoint_of_markets(SPOT, _price_ticker), 2),
+    "/api/v3/ticker/24hr": (_endpoint_of_markets(SPOT, _day_ticker), 2),
+    "/api/v3/ticker/bookTicker": (_endpoint_of_markets(SPOT, _book_ticker), 2),
+    "/api/v3/depth": (_depth_endpoint(SPOT), 5),
     "/sapi/v1/system/status": (system_status, 1),
-    "/fapi/v1/ping": (ping, 1),
-    "/fapi/v1/time": (time, 1),
+    "/fapi/v1/ping": (answer_ping, 1),
+    "/fapi/v1/time": (server_time, 1),
     "/fapi/v1/exchangeInfo": (futures_info, 1),
-    "/fapi/v1/ticker/price": (_each(FUTURES, _price), 1),
-    "/fapi/v2/ticker/price": (_each(FUTURES, _price), 1),
-    "/fapi/v1/ticker/24hr": (_each(FUTURES, _day), 1),
-    "/fapi/v1/ticker/bookTicker": (_each(FUTURES, _book_ticker), 2),
-    "/fapi/v1/premiumIndex": (_each(FUTURES, _mark), 1),
-    "/fapi/v1/depth": (_depth(FUTURES), 5),
+    "/fapi/v1/ticker/price": (_endpoint_of_markets(FUTURES, _price_ticker), 1),
+    "/fapi/v2/ticker/price": (_endpoint_of_markets(FUTURES, _price_ticker), 1),
+    "/fapi/v1/ticker/24hr": (_endpoint_of_markets(FUTURES, _day_ticker), 1),
+    "/fapi/v1/ticker/bookTicker": (_endpoint_of_markets(FUTURES, _book_ticker), 2),
+    "/fapi/v1/premiumIndex": (_endpoint_of_markets(FUTURES, _mark_price), 1),
+    "/fapi/v1/depth": (_depth_endpoint(FUTURES), 5),
     "/dapi/v1/exchangeInfo": (no_symbols, 1),
-    "/dapi/v1/time": (time, 1),
+    "/dapi/v1/time": (server_time, 1),
 }

@@ -6,8 +6,8 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/common-def
 
 from decimal import Decimal
 
-from exchanges.paper.engine.catalog import Market, decimals
-from exchanges.paper.engine.codec import fixed, text
+from exchanges.paper.engine.catalog import Market, decimal_places
+from exchanges.paper.engine.codec import decimal_text, fixed_places
 from exchanges.paper.engine.errors import Refusal
 
 MAX_OPEN_ORDERS = 200
@@ -18,21 +18,21 @@ MAX_SPOT_NOTIONAL = Decimal(9_000_000)
 def check_spot(market: Market, qty: Decimal, price: Decimal, last: Decimal, side: str) -> None:
     """A market order has price 0. Raises -1013 with the name of the filter."""
     if price:
-        _filter("PRICE_FILTER", price % market.tick == 0)
-        _filter("PERCENT_PRICE_BY_SIDE", market.price_floor <= price / last <= market.price_ceiling)
-    _filter("LOT_SIZE", qty >= market.step and qty % market.step == 0 and qty <= market.max_qty)
+        _require_filter("PRICE_FILTER", price % market.tick == 0)
+        _require_filter("PERCENT_PRICE_BY_SIDE", market.price_floor <= price / last <= market.price_ceiling)
+    _require_filter("LOT_SIZE", qty >= market.step and qty % market.step == 0 and qty <= market.max_qty)
     if not price:
-        _filter("MARKET_LOT_SIZE", qty <= market.market_max_qty)
-    _filter("NOTIONAL", qty * (price or last) >= market.min_notional)
+        _require_filter("MARKET_LOT_SIZE", qty <= market.market_max_qty)
+    _require_filter("NOTIONAL", qty * (price or last) >= market.min_notional)
     if price and market.quote == "USDT":
-        _filter("NOTIONAL", qty * price <= MAX_SPOT_NOTIONAL)
+        _require_filter("NOTIONAL", qty * price <= MAX_SPOT_NOTIONAL)
 
 
 def check_spot_stop(market: Market, stop_price: Decimal) -> None:
-    _filter("PRICE_FILTER", stop_price > 0 and stop_price % market.tick == 0)
+    _require_filter("PRICE_FILTER", stop_price > 0 and stop_price % market.tick == 0)
 
 
-def _filter(name: str, passed: bool) -> None:
+def _require_filter(name: str, passed: bool) -> None:
     if not passed:
         raise Refusal(-1013, f"Filter failure: {name}")
 
@@ -40,7 +40,7 @@ def _filter(name: str, passed: bool) -> None:
 def check_futures_quantity(market: Market, qty: Decimal, is_market: bool) -> None:
     if qty <= 0:
         raise Refusal(-4003)
-    if decimals(qty) > market.quantity_digits:
+    if decimal_places(qty) > market.quantity_digits:
         raise Refusal(-1111)
     if qty < market.step:
         raise Refusal(-4004)
@@ -53,7 +53,7 @@ def check_futures_quantity(market: Market, qty: Decimal, is_market: bool) -> Non
 def check_tick(market: Market, price: Decimal) -> None:
     if price <= 0:
         raise Refusal(-4001)
-    if decimals(price) > market.price_digits:
+    if decimal_places(price) > market.price_digits:
         raise Refusal(-1111)
     if price % market.tick:
         raise Refusal(-4014)
@@ -63,14 +63,16 @@ def check_band(market: Market, price: Decimal, last: Decimal, side: str) -> None
     """A futures buyer may not bid too far above the mark, a seller not ask too far below it."""
     highest, lowest = last * market.price_ceiling, last * market.price_floor
     if side == "BUY" and price > highest:
-        raise Refusal(-4016, f"Limit price can't be higher than {fixed(highest, market.price_digits)}.")
+        raise Refusal(
+            -4016, f"Limit price can't be higher than {fixed_places(highest, market.price_digits)}."
+        )
     if side == "SELL" and price < lowest:
-        raise Refusal(-4024, f"Limit price can't be lower than {fixed(lowest, market.price_digits)}.")
+        raise Refusal(-4024, f"Limit price can't be lower than {fixed_places(lowest, market.price_digits)}.")
 
 
 def check_futures_notional(market: Market, notional: Decimal) -> None:
     if notional < market.min_notional:
-        least = text(market.min_notional)
+        least = decimal_text(market.min_notional)
         raise Refusal(
             -4164, f"Order's notional must be no smaller than {least} (unless you choose reduce only)."
         )

@@ -7,22 +7,22 @@ from typing import Any
 
 from exchanges.paper.endpoints.call import Call
 from exchanges.paper.engine.catalog import ASSETS, MARKETS, SPOT
-from exchanges.paper.engine.codec import eight
+from exchanges.paper.engine.codec import eight_places
 
 
 def all_coins(call: Call) -> Any:
-    return [_coin(call, asset) for asset in ASSETS]
+    return [_coin_json(call, asset) for asset in ASSETS]
 
 
-def _coin(call: Call, asset: str) -> dict:
+def _coin_json(call: Call, asset: str) -> dict:
     wallet = call.account.spot.get(asset)
     return {
         "coin": asset,
         "name": asset,
         "depositAllEnable": False,
         "withdrawAllEnable": False,
-        "free": eight(wallet.free) if wallet else "0",
-        "locked": eight(wallet.locked) if wallet else "0",
+        "free": eight_places(wallet.free) if wallet else "0",
+        "locked": eight_places(wallet.locked) if wallet else "0",
         "freeze": "0",
         "withdrawing": "0",
         "ipoing": "0",
@@ -62,10 +62,13 @@ def trade_fee(call: Call) -> Any:
 def user_assets(call: Call) -> Any:
     held = sorted(call.account.spot.items())
     rest = {"freeze": "0", "withdrawing": "0", "ipoable": "0", "btcValuation": "0"}
-    return [{"asset": asset, "free": eight(w.free), "locked": eight(w.locked)} | rest for asset, w in held]
+    return [
+        {"asset": asset, "free": eight_places(w.free), "locked": eight_places(w.locked)} | rest
+        for asset, w in held
+    ]
 
 
-def nothing(call: Call) -> Any:
+def empty_list(call: Call) -> Any:
     return []
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from exchanges.paper.endpoints import rules
 from exchanges.paper.endpoints.call import Call
-from exchanges.paper.endpoints.lookup import find_order, page
+from exchanges.paper.endpoints.lookup import find_order, select_page
 from exchanges.paper.engine.catalog import SPOT, Market
-from exchanges.paper.engine.codec import eight, floor
+from exchanges.paper.engine.codec import eight_places, floor_to_step
 from exchanges.paper.engine.errors import Refusal
-from exchanges.paper.engine.matching import cancel, place, triggers
+from exchanges.paper.engine.matching import cancel_resting_order, is_triggered, place_order
 from exchanges.paper.engine.records import MARKET_TYPES, ZERO, Order, Trade
 from exchanges.paper.wire import parameters
 
@@ -25,20 +25,20 @@ DAY_MS = 86_400_000
 
 
 def create_order(call: Call) -> Any:
-    order = _requested(call)
-    _check(call, order)
+    order = _requested_order(call)
+    _check_order(call, order)
     order.order_id = call.ledger.next_id()
-    trades = place(call.ledger, call.account, order, call.now)
+    trades = place_order(call.ledger, call.account, order, call.now)
     call.accepted(order)
-    return _created(order, trades, call.params)
+    return _created_json(order, trades, call.params)
 
 
 def test_order(call: Call) -> Any:
-    _check(call, _requested(call))
+    _check_order(call, _requested_order(call))
     return {}
 
 
-def _requested(call: Call) -> Order:
+def _requested_order(call: Call) -> Order:
     params = call.params
     market = call.ledger.market(SPOT, parameters.required(params, "symbol"))
     side, kind = parameters.side(params), parameters.required(params, "type")
@@ -54,8 +54,8 @@ def _requested(call: Call) -> Order:
         side=side,
         type=kind,
         time_in_force=parameters.time_in_force(params, TIMES_IN_FORCE) if kind in LIMIT_TYPES else "GTC",
-        qty=_quantity(call, market, quote_qty),
-        price=_price(params, kind),
+        qty=_requested_quantity(call, market, quote_qty),
+        price=_requested_price(params, kind),
         time=call.now,
         stop_price=parameters.number(params, "stopPrice") if kind in STOP_TYPES else ZERO,
         quote_qty=quote_qty,
@@ -65,13 +65,13 @@ def _requested(call: Call) -> Order:
     )
 
 
-def _quantity(call: Call, market: Market, quote_qty: Decimal) -> Decimal:
+def _requested_quantity(call: Call, market: Market, quote_qty: Decimal) -> Decimal:
     if quote_qty:
-        return floor(quote_qty / call.ledger.prices[market.symbol], market.step)
+        return floor_to_step(quote_qty / call.ledger.prices[market.symbol], market.step)
     return parameters.number(call.params, "quantity")
 
 
-def _price(params: parameters.Params, kind: str) -> Decimal:
+def _requested_price(params: parameters.Params, kind: str) -> Decimal:
     if kind not in MARKET_TYPES:
         return parameters.number(params, "price")
     if params.get("price"):
@@ -79,15 +79,15 @@ def _price(params: parameters.Params, kind: str) -> Decimal:
     return ZERO
 
 
-def _check(call: Call, order: Order) -> None:
+def _check_order(call: Call, order: Order) -> None:
     market, last = call.ledger.market(SPOT, order.symbol), call.ledger.prices[order.symbol]
     rules.check_spot(market, order.qty, _limit_price(order), last, order.side)
     if order.waiting:
         _check_stop(call, market, order, last)
-    _check_room(call, order)
+    _check_order_count(call, order)
     if call.blotter.is_client_id_open(SPOT, order.client_order_id):
         raise Refusal(-2010, "Duplicate order sent.")
-    if order.type == "LIMIT_MAKER" and _would_take(order, last):
+    if order.type == "LIMIT_MAKER" and _would_take_at_once(order, last):
         raise Refusal(-2010, "Order would immediately match and take.")
     _check_funds(call, market, order, last)
 
@@ -100,11 +100,11 @@ def _limit_price(order: Order) -> Decimal:
 
 def _check_stop(call: Call, market: Market, order: Order, last: Decimal) -> None:
     rules.check_spot_stop(market, order.stop_price)
-    if triggers(order.type, order.side, order.stop_price, last):
+    if is_triggered(order.type, order.side, order.stop_price, last):
         raise Refusal(-2010, "Stop price would trigger immediately.")
 
 
-def _check_room(call: Call, order: Order) -> None:
+def _check_order_count(call: Call, order: Order) -> None:
     standing = call.blotter.open_orders(SPOT, order.symbol)
     if len(standing) >= rules.MAX_OPEN_ORDERS:
         raise Refusal(-1013, "Filter failure: MAX_NUM_ORDERS")
@@ -113,7 +113,7 @@ def _check_room(call: Call, order: Order) -> None:
         raise Refusal(-1013, "Filter failure: MAX_NUM_ALGO_ORDERS")
 
 
-def _would_take(order: Order, last: Decimal) -> bool:
+def _would_take_at_once(order: Order, last: Decimal) -> bool:
     return order.price >= last if order.side == "BUY" else order.price <= last
 
 
@@ -128,18 +128,18 @@ def _check_funds(call: Call, market: Market, order: Order, last: Decimal) -> Non
 
 
 def get_order(call: Call) -> Any:
-    return describe(_one(call, -2013))
+    return order_json(_one_order(call, -2013))
 
 
 def cancel_order(call: Call) -> Any:
-    order = _one(call, -2011)
+    order = _one_order(call, -2011)
     if not order.is_open:
         raise Refusal(-2011)
-    cancel(call.ledger, order, call.now)
-    return _canceled(order, call)
+    cancel_resting_order(call.ledger, order, call.now)
+    return _canceled_json(order, call)
 
 
-def _one(call: Call, missing: int) -> Order:
+def _one_order(call: Call, missing: int) -> Order:
     market = call.ledger.market(SPOT, parameters.required(call.params, "symbol"))
     order = find_order(call.blotter, SPOT, market.symbol, call.params)
     if order is None or (missing == -2013 and call.is_hidden(order)):
@@ -153,21 +153,23 @@ def cancel_open_orders(call: Call) -> Any:
     if not orders:
         raise Refusal(-2011)
     for order in orders:
-        cancel(call.ledger, order, call.now)
-    return [_canceled(order, call) for order in orders]
+        cancel_resting_order(call.ledger, order, call.now)
+    return [_canceled_json(order, call) for order in orders]
 
 
 def open_orders(call: Call) -> Any:
     symbol = call.params.get("symbol")
     if symbol:
         call.ledger.market(SPOT, symbol)
-    return [describe(order) for order in call.visible(call.blotter.open_orders(SPOT, symbol))]
+    return [order_json(order) for order in call.visible(call.blotter.open_orders(SPOT, symbol))]
 
 
 def all_orders(call: Call) -> Any:
     symbol = call.ledger.market(SPOT, parameters.required(call.params, "symbol")).symbol
     rows = call.visible(call.blotter.history.get((SPOT, symbol), []))
-    return [describe(order) for order in page(rows, call.params, "orderId", lambda order: order.order_id)]
+    return [
+        order_json(order) for order in select_page(rows, call.params, "orderId", lambda order: order.order_id)
+    ]
 
 
 def my_trades(call: Call) -> Any:
@@ -177,7 +179,7 @@ def my_trades(call: Call) -> Any:
     order_id = parameters.optional_integer(call.params, "orderId")
     if order_id is not None:
         rows = [trade for trade in rows if trade.order_id == order_id]
-    return [_trade(trade) for trade in page(rows, call.params, "fromId", lambda trade: trade.id)]
+    return [_trade_json(trade) for trade in select_page(rows, call.params, "fromId", lambda trade: trade.id)]
 
 
 def _check_range(params: parameters.Params) -> None:
@@ -191,9 +193,9 @@ def _check_range(params: parameters.Params) -> None:
         raise Refusal(-1127)
 
 
-def account(call: Call) -> Any:
+def get_account(call: Call) -> Any:
     held = [
-        {"asset": asset, "free": eight(wallet.free), "locked": eight(wallet.locked)}
+        {"asset": asset, "free": eight_places(wallet.free), "locked": eight_places(wallet.locked)}
         for asset, wallet in sorted(call.account.spot.items())
         if wallet.free or wallet.locked
     ]
@@ -217,32 +219,32 @@ def account(call: Call) -> Any:
     }
 
 
-def describe(order: Order) -> dict:
+def order_json(order: Order) -> dict:
     return {
         "symbol": order.symbol,
         "orderId": order.order_id,
         "orderListId": -1,
         "clientOrderId": order.client_order_id,
-        "price": eight(order.price),
-        "origQty": eight(order.qty),
-        "executedQty": eight(order.executed),
-        "cummulativeQuoteQty": eight(order.quote),
+        "price": eight_places(order.price),
+        "origQty": eight_places(order.qty),
+        "executedQty": eight_places(order.executed),
+        "cummulativeQuoteQty": eight_places(order.quote),
         "status": order.status,
         "timeInForce": order.time_in_force,
         "type": order.type,
         "side": order.side,
-        "stopPrice": eight(order.stop_price),
+        "stopPrice": eight_places(order.stop_price),
         "icebergQty": "0.00000000",
         "time": order.time,
         "updateTime": order.updated,
         "isWorking": not order.waiting,
         "workingTime": -1 if order.waiting else order.time,
-        "origQuoteOrderQty": eight(order.quote_qty),
+        "origQuoteOrderQty": eight_places(order.quote_qty),
         "selfTradePreventionMode": "EXPIRE_MAKER",
     }
 
 
-def _created(order: Order, trades: list[Trade], params: parameters.Params) -> dict:
+def _created_json(order: Order, trades: list[Trade], params: parameters.Params) -> dict:
     answer = {
         "symbol": order.symbol,
         "orderId": order.order_id,
@@ -253,11 +255,11 @@ def _created(order: Order, trades: list[Trade], params: parameters.Params) -> di
     detail = params.get("newOrderRespType") or ("FULL" if order.type in ("LIMIT", "MARKET") else "ACK")
     if detail == "ACK":
         return answer
-    shown = describe(order)
+    shown = order_json(order)
     answer |= {name: shown[name] for name in CREATED_FIELDS}
     if order.stop_price:
         answer["stopPrice"] = shown["stopPrice"]
-    return answer if detail == "RESULT" else answer | {"fills": [_fill(trade) for trade in trades]}
+    return answer if detail == "RESULT" else answer | {"fills": [_fill_json(trade) for trade in trades]}
 
 
 CREATED_FIELDS = (
@@ -275,19 +277,19 @@ CREATED_FIELDS = (
 )
 
 
-def _fill(trade: Trade) -> dict:
+def _fill_json(trade: Trade) -> dict:
     return {
-        "price": eight(trade.price),
-        "qty": eight(trade.qty),
-        "commission": eight(trade.commission),
+        "price": eight_places(trade.price),
+        "qty": eight_places(trade.qty),
+        "commission": eight_places(trade.commission),
         "commissionAsset": trade.commission_asset,
         "tradeId": trade.id,
     }
 
 
-def _canceled(order: Order, call: Call) -> dict:
+def _canceled_json(order: Order, call: Call) -> dict:
     """A spot cancel has a client id of its own; the order's is `origClientOrderId`."""
-    shown = describe(order)
+    shown = order_json(order)
     return {
         "symbol": order.symbol,
         "origClientOrderId": order.client_order_id,
@@ -298,16 +300,16 @@ def _canceled(order: Order, call: Call) -> dict:
     } | {name: shown[name] for name in CREATED_FIELDS if name != "workingTime"}
 
 
-def _trade(trade: Trade) -> dict:
+def _trade_json(trade: Trade) -> dict:
     return {
         "symbol": trade.symbol,
         "id": trade.id,
         "orderId": trade.order_id,
         "orderListId": -1,
-        "price": eight(trade.price),
-        "qty": eight(trade.qty),
-        "quoteQty": eight(trade.quote_qty),
-        "commission": eight(trade.commission),
+        "price": eight_places(trade.price),
+        "qty": eight_places(trade.qty),
+        "quoteQty": eight_places(trade.quote_qty),
+        "commission": eight_places(trade.commission),
         "commissionAsset": trade.commission_asset,
         "time": trade.time,
         "isBuyer": trade.side == "BUY",

@@ -34,18 +34,18 @@ class Market:
 
     @property
     def price_digits(self) -> int:
-        return decimals(self.tick)
+        return decimal_places(self.tick)
 
     @property
     def quantity_digits(self) -> int:
-        return decimals(self.step)
+        return decimal_places(self.step)
 
 
-def decimals(step: Decimal) -> int:
+def decimal_places(step: Decimal) -> int:
     return max(0, -int(step.normalize().as_tuple().exponent))
 
 
-def _market(kind: str, row: dict) -> Market:
+def _market_of_row(kind: str, row: dict) -> Market:
     rules = row[kind]
     band = Decimal(rules.get("band", SPOT_BAND))
     return Market(
@@ -66,7 +66,7 @@ def _market(kind: str, row: dict) -> Market:
 
 _ROWS = json.loads(TABLE.read_text())
 MARKETS = {
-    kind: {row["base"] + row["quote"]: _market(kind, row) for row in _ROWS if kind in row}
+    kind: {row["base"] + row["quote"]: _market_of_row(kind, row) for row in _ROWS if kind in row}
     for kind in (SPOT, FUTURES)
 }
 OPENING_PRICES = {row["base"] + row["quote"]: Decimal(row["price"]) for row in _ROWS}

@@ -13,9 +13,9 @@ except ImportError:
 EIGHT = Decimal("0.00000001")
 
 
-def _plain(value: Any) -> Any:
+def _json_form(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return text(value)
+        return decimal_text(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     raise TypeError(f"{type(value).__name__} has no JSON form")
@@ -24,28 +24,28 @@ def _plain(value: Any) -> Any:
 def dumps(value: Any) -> bytes:
     """Decimals become plain strings."""
     if orjson:
-        return orjson.dumps(value, default=_plain)
-    return json.dumps(value, default=_plain, separators=(",", ":")).encode()
+        return orjson.dumps(value, default=_json_form)
+    return json.dumps(value, default=_json_form, separators=(",", ":")).encode()
 
 
 def loads(raw: bytes | str) -> Any:
     return orjson.loads(raw) if orjson else json.loads(raw)
 
 
-def text(value: Decimal) -> str:
+def decimal_text(value: Decimal) -> str:
     """Exact, without an exponent or trailing zeros."""
     shown = format(value, "f")
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
-def eight(value: Decimal) -> str:
+def eight_places(value: Decimal) -> str:
     return format(value, ".8f")
 
 
-def fixed(value: Decimal, digits: int) -> str:
+def fixed_places(value: Decimal, digits: int) -> str:
     return format(value, f".{digits}f")
 
 
-def floor(value: Decimal, step: Decimal) -> Decimal:
+def floor_to_step(value: Decimal, step: Decimal) -> Decimal:
     """Rounded down to a multiple of step."""
     return (value / step).to_integral_value(ROUND_DOWN) * step

@@ -9,13 +9,11 @@ from decimal import Decimal
 from exchanges.paper.engine.blotter import Blotter
 from exchanges.paper.engine.catalog import FUTURES, MARKETS, OPENING_PRICES, Market
 from exchanges.paper.engine.errors import Refusal
-from exchanges.paper.engine.records import Account, AlgoOrder, Order, Position, Trade, Wallet
+from exchanges.paper.engine.records import Account, AlgoOrder, AnyOrder, Order, Position, Trade, Wallet
 
 OPENING_BALANCE = Decimal(50_000_000)
 DEFAULT_LEVERAGE = 20
 FIRST_ID = 1_000_000
-
-Resting = Order | AlgoOrder
 
 
 class Ledger:
@@ -26,7 +24,7 @@ class Ledger:
         self.liquidity: dict[str, Decimal] = {}
         self.last_id = FIRST_ID
         self.trade_ids: dict[str, int] = {}
-        self.resting: dict[str, dict[int, Resting]] = defaultdict(dict)
+        self.resting: dict[str, dict[int, AnyOrder]] = defaultdict(dict)
         self.changes: dict[tuple, object] = {}
 
     # accounts

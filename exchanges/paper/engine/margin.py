@@ -32,7 +32,7 @@ class Margin:
         return max(ZERO, self.balance - self.initial)
 
 
-def unrealized(ledger: Ledger, account: Account, symbol: str) -> Decimal:
+def unrealized_profit(ledger: Ledger, account: Account, symbol: str) -> Decimal:
     position = account.position(symbol)
     return position.amount * (ledger.prices[symbol] - position.entry_price) + ZERO
 
@@ -49,22 +49,22 @@ def symbol_margin(
     return abs(held) / leverage, max(abs(bids), abs(asks)) / leverage
 
 
-def margin(ledger: Ledger, account: Account) -> Margin:
+def account_margin(ledger: Ledger, account: Account) -> Margin:
     symbols = margin_symbols(account, ledger.blotters[account.api_key])
     parts = [symbol_margin(ledger, account, symbol) for symbol in symbols]
     of_positions = sum((part[0] for part in parts), ZERO)
     return Margin(
         wallet=account.margin_balance,
-        unrealized=sum((unrealized(ledger, account, symbol) for symbol in symbols), ZERO),
+        unrealized=sum((unrealized_profit(ledger, account, symbol) for symbol in symbols), ZERO),
         of_positions=of_positions,
         of_orders=sum((part[1] for part in parts), ZERO) - of_positions,
     )
 
 
-def affords(ledger: Ledger, account: Account, symbol: str, side: str, notional: Decimal) -> bool:
+def affords_order(ledger: Ledger, account: Account, symbol: str, side: str, notional: Decimal) -> bool:
     """Whether one more order fits; one that needs no more margin than now (a close) always does."""
     extra = (notional, ZERO) if side == "BUY" else (ZERO, notional)
     before = symbol_margin(ledger, account, symbol)[1]
     after = symbol_margin(ledger, account, symbol, *extra)[1]
-    now = margin(ledger, account)
+    now = account_margin(ledger, account)
     return after <= before or now.balance >= now.initial + after - before

@@ -7,109 +7,107 @@ from decimal import Decimal
 
 from exchanges.paper.engine.catalog import FUTURES, SPOT
 from exchanges.paper.engine.errors import Refusal
-from exchanges.paper.engine.ledger import Ledger, Resting
-from exchanges.paper.engine.margin import affords
-from exchanges.paper.engine.records import ZERO, Account, AlgoOrder, Order, Trade
-from exchanges.paper.engine.settlement import fill, reserve, spent_asset
+from exchanges.paper.engine.ledger import Ledger
+from exchanges.paper.engine.margin import affords_order
+from exchanges.paper.engine.records import ZERO, Account, AlgoOrder, AnyOrder, Order, Trade, exchange_id
+from exchanges.paper.engine.settlement import fill_order, reserve_funds, spent_asset
 
 TAKE_PROFIT = ("TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TAKE_PROFIT_LIMIT")
 ALL_OR_NOTHING = "FOK"
 AT_ONCE = ("IOC", "FOK")
 
 
-def crosses(order: Order, price: Decimal) -> bool:
+def crosses_market(order: Order, price: Decimal) -> bool:
     """A limit price that touches the market fills."""
     if order.is_market:
         return True
     return order.price >= price if order.side == "BUY" else order.price <= price
 
 
-def triggers(kind: str, side: str, trigger_price: Decimal, price: Decimal) -> bool:
+def is_triggered(kind: str, side: str, trigger_price: Decimal, price: Decimal) -> bool:
     """Stops fire when the market comes from the better side, take profits the other way round."""
     rising = (side == "BUY") != (kind in TAKE_PROFIT)
     return price >= trigger_price if rising else price <= trigger_price
 
 
-def place(ledger: Ledger, account: Account, order: Order, now: int) -> list[Trade]:
+def place_order(ledger: Ledger, account: Account, order: Order, now: int) -> list[Trade]:
     """Accept a checked order: keep aside what it needs, fill what crosses, rest or expire the remainder."""
     ledger.add_order(order)
     if not order.is_market or order.waiting:
-        reserve(ledger, account, order)
-    return [] if order.waiting else execute(ledger, account, order, now)
+        reserve_funds(ledger, account, order)
+    return [] if order.waiting else execute_order(ledger, account, order, now)
 
 
-def execute(ledger: Ledger, account: Account, order: Order, now: int) -> list[Trade]:
+def execute_order(ledger: Ledger, account: Account, order: Order, now: int) -> list[Trade]:
     price = ledger.prices[order.symbol]
-    qty = _takeable(ledger, account, order, price) if crosses(order, price) else ZERO
-    trades = [fill(ledger, account, order, qty, price, False, now)] if qty else []
+    qty = _takeable_quantity(ledger, account, order, price) if crosses_market(order, price) else ZERO
+    trades = [fill_order(ledger, account, order, qty, price, False, now)] if qty else []
     if order.is_open and (order.is_market or order.time_in_force in AT_ONCE):
-        _end(ledger, account, order, "EXPIRED", now)
+        _end_order(ledger, account, order, "EXPIRED", now)
     return trades
 
 
-def _takeable(ledger: Ledger, account: Account, order: Order, price: Decimal) -> Decimal:
-    qty = _fillable(ledger, account, order)
-    if order.market == SPOT and order.is_market and not _pays(account, order, qty * price):
+def _takeable_quantity(ledger: Ledger, account: Account, order: Order, price: Decimal) -> Decimal:
+    qty = _fillable_quantity(ledger, account, order)
+    if order.market == SPOT and order.is_market and not _can_pay(account, order, qty * price):
         return ZERO
     return ZERO if order.time_in_force == ALL_OR_NOTHING and qty < order.remaining else qty
 
 
-def _pays(account: Account, order: Order, cost: Decimal) -> bool:
+def _can_pay(account: Account, order: Order, cost: Decimal) -> bool:
     """A triggered market stop may meet a worse price than it kept money aside for."""
     if order.side == "SELL":
         return True
     return cost <= account.wallet(spent_asset(order)).free + order.reserved
 
 
-def _fillable(ledger: Ledger, account: Account, order: Order) -> Decimal:
+def _fillable_quantity(ledger: Ledger, account: Account, order: Order) -> Decimal:
     qty = min(order.remaining, ledger.liquidity.get(order.symbol, order.remaining))
     if order.market == FUTURES and order.reduce_only:
-        return min(qty, reducible(account, order.symbol, order.side))
+        return min(qty, reducible_quantity(account, order.symbol, order.side))
     return qty
 
 
-def reducible(account: Account, symbol: str, side: str) -> Decimal:
+def reducible_quantity(account: Account, symbol: str, side: str) -> Decimal:
     """How much of the position an order of this side closes."""
     held = account.position(symbol).amount
     return max(ZERO, -held if side == "BUY" else held)
 
 
-def _end(ledger: Ledger, account: Account, order: Order, status: str, now: int) -> None:
+def _end_order(ledger: Ledger, account: Account, order: Order, status: str, now: int) -> None:
     ledger.close(order, status, now)
-    reserve(ledger, account, order)
+    reserve_funds(ledger, account, order)
 
 
-def cancel(ledger: Ledger, order: Order, now: int) -> None:
-    _end(ledger, ledger.accounts[order.api_key], order, "CANCELED", now)
+def cancel_resting_order(ledger: Ledger, order: Order, now: int) -> None:
+    _end_order(ledger, ledger.accounts[order.api_key], order, "CANCELED", now)
 
 
-def move(ledger: Ledger, symbol: str, price: Decimal, now: int) -> None:
+def move_price(ledger: Ledger, symbol: str, price: Decimal, now: int) -> None:
     """Set the market to a new price; orders on the way are met in the order of the way, then of age."""
     falling = price < ledger.prices[symbol]
     ledger.prices[symbol] = price
     ledger.touch_counters()
     met = [order for order in ledger.resting[symbol].values() if _is_met(order, price)]
-    for order in sorted(met, key=lambda order: (-_level(order) if falling else _level(order), _id(order))):
-        _advance(ledger, order, now)
+    for order in sorted(
+        met, key=lambda order: (-_order_level(order) if falling else _order_level(order), exchange_id(order))
+    ):
+        _advance_order(ledger, order, now)
 
 
-def _id(order: Resting) -> int:
-    return order.algo_id if isinstance(order, AlgoOrder) else order.order_id
-
-
-def _level(order: Resting) -> Decimal:
+def _order_level(order: AnyOrder) -> Decimal:
     if isinstance(order, AlgoOrder):
         return order.trigger_price
     return order.stop_price if order.waiting else order.price
 
 
-def _is_met(order: Resting, price: Decimal) -> bool:
+def _is_met(order: AnyOrder, price: Decimal) -> bool:
     if isinstance(order, AlgoOrder) or order.waiting:
-        return triggers(order.type, order.side, _level(order), price)
-    return crosses(order, price)
+        return is_triggered(order.type, order.side, _order_level(order), price)
+    return crosses_market(order, price)
 
 
-def _advance(ledger: Ledger, order: Resting, now: int) -> None:
+def _advance_order(ledger: Ledger, order: AnyOrder, now: int) -> None:
     if not order.is_open:
         return
     if isinstance(order, AlgoOrder):
@@ -117,24 +115,24 @@ def _advance(ledger: Ledger, order: Resting, now: int) -> None:
     elif order.waiting:
         _trigger_stop(ledger, order, now)
     else:
-        _meet(ledger, order, now)
+        _fill_resting_limit(ledger, order, now)
 
 
-def _meet(ledger: Ledger, order: Order, now: int) -> None:
+def _fill_resting_limit(ledger: Ledger, order: Order, now: int) -> None:
     """The market reached a resting limit: it fills at its own price."""
     account = ledger.accounts[order.api_key]
-    qty = _fillable(ledger, account, order)
+    qty = _fillable_quantity(ledger, account, order)
     if qty:
-        fill(ledger, account, order, qty, order.price, True, now)
+        fill_order(ledger, account, order, qty, order.price, True, now)
     else:
-        _end(ledger, account, order, "EXPIRED", now)
+        _end_order(ledger, account, order, "EXPIRED", now)
 
 
 def _trigger_stop(ledger: Ledger, order: Order, now: int) -> None:
     order.waiting = False
     order.updated = now
     ledger.touch_order(order)
-    execute(ledger, ledger.accounts[order.api_key], order, now)
+    execute_order(ledger, ledger.accounts[order.api_key], order, now)
 
 
 def trigger_algo(ledger: Ledger, algo: AlgoOrder, now: int) -> None:
@@ -142,19 +140,19 @@ def trigger_algo(ledger: Ledger, algo: AlgoOrder, now: int) -> None:
     account = ledger.accounts[algo.api_key]
     algo.trigger_time = now
     ledger.close_algo(algo, "TRIGGERED", now)
-    order = _child(ledger, account, algo, now)
+    order = _triggered_order(ledger, account, algo, now)
     try:
-        _check_child(ledger, account, order)
+        _check_triggered_order(ledger, account, order)
     except Refusal:
         ledger.close_algo(algo, "REJECTED", now)
         return
     algo.actual_order_id = order.order_id = ledger.next_id()
-    place(ledger, account, order, now)
+    place_order(ledger, account, order, now)
 
 
-def _child(ledger: Ledger, account: Account, algo: AlgoOrder, now: int) -> Order:
+def _triggered_order(ledger: Ledger, account: Account, algo: AlgoOrder, now: int) -> Order:
     closing = algo.reduce_only or algo.close_position
-    room = reducible(account, algo.symbol, algo.side)
+    room = reducible_quantity(account, algo.symbol, algo.side)
     wanted = room if algo.close_position else algo.qty
     return Order(
         order_id=0,
@@ -176,9 +174,9 @@ def _child(ledger: Ledger, account: Account, algo: AlgoOrder, now: int) -> Order
     )
 
 
-def _check_child(ledger: Ledger, account: Account, order: Order) -> None:
+def _check_triggered_order(ledger: Ledger, account: Account, order: Order) -> None:
     if not order.qty:
         raise Refusal(-2022)
     notional = order.qty * (order.price or ledger.prices[order.symbol])
-    if not order.reduce_only and not affords(ledger, account, order.symbol, order.side, notional):
+    if not order.reduce_only and not affords_order(ledger, account, order.symbol, order.side, notional):
         raise Refusal(-2019)

@@ -83,6 +83,13 @@ class AlgoOrder:
         return self.status == "NEW"
 
 
+AnyOrder = Order | AlgoOrder
+
+
+def exchange_id(order: AnyOrder) -> int:
+    return order.algo_id if isinstance(order, AlgoOrder) else order.order_id
+
+
 @dataclass(slots=True)
 class Trade:
     id: int

@@ -12,9 +12,9 @@ FUTURES_MAKER_FEE = Decimal("0.0002")
 FUTURES_TAKER_FEE = Decimal("0.0005")
 
 
-def reserve(ledger: Ledger, account: Account, order: Order) -> None:
+def reserve_funds(ledger: Ledger, account: Account, order: Order) -> None:
     """Set aside what the open rest of an order needs, or give back what it no longer needs."""
-    needed = _needed(order) if order.is_open else ZERO
+    needed = _needed_amount(order) if order.is_open else ZERO
     change = needed - order.reserved
     if not change:
         return
@@ -28,13 +28,13 @@ def reserve(ledger: Ledger, account: Account, order: Order) -> None:
     ledger.touch_account(account)
 
 
-def hold_again(ledger: Ledger, order: Order) -> None:
+def restore_reserved_margin(ledger: Ledger, order: Order) -> None:
     """After a restart: spot wallets remember what is locked, futures margin is counted anew."""
     if order.market == FUTURES and order.reserved:
         ledger.blotters[order.api_key].pending[order.symbol, order.side] += order.reserved
 
 
-def _needed(order: Order) -> Decimal:
+def _needed_amount(order: Order) -> Decimal:
     if order.market == FUTURES:
         return ZERO if order.reduce_only else order.remaining * order.price
     if order.side == "SELL":
@@ -47,7 +47,7 @@ def spent_asset(order: Order) -> str:
     return market.quote if order.side == "BUY" else market.base
 
 
-def fill(
+def fill_order(
     ledger: Ledger, account: Account, order: Order, qty: Decimal, price: Decimal, maker: bool, now: int
 ) -> Trade:
     """Book one execution. Money is conserved but for fee and realized profit, which the trade names."""
@@ -55,7 +55,7 @@ def fill(
     order.quote += qty * price
     order.updated = now
     order.status = "FILLED" if order.executed == order.qty else "PARTIALLY_FILLED"
-    reserve(ledger, account, order)
+    reserve_funds(ledger, account, order)
     settle = _settle_spot if order.market == SPOT else _settle_futures
     fee, asset, realized = settle(ledger, account, order, qty, price, maker, now)
     trade = Trade(
@@ -100,27 +100,27 @@ def _settle_futures(
     rate = FUTURES_MAKER_FEE if maker else FUTURES_TAKER_FEE
     fee = (qty * price * rate).quantize(EIGHT, ROUND_HALF_EVEN)
     position = ledger.position(account, order.symbol)
-    realized = shift(position, qty if order.side == "BUY" else -qty, price)
+    realized = shift_position(position, qty if order.side == "BUY" else -qty, price)
     position.updated = now
     account.margin_balance += realized - fee
     return fee, "USDT", realized
 
 
-def shift(position: Position, change: Decimal, price: Decimal) -> Decimal:
+def shift_position(position: Position, change: Decimal, price: Decimal) -> Decimal:
     """Add a signed amount at a price; returns the profit realized on what it closed, to eight places."""
     held = position.amount
-    realized = _realized(position, change, price) if held * change < 0 else ZERO
+    realized = _realized_profit(position, change, price) if held * change < 0 else ZERO
     position.amount = held + change
-    position.entry_price = _entry(position, held, change, price)
+    position.entry_price = _entry_price(position, held, change, price)
     return realized
 
 
-def _realized(position: Position, change: Decimal, price: Decimal) -> Decimal:
+def _realized_profit(position: Position, change: Decimal, price: Decimal) -> Decimal:
     closed = min(abs(position.amount), abs(change)).copy_sign(position.amount)
     return (closed * (price - position.entry_price)).quantize(EIGHT, ROUND_HALF_EVEN) + ZERO
 
 
-def _entry(position: Position, held: Decimal, change: Decimal, price: Decimal) -> Decimal:
+def _entry_price(position: Position, held: Decimal, change: Decimal, price: Decimal) -> Decimal:
     if not position.amount:
         return ZERO
     if held * change >= 0:

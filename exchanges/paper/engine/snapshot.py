@@ -1,59 +1,67 @@
 """The ledger as the control API shows it. All amounts are exact decimal strings."""
 
 from exchanges.paper.engine.catalog import FUTURES
-from exchanges.paper.engine.codec import text
+from exchanges.paper.engine.codec import decimal_text
 from exchanges.paper.engine.ledger import Ledger
-from exchanges.paper.engine.margin import margin, unrealized
+from exchanges.paper.engine.margin import account_margin, unrealized_profit
 from exchanges.paper.engine.records import Account, AlgoOrder, Order, Trade
 
 
-def snapshot(ledger: Ledger, api_key: str = "") -> dict:
+def ledger_json(ledger: Ledger, api_key: str = "") -> dict:
     """Of one account, or of all."""
     accounts = [account for key, account in ledger.accounts.items() if api_key in ("", key)]
-    shown = {account.api_key: _account(ledger, account) for account in accounts}
-    return {"accounts": shown, "prices": {symbol: text(price) for symbol, price in ledger.prices.items()}}
+    shown = {account.api_key: _account_json(ledger, account) for account in accounts}
+    return {
+        "accounts": shown,
+        "prices": {symbol: decimal_text(price) for symbol, price in ledger.prices.items()},
+    }
 
 
-def _account(ledger: Ledger, account: Account) -> dict:
+def _account_json(ledger: Ledger, account: Account) -> dict:
     blotter = ledger.blotters[account.api_key]
-    waiting = [_waiting(algo) for algo in blotter.algos.values() if not algo.actual_order_id]
+    waiting = [_waiting_json(algo) for algo in blotter.algos.values() if not algo.actual_order_id]
     orders = sorted(
-        [_order(order) for order in blotter.orders.values()] + waiting, key=lambda row: row["orderId"]
+        [_order_json(order) for order in blotter.orders.values()] + waiting, key=lambda row: row["orderId"]
     )
     trades = [trade for found in blotter.trades.values() for trade in found]
     return {
-        "balances": _balances(ledger, account),
-        "positions": [_position(ledger, account, symbol) for symbol in sorted(account.positions)],
+        "balances": _balances_json(ledger, account),
+        "positions": [_position_json(ledger, account, symbol) for symbol in sorted(account.positions)],
         "orders": orders,
         "trades": [
-            _trade(trade)
+            _trade_json(trade)
             for trade in sorted(trades, key=lambda trade: (trade.time, trade.order_id, trade.id))
         ],
-        "algoOrders": [_algo(algo) for algo in blotter.algos.values()],
+        "algoOrders": [_algo_json(algo) for algo in blotter.algos.values()],
     }
 
 
-def _balances(ledger: Ledger, account: Account) -> dict:
-    now = margin(ledger, account)
+def _balances_json(ledger: Ledger, account: Account) -> dict:
+    now = account_margin(ledger, account)
     held = {
-        asset: {"free": text(w.free), "locked": text(w.locked)} for asset, w in sorted(account.spot.items())
+        asset: {"free": decimal_text(w.free), "locked": decimal_text(w.locked)}
+        for asset, w in sorted(account.spot.items())
     }
-    futures = {"free": text(now.available), "locked": text(now.initial), "balance": text(now.wallet)}
+    futures = {
+        "free": decimal_text(now.available),
+        "locked": decimal_text(now.initial),
+        "balance": decimal_text(now.wallet),
+    }
     return {"spot": held, "futures": {"USDT": futures}}
 
 
-def _position(ledger: Ledger, account: Account, symbol: str) -> dict:
+def _position_json(ledger: Ledger, account: Account, symbol: str) -> dict:
     position = account.position(symbol)
     return {
         "symbol": symbol,
-        "positionAmt": text(position.amount),
-        "entryPrice": text(position.entry_price),
-        "unRealizedProfit": text(unrealized(ledger, account, symbol)),
+        "positionAmt": decimal_text(position.amount),
+        "entryPrice": decimal_text(position.entry_price),
+        "unRealizedProfit": decimal_text(unrealized_profit(ledger, account, symbol)),
         "leverage": ledger.leverage(account, symbol),
     }
 
 
-def _order(order: Order) -> dict:
+def _order_json(order: Order) -> dict:
     return {
         "orderId": order.order_id,
         "clientOrderId": order.client_order_id,
@@ -64,18 +72,18 @@ def _order(order: Order) -> dict:
         "origType": order.orig_type,
         "status": order.status,
         "timeInForce": order.time_in_force,
-        "price": text(order.price),
-        "stopPrice": text(order.stop_price),
-        "origQty": text(order.qty),
-        "executedQty": text(order.executed),
-        "cumQuote": text(order.quote),
+        "price": decimal_text(order.price),
+        "stopPrice": decimal_text(order.stop_price),
+        "origQty": decimal_text(order.qty),
+        "executedQty": decimal_text(order.executed),
+        "cumQuote": decimal_text(order.quote),
         "reduceOnly": order.reduce_only,
         "time": order.time,
         "updateTime": order.updated,
     }
 
 
-def _waiting(algo: AlgoOrder) -> dict:
+def _waiting_json(algo: AlgoOrder) -> dict:
     """A conditional order is shown as an order until it has become one."""
     return {
         "orderId": algo.algo_id,
@@ -87,9 +95,9 @@ def _waiting(algo: AlgoOrder) -> dict:
         "origType": algo.type,
         "status": algo.status,
         "timeInForce": algo.time_in_force,
-        "price": text(algo.price),
-        "stopPrice": text(algo.trigger_price),
-        "origQty": text(algo.qty),
+        "price": decimal_text(algo.price),
+        "stopPrice": decimal_text(algo.trigger_price),
+        "origQty": decimal_text(algo.qty),
         "executedQty": "0",
         "cumQuote": "0",
         "reduceOnly": algo.reduce_only or algo.close_position,
@@ -98,7 +106,7 @@ def _waiting(algo: AlgoOrder) -> dict:
     }
 
 
-def _algo(algo: AlgoOrder) -> dict:
+def _algo_json(algo: AlgoOrder) -> dict:
     return {
         "algoId": algo.algo_id,
         "clientAlgoId": algo.client_algo_id,
@@ -109,7 +117,7 @@ def _algo(algo: AlgoOrder) -> dict:
     }
 
 
-def _trade(trade: Trade) -> dict:
+def _trade_json(trade: Trade) -> dict:
     return {
         "id": trade.id,
         "orderId": trade.order_id,
@@ -117,12 +125,12 @@ def _trade(trade: Trade) -> dict:
         "symbol": trade.symbol,
         "market": trade.market,
         "side": trade.side,
-        "price": text(trade.price),
-        "qty": text(trade.qty),
-        "quoteQty": text(trade.quote_qty),
-        "commission": text(trade.commission),
+        "price": decimal_text(trade.price),
+        "qty": decimal_text(trade.qty),
+        "quoteQty": decimal_text(trade.quote_qty),
+        "commission": decimal_text(trade.commission),
         "commissionAsset": trade.commission_asset,
-        "realizedPnl": text(trade.realized_pnl),
+        "realizedPnl": decimal_text(trade.realized_pnl),
         "maker": trade.maker,
         "time": trade.time,
     }

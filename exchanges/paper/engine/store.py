@@ -15,7 +15,7 @@ from typing import Any
 from exchanges.paper.engine.codec import dumps, loads
 from exchanges.paper.engine.ledger import Ledger
 from exchanges.paper.engine.records import Account, AlgoOrder, Order, Trade
-from exchanges.paper.engine.settlement import hold_again
+from exchanges.paper.engine.settlement import restore_reserved_margin
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL)"
 KINDS: dict[str, type] = {"account": Account, "order": Order, "algo": AlgoOrder, "trade": Trade}
@@ -35,10 +35,10 @@ class Store:
         found: dict[str, list] = {kind: [] for kind in (*KINDS, "counters")}
         for kind, body in self.db.execute("SELECT kind, body FROM rows"):
             found[kind].append(loads(body))
-        rows = {kind: [build(KINDS[kind], row) for row in found[kind]] for kind in KINDS}
+        rows = {kind: [build_record(KINDS[kind], row) for row in found[kind]] for kind in KINDS}
         for row in found["counters"]:
             _set_counters(self.ledger, row)
-        _fill(self.ledger, rows)
+        _restore_ledger(self.ledger, rows)
         self.ledger.changes.clear()
 
     async def committed(self) -> None:
@@ -61,7 +61,7 @@ class Store:
             turn.set_result(None)
 
     def write(self) -> None:
-        rows = [_row(key, value) for key, value in self.ledger.changes.items()]
+        rows = [_stored_row(key, value) for key, value in self.ledger.changes.items()]
         self.db.execute("BEGIN IMMEDIATE")
         try:
             self.db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", rows)
@@ -82,23 +82,23 @@ class Store:
         self.db.close()
 
 
-def _row(key: tuple, value: Any) -> tuple[str, str, bytes]:
+def _stored_row(key: tuple, value: Any) -> tuple[str, str, bytes]:
     body = value.counters() if isinstance(value, Ledger) else value
     return ":".join(map(str, key)), key[0], dumps(body)
 
 
-def build(kind: Any, row: dict) -> Any:
+def build_record(kind: Any, row: dict) -> Any:
     """A record from its JSON."""
     types = {field.name: field.type for field in dataclasses.fields(kind)}
-    return kind(**{name: _value(types[name], value) for name, value in row.items() if name in types})
+    return kind(**{name: _field_value(types[name], value) for name, value in row.items() if name in types})
 
 
-def _value(kind: Any, value: Any) -> Any:
+def _field_value(kind: Any, value: Any) -> Any:
     if kind is Decimal:
         return Decimal(value)
     inner: Any = typing.get_args(kind)[-1] if typing.get_origin(kind) is dict else None
     if inner and dataclasses.is_dataclass(inner):
-        return {name: build(inner, row) for name, row in value.items()}
+        return {name: build_record(inner, row) for name, row in value.items()}
     return value
 
 
@@ -109,13 +109,13 @@ def _set_counters(ledger: Ledger, row: dict) -> None:
     ledger.liquidity = {symbol: Decimal(qty) for symbol, qty in row["liquidity"].items()}
 
 
-def _fill(ledger: Ledger, rows: dict[str, list]) -> None:
+def _restore_ledger(ledger: Ledger, rows: dict[str, list]) -> None:
     for account in rows["account"]:
         ledger.restore_account(account)
     for algo in sorted(rows["algo"], key=lambda algo: algo.algo_id):
         ledger.add_algo(algo)
     for order in sorted(rows["order"], key=lambda order: order.order_id):
         ledger.add_order(order)
-        hold_again(ledger, order)
+        restore_reserved_margin(ledger, order)
     for trade in sorted(rows["trade"], key=lambda trade: (trade.time, trade.id)):
         ledger.add_trade(trade)

@@ -11,8 +11,8 @@ from exchanges.paper.endpoints.call import Call
 from exchanges.paper.engine.codec import dumps, loads
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.ledger import OPENING_BALANCE, Ledger
-from exchanges.paper.engine.matching import move
-from exchanges.paper.engine.store import build
+from exchanges.paper.engine.matching import move_price
+from exchanges.paper.engine.store import build_record
 
 ENDPOINT = {"spot": spot.create_order, "futures": futures.create_order, "algo": algo.create_algo}
 
@@ -57,7 +57,7 @@ def play(ledger, account, steps):
 
 def act(ledger, account, step, now):
     if step[0] == "move":
-        move(ledger, "BTCUSDT", Decimal(step[1]), now)
+        move_price(ledger, "BTCUSDT", Decimal(step[1]), now)
     elif step[0] == "cap":
         ledger.liquidity["BTCUSDT"] = Decimal(step[1])
     elif step[0] == "cancel":
@@ -133,7 +133,7 @@ def test_every_record_comes_back_from_its_json_as_it_was(steps):
 
     kept = [record for key, record in ledger.changes.items() if key[0] != "counters"]
 
-    assert [build(type(record), loads(dumps(record))) for record in kept] == kept
+    assert [build_record(type(record), loads(dumps(record))) for record in kept] == kept
 
 
 @settings(max_examples=100, deadline=None)
@@ -141,7 +141,7 @@ def test_every_record_comes_back_from_its_json_as_it_was(steps):
 def test_profit_realized_and_open_is_what_the_trades_made(trades, last):
     ledger, account = a_ledger()
     for now, (side, quantity, price) in enumerate(trades):
-        move(ledger, "BTCUSDT", Decimal(price), now)
+        move_price(ledger, "BTCUSDT", Decimal(price), now)
         order = {"symbol": "BTCUSDT", "side": side, "type": "MARKET", "quantity": quantity}
         futures.create_order(Call(ledger, account, order, now))
 

@@ -13,7 +13,7 @@ import pytest
 from exchanges.paper.exchange import PaperExchange
 from exchanges.paper.testing import running_paper_exchange
 from exchanges.paper.tests.conftest import Desk, connect
-from exchanges.paper.wire.signing import read
+from exchanges.paper.wire.signing import read_request
 
 
 @pytest.fixture
@@ -170,5 +170,5 @@ def weights_of(asked):
 async def weight_told(exchange, method, path, parameters):
     now = int(time.time() * 1000)
     query = f"{parameters}&timestamp={now}&signature={'0' * 64}"
-    reply = await exchange.answer(read(method, f"{path}?{query}", b"", "bob", "127.0.0.1", now))
+    reply = await exchange.answer(read_request(method, f"{path}?{query}", b"", "bob", "127.0.0.1", now))
     return int(reply.headers["X-MBX-USED-WEIGHT-1M"])

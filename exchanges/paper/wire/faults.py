@@ -6,9 +6,9 @@ from typing import Any
 
 from exchanges.paper.engine.codec import dumps, loads
 from exchanges.paper.engine.errors import TABLE, Refusal
-from exchanges.paper.engine.records import AlgoOrder, Order
-from exchanges.paper.wire.replies import HTML, Reply, refusal
-from exchanges.paper.wire.signing import Sent
+from exchanges.paper.engine.records import AnyOrder, exchange_id
+from exchanges.paper.wire.replies import HTML, Reply, refusal_reply
+from exchanges.paper.wire.signing import SentRequest
 
 AFTER = "after"
 BEFORE = "before"
@@ -38,7 +38,7 @@ class Fault:
     status: int = 0
     left: int | None = 1
 
-    def hits(self, sent: Sent) -> bool:
+    def hits(self, sent: SentRequest) -> bool:
         chosen = (
             (self.method, sent.method),
             (self.api_key, sent.api_key),
@@ -48,7 +48,7 @@ class Fault:
         return sent.path.startswith(self.path) and all(want in ("", got) for want, got in chosen)
 
 
-def parse(row: dict) -> Fault:
+def parse_fault(row: dict) -> Fault:
     """Raises Refusal with the words of what is wrong."""
     names = {"times": "left"}
     given = {
@@ -61,10 +61,10 @@ def parse(row: dict) -> Fault:
     fault.method = fault.method.upper()
     if "when" not in given:
         fault.when = AFTER if fault.action in BY_NATURE_AFTER else BEFORE
-    return _checked(fault)
+    return _checked_fault(fault)
 
 
-def _checked(fault: Fault) -> Fault:
+def _checked_fault(fault: Fault) -> Fault:
     if fault.when not in (BEFORE, AFTER):
         raise Refusal(-1104, "Not a fault: when is before or after.")
     if fault.action in NUMERIC and not _is_number(fault.value):
@@ -90,7 +90,7 @@ class Faults:
         self.active.clear()
         self.hidden_until.clear()
 
-    def take(self, sent: Sent, when: str) -> Iterator[Fault]:
+    def take(self, sent: SentRequest, when: str) -> Iterator[Fault]:
         """Each fault that hits this request at this time, in the order they were set, used up by one."""
         for fault in list(self.active):
             if fault.action != "lookup_lag" and fault.when == when and fault.hits(sent):
@@ -104,42 +104,38 @@ class Faults:
         if fault.left <= 0:
             self.active.remove(fault)
 
-    def hide(self, sent: Sent, order: Order | AlgoOrder, now: int) -> None:
+    def hide(self, sent: SentRequest, order: AnyOrder, now: int) -> None:
         """A look-up lag starts when its order is accepted, whatever method the fault names."""
         posted = replace(sent, method="")
         for fault in list(self.active):
             if fault.action == "lookup_lag" and replace(fault, method="").hits(posted):
                 self._use(fault)
-                self.hidden_until[_id(order)] = now + int(float(fault.value) * 1000)
+                self.hidden_until[exchange_id(order)] = now + int(float(fault.value) * 1000)
 
-    def is_hidden(self, order: Order | AlgoOrder, now: int) -> bool:
-        return bool(self.hidden_until) and self.hidden_until.get(_id(order), 0) > now
-
-
-def _id(order: Order | AlgoOrder) -> int:
-    return order.algo_id if isinstance(order, AlgoOrder) else order.order_id
+    def is_hidden(self, order: AnyOrder, now: int) -> bool:
+        return bool(self.hidden_until) and self.hidden_until.get(exchange_id(order), 0) > now
 
 
-def spoil(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+def spoil_reply(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
     return ACTIONS[fault.action](fault, reply, sent)
 
 
-def _keep(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+def _keep_reply(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
     return reply
 
 
-def _in_manner(manner: str) -> Callable[[Fault, Reply, Sent], Reply]:
+def _reply_in_manner(manner: str) -> Callable[[Fault, Reply, SentRequest], Reply]:
     return lambda fault, reply, sent: replace(reply, manner=manner)
 
 
-def _status(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+def _proxy_page(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
     """A proxy's page, not Binance's JSON."""
     status = int(fault.value)
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     return Reply(status, PAGE % (status, status), HTML, headers)
 
 
-def _garbage(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+def _garbage_reply(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
     kind = "html" if fault.value is None else fault.value
     if kind == "truncated":
         return replace(reply, body=reply.body[: len(reply.body) // 2])
@@ -147,26 +143,26 @@ def _garbage(fault: Fault, reply: Reply, sent: Sent) -> Reply:
     return Reply(200, kind.encode() if body is None else body, HTML if kind == "html" else reply.content_type)
 
 
-def _redirect(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+def _redirect_reply(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
     return Reply(int(fault.value or 307), b"", HTML, {"Location": sent.raw_path})
 
 
-def _code(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+def _reply_with_code(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
     code = int(fault.value)
     status, message = TABLE.get(code, (400, "Refused."))
-    answer = refusal(Refusal(code, fault.msg or message, fault.status or status))
+    answer = refusal_reply(Refusal(code, fault.msg or message, fault.status or status))
     if fault.retry_after is not None:
         answer.headers["Retry-After"] = str(fault.retry_after)
     return answer
 
 
-def _wrong_id(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+def _reply_with_wrong_id(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
     answer = loads(reply.body)
     names = [name for name in ("clientOrderId", "clientAlgoId") if name in answer]
     return replace(reply, body=dumps(answer | dict.fromkeys(names, fault.value or STRANGER)))
 
 
-def _duplicate_fills(fault: Fault, reply: Reply, sent: Sent) -> Reply:
+def _reply_with_duplicate_fills(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
     answer = loads(reply.body)
     if isinstance(answer, list):
         answer = [row for row in answer for _ in range(2)]
@@ -175,17 +171,17 @@ def _duplicate_fills(fault: Fault, reply: Reply, sent: Sent) -> Reply:
     return replace(reply, body=dumps(answer))
 
 
-ACTIONS: dict[str, Callable[[Fault, Reply, Sent], Reply]] = {
-    "delay": _keep,
-    "lookup_lag": _keep,
-    "drop": _in_manner("drop"),
-    "reset_mid_body": _in_manner("reset"),
-    "slow": _in_manner("slow"),
-    "status": _status,
-    "garbage": _garbage,
-    "redirect": _redirect,
-    "code": _code,
-    "wrong_id": _wrong_id,
-    "duplicate_fills": _duplicate_fills,
+ACTIONS: dict[str, Callable[[Fault, Reply, SentRequest], Reply]] = {
+    "delay": _keep_reply,
+    "lookup_lag": _keep_reply,
+    "drop": _reply_in_manner("drop"),
+    "reset_mid_body": _reply_in_manner("reset"),
+    "slow": _reply_in_manner("slow"),
+    "status": _proxy_page,
+    "garbage": _garbage_reply,
+    "redirect": _redirect_reply,
+    "code": _reply_with_code,
+    "wrong_id": _reply_with_wrong_id,
+    "duplicate_fills": _reply_with_duplicate_fills,
 }
 NUMERIC = ("delay", "lookup_lag", "status", "code")

@@ -1,6 +1,6 @@
 """The log of signed requests, in the order they came. In memory: it is evidence for tests, not state."""
 
-from exchanges.paper.wire.signing import Sent
+from exchanges.paper.wire.signing import SentRequest
 
 MOST = 200_000
 
@@ -10,7 +10,7 @@ class Journal:
         self.entries: list[dict] = []
         self.first = 0
 
-    def open(self, sent: Sent) -> dict:
+    def open(self, sent: SentRequest) -> dict:
         """A new entry; the server fills in how it went."""
         entry = {
             "index": self.first + len(self.entries),

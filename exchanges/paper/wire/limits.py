@@ -22,7 +22,7 @@ WITHOUT_SYMBOL = {
 OF_ONE_ORDER = {"/api/v3/myTrades": 5}
 
 
-def cost(path: str, params: Params, weight: int) -> int:
+def request_weight(path: str, params: Params, weight: int) -> int:
     """What a request weighs: `weight`, but for the endpoints where its parameters count."""
     if params.get("orderId") and path in OF_ONE_ORDER:
         return OF_ONE_ORDER[path]

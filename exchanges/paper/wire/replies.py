@@ -29,28 +29,28 @@ class Reply:
     manner: str = "whole"
 
 
-def success(answer: Any) -> Reply:
+def success_reply(answer: Any) -> Reply:
     return Reply(200, dumps(answer))
 
 
-def refusal(error: Refusal) -> Reply:
+def refusal_reply(error: Refusal) -> Reply:
     return Reply(error.status, dumps(error.body()))
 
 
-async def send(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+async def send_reply(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
     if reply.manner == "slow":
         return await _send_slowly(request, reply)
     if reply.manner in ("drop", "reset"):
-        await _break_off(request, reply)
-    return web.Response(status=reply.status, body=reply.body, headers=_headers(reply))
+        await _break_off_reply(request, reply)
+    return web.Response(status=reply.status, body=reply.body, headers=_reply_headers(reply))
 
 
-def _headers(reply: Reply) -> dict[str, str]:
+def _reply_headers(reply: Reply) -> dict[str, str]:
     return {"Content-Type": reply.content_type} | reply.headers
 
 
 async def _send_slowly(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    response = web.StreamResponse(status=reply.status, headers=_headers(reply))
+    response = web.StreamResponse(status=reply.status, headers=_reply_headers(reply))
     response.content_length = len(reply.body)
     with suppress(ConnectionError):
         await response.prepare(request)
@@ -60,18 +60,18 @@ async def _send_slowly(request: web.BaseRequest, reply: Reply) -> web.StreamResp
     return response
 
 
-async def _break_off(request: web.BaseRequest, reply: Reply) -> None:
+async def _break_off_reply(request: web.BaseRequest, reply: Reply) -> None:
     transport = request.transport
     if transport is None:
         return
     if reply.manner == "reset":
-        transport.write(_half(reply))
+        transport.write(_half_of_reply(reply))
         await asyncio.sleep(LINGER_S)
         _reset_on_close(transport.get_extra_info("socket"))
     transport.abort()
 
 
-def _half(reply: Reply) -> bytes:
+def _half_of_reply(reply: Reply) -> bytes:
     lines = (
         f"HTTP/1.1 {reply.status} OK",
         "Content-Type: application/json",

@@ -22,7 +22,7 @@ AHEAD_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentRequest:
     """`payload` is what is signed: query string and form body as they came, without the signature."""
 
     method: str
@@ -44,11 +44,11 @@ class Sent:
         return self.params.get("symbol", "")
 
 
-def read(method: str, raw_path: str, body: bytes, api_key: str, remote: str, now: int) -> Sent:
+def read_request(method: str, raw_path: str, body: bytes, api_key: str, remote: str, now: int) -> SentRequest:
     path, _, query = raw_path.partition("?")
     form = body.decode("utf-8", "replace")
     joined = f"{query}&{form}" if query and form else query or form
-    return Sent(
+    return SentRequest(
         method=method,
         path=path,
         raw_path=raw_path,
@@ -60,7 +60,7 @@ def read(method: str, raw_path: str, body: bytes, api_key: str, remote: str, now
     )
 
 
-def authenticate(ledger: Ledger, sent: Sent) -> Account:
+def authenticate_request(ledger: Ledger, sent: SentRequest) -> Account:
     """The account of the key; a well-formed key that is new gets one."""
     if not API_KEY.fullmatch(sent.api_key):
         raise Refusal(-2014)
@@ -80,7 +80,7 @@ def _is_signed_with(secret: str, payload: str, signature: str) -> bool:
     return hmac.compare_digest(expected, signature.lower())
 
 
-def check_window(sent: Sent, now: int) -> None:
+def check_window(sent: SentRequest, now: int) -> None:
     """Binance checks this on receipt and once more just before the matching engine."""
     timestamp = integer(sent.params, "timestamp")
     window = integer(sent.params, "recvWindow") if sent.params.get("recvWindow") else DEFAULT_WINDOW_MS
