@@ -14,12 +14,12 @@ def reachable_accounts(token: WebhookToken, strategy: Strategy) -> list[Strategy
     strategy_accounts = StrategyAccount.objects.taking_part_in(strategy)
     if token.user_id == strategy.owner_id:
         return list(strategy_accounts)
-    if not _follows(token.user_id, strategy):
+    if not _follows_strategy(token.user_id, strategy):
         raise NoAccess
     return list(strategy_accounts.owned_by(token.user_id))
 
 
-def _follows(user_id: int, strategy: Strategy) -> bool:
+def _follows_strategy(user_id: int, strategy: Strategy) -> bool:
     return (
         strategy.is_public and Subscription.objects.active().filter(strategy=strategy, user=user_id).exists()
     )

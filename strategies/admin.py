@@ -40,7 +40,7 @@ class StrategyForm(FixedOnceMadeForm):
         return self.instance.is_in_use
 
 
-class ShareForm(FixedOnceMadeForm):
+class StrategyAccountForm(FixedOnceMadeForm):
     fixed = ["strategy", "account"]
 
 
@@ -50,7 +50,7 @@ class TokenForm(FixedOnceMadeForm):
 
 class StrategyAccountInline(admin.TabularInline):
     model = StrategyAccount
-    form = ShareForm
+    form = StrategyAccountForm
     fields = ["account", "capital", "capital_currency", "leverage", "weight", "is_active"]
     extra = 0
     autocomplete_fields = ["account"]
@@ -85,7 +85,7 @@ class StrategyAdmin(admin.ModelAdmin):
 
 @admin.register(StrategyAccount)
 class StrategyAccountAdmin(admin.ModelAdmin):
-    form = ShareForm
+    form = StrategyAccountForm
     list_display = [
         "strategy",
         "account",

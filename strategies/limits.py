@@ -28,7 +28,7 @@ class Limits:
     @classmethod
     def of(cls, *levels: Any) -> "Limits":
         """`levels` from the narrowest to the widest: rows of RiskLimits."""
-        return cls(**{name: _first(getattr(level, name) for level in levels) for name in LIMIT_NAMES})
+        return cls(**{name: _first_set(getattr(level, name) for level in levels) for name in LIMIT_NAMES})
 
     def narrowed(self, own: Sequence[Any]) -> "Limits":
         """With one level's own values (in the order of LIMIT_NAMES) before these."""
@@ -38,5 +38,5 @@ class Limits:
         return Limits(*(getattr(self, name) if mine is None else mine for name, mine in pairs))
 
 
-def _first(values: Any) -> Any:
+def _first_set(values: Any) -> Any:
     return next((value for value in values if value is not None), None)

@@ -49,7 +49,7 @@ def is_token(clear: str, mark: str) -> bool:
     return clear.startswith(mark) and _RANDOM.fullmatch(clear, len(mark)) is not None
 
 
-def matches(digest: str, other: str) -> bool:
+def digests_match(digest: str, other: str) -> bool:
     """Takes the same time for every pair."""
     return hmac.compare_digest(digest.encode(), other.encode())
 

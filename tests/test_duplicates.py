@@ -192,7 +192,7 @@ def test_nothing_after_noting_a_duplicate_turns_the_answer_into_an_error(
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(services, "_answer", fail)
+    monkeypatch.setattr(services, "_build_answer", fail)
 
     response = deliver(test1.alert(BTC_LIMIT, id="a1"))
 

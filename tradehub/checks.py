@@ -37,11 +37,14 @@ def check_durability(*, databases: Sequence[str] | None = None, **options: Any) 
 def _durability_of(alias: str) -> list[CheckMessage]:
     connection = connections[alias]
     if connection.vendor == "sqlite":
-        if int(_value(connection, "PRAGMA synchronous")) in DURABLE_SQLITE:
+        if int(_query_value(connection, "PRAGMA synchronous")) in DURABLE_SQLITE:
             return []
         hint = "Leave DATABASES as tradehub.environment makes it: synchronous=FULL."
         return [Error(f"SQLite's synchronous is not FULL. {LOST_ON_CRASH}", hint=hint, id="tradehub.E002")]
-    if _value(connection, "SHOW synchronous_commit") != "off" and _value(connection, "SHOW fsync") == "on":
+    if (
+        _query_value(connection, "SHOW synchronous_commit") != "off"
+        and _query_value(connection, "SHOW fsync") == "on"
+    ):
         return []
     hint = "Set synchronous_commit and fsync to on for this database and its role."
     return [
@@ -49,7 +52,7 @@ def _durability_of(alias: str) -> list[CheckMessage]:
     ]
 
 
-def _value(connection: Any, statement: str) -> str:
+def _query_value(connection: Any, statement: str) -> str:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return str(cursor.fetchone()[0])

@@ -91,7 +91,7 @@ def networks(name: str) -> tuple[senders.Network, ...]:
     """Comma-separated addresses, CIDRs and names of presets; none by default."""
     words = [word.strip() for word in env.str(name, default="").split(",") if word.strip()]
     try:
-        return senders.networks(words)
+        return senders.parse_networks(words)
     except ValueError as error:
         raise ImproperlyConfigured(
             f"{name} must hold addresses and networks, such as 192.0.2.7 and 10.0.0.0/8: {error}. Correct it in .env."

@@ -21,26 +21,26 @@ class HealthView(APIView):
     permission_classes = ()
 
     def get(self, request: Request) -> Response:
-        state: Any = cache.get_or_set("health", _state, KEPT_S)
+        state: Any = cache.get_or_set("health", _health_state, KEPT_S)
         return Response(state, status=200 if state["status"] == "ok" else 503)
 
 
-def _state() -> dict[str, str]:
+def _health_state() -> dict[str, str]:
     try:
-        _write()
-        return {"status": "ok", "database": "ok", "books": _books()}
+        _write_test_row()
+        return {"status": "ok", "database": "ok", "books": _books_state()}
     except Error:
         return {"status": "unavailable", "database": "unavailable"}
 
 
-def _write() -> None:
+def _write_test_row() -> None:
     """A row that is taken back: a database that can only be read takes no delivery. Raises Error."""
     with transaction.atomic():
         BookAudit.objects.create(at=timezone.now(), checked_orders=0)
         transaction.set_rollback(True)
 
 
-def _books() -> str:
+def _books_state() -> str:
     """What the last audit of the books said."""
     last = BookAudit.objects.order_by("-at").first()
     if last is None:

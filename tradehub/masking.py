@@ -12,13 +12,13 @@ _SECRETS = re.compile(
 MAX_MESSAGE = 1000  # characters
 
 
-def masked(text: str) -> str:
+def mask_secrets(text: str) -> str:
     return _SECRETS.sub(lambda found: f"{found['name'] or found['mark']}***", text)
 
 
-def cut(message: str) -> str:
+def cut_message(message: str) -> str:
     """Masked before it is cut, or half of a secret would not look like one any more."""
-    return message if len(message) <= MAX_MESSAGE else masked(message)[: MAX_MESSAGE - 1] + "…"
+    return message if len(message) <= MAX_MESSAGE else mask_secrets(message)[: MAX_MESSAGE - 1] + "…"
 
 
 class MaskingFilter(logging.Filter):
@@ -26,8 +26,8 @@ class MaskingFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if masked(message) != message:
-            record.msg, record.args = masked(message), ()
+        if mask_secrets(message) != message:
+            record.msg, record.args = mask_secrets(message), ()
             vars(record).pop("request", None)
         return True
 
@@ -36,8 +36,8 @@ class MaskingFormatter(logging.Formatter):
     """Masks the finished line, stack trace and all. Messages are cut: what somebody sent has no length of ours."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = cut(record.message)
+        record.message = cut_message(record.message)
         return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record))
+        return mask_secrets(super().format(record))

@@ -12,7 +12,7 @@ from strategies.models import Strategy, StrategyAccount, WebhookToken
 from webhooks import throttle
 from webhooks.errors import WebhookError
 from webhooks.message.payload import Delivery
-from webhooks.senders import neighborhood
+from webhooks.senders import neighborhood_of
 from webhooks.signatures import BadSignature, Signed, verify_signature
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def admit_delivery(delivery: Delivery, signed: Signed, *, address: str, now: dat
     if token is not None and token.must_be_signed:
         token, signed_id = _signed_by(token, signed)
     if token is not None:
-        throttle.spend("token", str(token.pk), settings.WEBHOOK_TOKEN_RATE_PER_MINUTE)
+        throttle.spend_attempt("token", str(token.pk), settings.WEBHOOK_TOKEN_RATE_PER_MINUTE)
     strategy = Strategy.objects.active().filter(group_name=delivery.group_name).first()
     if token is None:
         _count_failure(address)
@@ -63,7 +63,7 @@ def _signed_by(token: WebhookToken, signed: Signed) -> tuple[WebhookToken | None
 
 def _count_failure(address: str) -> None:
     """Raises WebhookError (throttled)."""
-    throttle.spend("failed-auth", neighborhood(address), settings.WEBHOOK_FAILED_AUTH_PER_MINUTE)
+    throttle.spend_attempt("failed-auth", neighborhood_of(address), settings.WEBHOOK_FAILED_AUTH_PER_MINUTE)
 
 
 def _strategy_accounts(token: WebhookToken, strategy: Strategy, address: str) -> list[StrategyAccount]:

@@ -29,8 +29,8 @@ def order_results(orders: Iterable[Order], *, viewer_id: int) -> list[Json]:
     last = {
         (order.strategy_account_id, order.leg): order for order in sorted(orders, key=lambda o: o.attempt)
     }
-    ordered = sorted(last.values(), key=lambda order: (order.sequence, *_place(order, viewer_id)))
-    return [_result(order, order.leg, _order_outcome(order), viewer_id) for order in ordered]
+    ordered = sorted(last.values(), key=lambda order: (order.sequence, *_sort_key(order, viewer_id)))
+    return [_result_json(order, order.leg, _order_outcome(order), viewer_id) for order in ordered]
 
 
 def cancel_results(
@@ -38,9 +38,9 @@ def cancel_results(
 ) -> list[Json]:
     """One result per order that a cancel instruction meant, and one per instruction whose target is not open."""
     legs = {cancellation.pk: cancellation.leg for cancellation in cancellations}
-    ordered = sorted(orders, key=lambda order: _place(order, viewer_id))
+    ordered = sorted(orders, key=lambda order: _sort_key(order, viewer_id))
     return [
-        _result(order, legs[order.canceled_by_id or 0], _cancel_outcome(order), viewer_id)
+        _result_json(order, legs[order.canceled_by_id or 0], _cancel_outcome(order), viewer_id)
         for order in ordered
     ]
 
@@ -62,13 +62,13 @@ def missing_results(legs: Iterable[Leg]) -> list[Json]:
 def summary(trades: Sequence[Json], cancels: Sequence[Json], *, action: str, accounts: int) -> Json:
     counted: Json = {"total_accounts": accounts, "total_orders": len(trades) + len(cancels)}
     if action in ("orders_processed", "dry_run"):
-        counted |= _count(trades, "trades")
+        counted |= _count_results(trades, "trades")
     if action.startswith("cancel") or cancels:
-        counted |= _count(cancels, "cancels")
+        counted |= _count_results(cancels, "cancels")
     return counted
 
 
-def _count(results: Sequence[Json], noun: str) -> Json:
+def _count_results(results: Sequence[Json], noun: str) -> Json:
     names = {SUCCESS: "successful", FAILED_RESULT: "failed", PENDING: "pending"}
     return {
         f"{word}_{noun}": sum(1 for result in results if result["status"] == status)
@@ -76,7 +76,7 @@ def _count(results: Sequence[Json], noun: str) -> Json:
     }
 
 
-def _place(order: Order, viewer_id: int) -> tuple[bool, str, int]:
+def _sort_key(order: Order, viewer_id: int) -> tuple[bool, str, int]:
     """The viewer's own accounts first, each group by the names that are shown: an order tells about hidden ones."""
     is_others = order.account.owner_id != viewer_id
     return is_others, _shown_name(order, viewer_id), order.pk or 0
@@ -108,7 +108,7 @@ def _cancel_outcome(order: Order) -> tuple[str, str | None, str | None]:
     return FAILED_RESULT, reason_text("order_not_open", params), "order_not_open"
 
 
-def _result(order: Order, leg: int, outcome: tuple[str, str | None, str | None], viewer_id: int) -> Json:
+def _result_json(order: Order, leg: int, outcome: tuple[str, str | None, str | None], viewer_id: int) -> Json:
     status, error, error_code = outcome
     if order.account.owner_id != viewer_id:
         # Someone else's account: whether it worked, and nothing about whose it is or what it holds.
@@ -127,16 +127,16 @@ def _result(order: Order, leg: int, outcome: tuple[str, str | None, str | None],
         "symbol": order.symbol,
         "side": order.side or None,
         "order_type": order.order_type,
-        "quantity": _number(order.quantity),
-        "price": _number(order.price),
-        "stop_price": _number(order.stop_price),
+        "quantity": _number_text(order.quantity),
+        "price": _number_text(order.price),
+        "stop_price": _number_text(order.stop_price),
         "order_status": str(order.status),
         "filled": plain(order.filled),
-        "average": _number(order.average),
+        "average": _number_text(order.average),
         "error": error,
         "error_code": error_code,
     }
 
 
-def _number(value: Decimal | None) -> str | None:
+def _number_text(value: Decimal | None) -> str | None:
     return None if value is None else plain(value)

@@ -51,7 +51,7 @@ class WebhookError(Exception):
         super().__init__(code)
         self.code = code
         self.leg = leg
-        self.params = {name: shown(value, MAX_PARAM) for name, value in params.items()}
+        self.params = {name: shown_value(value, MAX_PARAM) for name, value in params.items()}
 
     @property
     def http_status(self) -> int:
@@ -60,10 +60,10 @@ class WebhookError(Exception):
     @property
     def text(self) -> str:
         """The sentence in the language that is active now."""
-        return phrase(TEXTS[self.code][1], self.params, self.leg)
+        return fill_phrase(TEXTS[self.code][1], self.params, self.leg)
 
 
-def shown(value: object, limit: int = MAX_SHOWN) -> str:
+def shown_value(value: object, limit: int = MAX_SHOWN) -> str:
     """Someone's input as it may be repeated to them: one short line, never a token."""
     masked = _TOKEN.sub(lambda found: f"{found[0][:_MARK]}***", str(value))
     line = "".join(char if char.isprintable() else "?" for char in masked[: limit + 1])
@@ -74,9 +74,9 @@ def holds_token(text: str) -> bool:
     return _WHOLE_TOKEN.search(text) is not None
 
 
-def phrase(template: object, params: Mapping[str, str], leg: int | None = None) -> str:
+def fill_phrase(template: object, params: Mapping[str, str], leg: int | None = None) -> str:
     text = str(template) % params
     return text if leg is None else f"{text} (orders[{leg}])"
 
 
-lazy_phrase = lazy(phrase, str)
+lazy_phrase = lazy(fill_phrase, str)

@@ -16,10 +16,10 @@ PRESETS = {"tradingview": ("52.89.214.238", "34.212.75.30", "54.218.53.128", "52
 _NEIGHBORS_V6 = 64  # bits that one customer is given: their addresses below are all one sender
 
 
-def networks(words: Iterable[str]) -> tuple[Network, ...]:
+def parse_networks(words: Iterable[str]) -> tuple[Network, ...]:
     """Addresses, CIDRs and names of presets as networks. Raises ValueError, which names the bad word."""
     return tuple(
-        _plain(ip_network(text, strict=False))
+        _plain_network(ip_network(text, strict=False))
         for word in words
         for text in PRESETS.get(word.lower(), (word,))
     )
@@ -30,14 +30,14 @@ def sender_of(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
 
     "" where that is no address: what a stranger wrote is never believed, and never raises.
     """
-    address = _address(peer)
+    address = _parse_address(peer)
     if address is None or not _is_in(address, trusted):
-        return _text(address)
+        return _address_text(address)
     for hop in reversed([part.strip() for part in forwarded_for.split(",") if part.strip()]):
-        known = _address(_without_port(hop))
+        known = _parse_address(_without_port(hop))
         if known is None or not _is_in(known, trusted):
-            return _text(known)
-    return _text(address)
+            return _address_text(known)
+    return _address_text(address)
 
 
 def sender_in(meta: Mapping[str, Any], trusted: Sequence[Network]) -> str:
@@ -47,19 +47,19 @@ def sender_in(meta: Mapping[str, Any], trusted: Sequence[Network]) -> str:
 
 def is_allowed(sender: str, allowed: Sequence[Network]) -> bool:
     """An empty list allows everyone; a sender without an address is then the only one that no list can allow."""
-    address = _address(sender)
+    address = _parse_address(sender)
     return not allowed or (address is not None and _is_in(address, allowed))
 
 
-def neighborhood(sender: str) -> str:
+def neighborhood_of(sender: str) -> str:
     """What is counted as one sender: an IPv4 address, or an IPv6 network of 64 bits."""
-    address = _address(sender)
+    address = _parse_address(sender)
     if isinstance(address, IPv6Address):
         return str(ip_network((address, _NEIGHBORS_V6), strict=False))
-    return _text(address)
+    return _address_text(address)
 
 
-def _address(text: str) -> Address | None:
+def _parse_address(text: str) -> Address | None:
     try:
         address = ip_address(
             text.partition("%")[0]
@@ -77,7 +77,7 @@ def _without_port(hop: str) -> str:
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
-def _plain(network: Network) -> Network:
+def _plain_network(network: Network) -> Network:
     """::ffff:192.0.2.0/120 is 192.0.2.0/24."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     if mapped is None or network.prefixlen < 96:
@@ -89,5 +89,5 @@ def _is_in(address: Address, places: Sequence[Network]) -> bool:
     return any(address in place for place in places)
 
 
-def _text(address: Address | None) -> str:
+def _address_text(address: Address | None) -> str:
     return "" if address is None else str(address)

@@ -29,7 +29,7 @@ from webhooks.admission import Admission, admit_delivery
 from webhooks.errors import WebhookError
 from webhooks.message.payload import Delivery, parse_delivery
 from webhooks.models import DeliveryStatus, WebhookLog
-from webhooks.senders import neighborhood
+from webhooks.senders import neighborhood_of
 from webhooks.signatures import Signed
 from webhooks.timing import Timing
 
@@ -82,7 +82,7 @@ def receive_delivery(
     """
     handling = Handling(Timing(now), address)
     try:
-        return _handle(_check(Signed(body, signature or {}), bearer, handling))
+        return _handle_delivery(_check_delivery(Signed(body, signature or {}), bearer, handling))
     except WebhookError as error:
         error.webhook_id = _log_refusal(error, handling)
         raise
@@ -93,19 +93,19 @@ def receive_delivery(
         raise WebhookError("unavailable") from error
 
 
-def _check(signed: Signed, bearer: str | None, handling: Handling) -> Accepted:
+def _check_delivery(signed: Signed, bearer: str | None, handling: Handling) -> Accepted:
     now = handling.timing.received_at
     handling.delivery = delivery = parse_delivery(
         signed.body, bearer=bearer, max_bytes=settings.WEBHOOK_MAX_BYTES, max_legs=settings.WEBHOOK_MAX_LEGS
     )
     handling.admission = admission = admit_delivery(delivery, signed, address=handling.address, now=now)
     handling.delivery = delivery = delivery.named(admission.signed_id)
-    plan = _plan(delivery, admission, now)
+    plan = _plan_batch(delivery, admission, now)
     handling.timing.validate()
     return Accepted(handling.timing, handling.address, delivery, admission, plan)
 
 
-def _plan(delivery: Delivery, admission: Admission, now: datetime) -> Plan:
+def _plan_batch(delivery: Delivery, admission: Admission, now: datetime) -> Plan:
     exchanges = {strategy_account.account.exchange for strategy_account in admission.strategy_accounts}
     catalogs = open_catalogs(exchanges, MarketType(admission.strategy.market_type), now=now)
     planner = Planner(admission.strategy, admission.strategy_accounts, catalogs, delivery.sent_at, now)
@@ -116,10 +116,10 @@ def _plan(delivery: Delivery, admission: Admission, now: datetime) -> Plan:
         raise WebhookError("invalid_symbol", leg=leg, field="symbol", value=refused.text) from refused
 
 
-def _handle(accepted: Accepted) -> Json:
+def _handle_delivery(accepted: Accepted) -> Json:
     if accepted.delivery.dry_run:
-        return _dry_run(accepted)
-    log, run = _store(accepted)
+        return _answer_dry_run(accepted)
+    log, run = _store_delivery(accepted)
     if accepted.delivery.warnings:
         logger.warning(
             "delivery with warnings webhook_id=%s count=%s", log.pk, len(accepted.delivery.warnings)
@@ -130,7 +130,7 @@ def _handle(accepted: Accepted) -> Json:
 # Storing
 
 
-def _store(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
+def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
     """The delivery and all its orders in one transaction; or the delivery that it repeats, and no run."""
     delivery, admission, now = accepted.delivery, accepted.admission, accepted.timing.received_at
     failpoint("checked, not stored")
@@ -138,13 +138,13 @@ def _store(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
         Strategy.objects.locked(admission.strategy.pk)
         first = duplicates.find_first(delivery, admission, now=now)
         if first is not None:
-            _row(accepted, DeliveryStatus.DUPLICATE, first=first).save(force_insert=True)
+            _delivery_row(accepted, DeliveryStatus.DUPLICATE, first=first).save(force_insert=True)
             return first, None
         run = batches.store_batch(
             accepted.plan, strategy=admission.strategy, signaled_at=delivery.sent_at, now=now
         )
         key = duplicates.dedupe_key(delivery)
-        log = _row(accepted, DeliveryStatus.ACCEPTED, batch=run.batch, dedupe_key=key)
+        log = _delivery_row(accepted, DeliveryStatus.ACCEPTED, batch=run.batch, dedupe_key=key)
         log.save(force_insert=True)
         _note_use(accepted)
         failpoint("inside the storing transaction")
@@ -157,7 +157,7 @@ def _note_use(accepted: Accepted) -> None:
     rows.update(last_used_at=accepted.timing.received_at)
 
 
-def _row(handling: Handling | Accepted, status: DeliveryStatus, **fields: Any) -> WebhookLog:
+def _delivery_row(handling: Handling | Accepted, status: DeliveryStatus, **fields: Any) -> WebhookLog:
     delivery, admission, timing = handling.delivery, handling.admission, handling.timing
     return WebhookLog(
         status=status,
@@ -174,7 +174,7 @@ def _row(handling: Handling | Accepted, status: DeliveryStatus, **fields: Any) -
 
 
 def _answered_row(handling: Handling | Accepted, status: DeliveryStatus, **fields: Any) -> WebhookLog:
-    row = _row(handling, status, **fields, **handling.timing.metrics())
+    row = _delivery_row(handling, status, **fields, **handling.timing.metrics())
     row.answered_at = handling.timing.at(time.monotonic())
     row.save(force_insert=True)
     return row
@@ -198,7 +198,7 @@ def _log_refusal(error: WebhookError, handling: Handling) -> int | None:
 
 def _may_leave_a_row(address: str) -> bool:
     limit = settings.WEBHOOK_FAILED_AUTH_PER_MINUTE
-    return throttle.is_within("rows", neighborhood(address), limit) and throttle.is_within(
+    return throttle.is_within("rows", neighborhood_of(address), limit) and throttle.is_within(
         "rows", "all", _ROWS_OF_STRANGERS
     )
 
@@ -210,22 +210,22 @@ def _answer_stored(log: WebhookLog, run: BatchRun | None, accepted: Accepted) ->
     """From here on the delivery is stored: whatever happens, the answer is 200. No run: it repeats `log`'s."""
     accepted.timing.send()
     try:
-        body = _repeat(log, accepted) if run is None else _run(log, run, accepted)
+        body = _answer_duplicate(log, accepted) if run is None else _run_batch(log, run, accepted)
     except Exception:
         # Boundary: a 5xx would make the sender repeat what is already under way. The tracker finishes it.
         logger.exception("answer without results webhook_id=%s", log.pk)
-        body = _envelope(log, accepted, [], [])
+        body = _answer_envelope(log, accepted, [], [])
     if run is not None:
         _note_answer(log, accepted.timing)
     return {**body, "duplicate": run is None}
 
 
-def _run(log: WebhookLog, run: BatchRun, accepted: Accepted) -> Json:
+def _run_batch(log: WebhookLog, run: BatchRun, accepted: Accepted) -> Json:
     batches.start_run(run)
     run.completed.wait(accepted.budget_left_s())
     failpoint("result committed, not answered")
     accepted.timing.settle()
-    return _answer(log, run.orders, run.canceled, run.cancellations, accepted)
+    return _build_answer(log, run.orders, run.canceled, run.cancellations, accepted)
 
 
 def _note_answer(log: WebhookLog, timing: Timing) -> None:
@@ -237,7 +237,7 @@ def _note_answer(log: WebhookLog, timing: Timing) -> None:
         logger.exception("answer not noted webhook_id=%s", log.pk)
 
 
-def _repeat(log: WebhookLog, accepted: Accepted) -> Json:
+def _answer_duplicate(log: WebhookLog, accepted: Accepted) -> Json:
     """The first delivery's answer, waited for within our own budget."""
     assert log.batch_id is not None
     while accepted.budget_left_s() > _POLL_S and Batch.objects.unfinished().filter(pk=log.batch_id).exists():
@@ -245,7 +245,7 @@ def _repeat(log: WebhookLog, accepted: Accepted) -> Json:
     accepted.timing.settle()
     orders = Order.objects.select_related("account")
     cancellations = list(Cancellation.objects.filter(batch=log.batch_id))
-    return _answer(
+    return _build_answer(
         log,
         list(orders.filter(batch=log.batch_id)),
         list(orders.filter(canceled_by__in=cancellations)),
@@ -254,15 +254,15 @@ def _repeat(log: WebhookLog, accepted: Accepted) -> Json:
     )
 
 
-def _dry_run(accepted: Accepted) -> Json:
+def _answer_dry_run(accepted: Accepted) -> Json:
     preview_orders(accepted.plan.orders, now=accepted.timing.received_at)
     accepted.timing.settle()
     _note_use(accepted)
     log = _answered_row(accepted, DeliveryStatus.DRY_RUN)
-    return {**_answer(log, accepted.plan.orders, [], [], accepted), "action": "dry_run"}
+    return {**_build_answer(log, accepted.plan.orders, [], [], accepted), "action": "dry_run"}
 
 
-def _answer(
+def _build_answer(
     log: WebhookLog,
     orders: Sequence[Order],
     canceled: Sequence[Order],
@@ -273,10 +273,10 @@ def _answer(
     trades = answer.order_results(orders, viewer_id=viewer)
     cancels = answer.cancel_results(cancellations, canceled, viewer_id=viewer)
     cancels += answer.missing_results(accepted.plan.not_found)
-    return _envelope(log, accepted, trades, cancels)
+    return _answer_envelope(log, accepted, trades, cancels)
 
 
-def _envelope(log: WebhookLog, accepted: Accepted, trades: list[Json], cancels: list[Json]) -> Json:
+def _answer_envelope(log: WebhookLog, accepted: Accepted, trades: list[Json], cancels: list[Json]) -> Json:
     action = answer.action_of(accepted.delivery.legs)
     return {
         "success": True,

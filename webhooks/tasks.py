@@ -15,10 +15,12 @@ def drop_old_deliveries() -> int:
     """Removes deliveries older than WEBHOOK_RETENTION_DAYS, whose orders and trades stay, and strangers' sooner."""
     now, rows = timezone.now(), WebhookLog.objects.all()
     strangers = rows.of_strangers().older_than(now - STRANGERS_KEPT)
-    return _drop(strangers) + _drop(rows.older_than(now - timedelta(days=settings.WEBHOOK_RETENTION_DAYS)))
+    return _drop_rows(strangers) + _drop_rows(
+        rows.older_than(now - timedelta(days=settings.WEBHOOK_RETENTION_DAYS))
+    )
 
 
-def _drop(rows: WebhookLogQuerySet) -> int:
+def _drop_rows(rows: WebhookLogQuerySet) -> int:
     dropped = 0
     while portion := list(rows.order_by("pk").values_list("pk", flat=True)[:PORTION]):
         dropped += WebhookLog.objects.filter(pk__in=portion).delete()[0]

@@ -13,16 +13,16 @@ _TRIES = 3
 
 def is_within(scope: str, name: str, limit: int) -> bool:
     """Counts one more in this minute, and says whether the limit allows it; however many ask at once."""
-    return _count(_key(scope, name), limit) <= limit
+    return _count_attempt(_window_key(scope, name), limit) <= limit
 
 
-def spend(scope: str, name: str, limit: int) -> None:
+def spend_attempt(scope: str, name: str, limit: int) -> None:
     """Counts one and raises WebhookError (throttled) if that was one too many."""
     if not is_within(scope, name, limit):
-        raise _throttled()
+        raise _throttled_error()
 
 
-def _count(key: str, limit: int) -> int:
+def _count_attempt(key: str, limit: int) -> int:
     for _ in range(_TRIES):
         cache.add(key, 0, timeout=2 * _WINDOW_S)
         with suppress(ValueError):  # gone again: evicted, or Redis came back empty in between
@@ -30,13 +30,13 @@ def _count(key: str, limit: int) -> int:
     return limit + 1  # what cannot be counted is not allowed
 
 
-def _throttled() -> WebhookError:
-    return WebhookError("throttled", retry_after_s=_left_s())
+def _throttled_error() -> WebhookError:
+    return WebhookError("throttled", retry_after_s=_window_left_s())
 
 
-def _key(scope: str, name: str) -> str:
+def _window_key(scope: str, name: str) -> str:
     return f"throttle:{scope}:{name}:{int(time.time() // _WINDOW_S)}"
 
 
-def _left_s() -> int:
+def _window_left_s() -> int:
     return _WINDOW_S - int(time.time() % _WINDOW_S)

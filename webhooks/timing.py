@@ -37,12 +37,12 @@ class Timing:
         sent = self.sent or validated
         settled = self.settled or sent
         return {
-            "validation_time_ms": _ms(validated - self.started),
-            "preprocessing_time_ms": _ms(sent - validated),
-            "trade_processing_time_ms": _ms(settled - sent),
-            "total_processing_time_ms": _ms(now - self.started),
+            "validation_time_ms": _rounded_ms(validated - self.started),
+            "preprocessing_time_ms": _rounded_ms(sent - validated),
+            "trade_processing_time_ms": _rounded_ms(settled - sent),
+            "total_processing_time_ms": _rounded_ms(now - self.started),
         }
 
 
-def _ms(seconds: float) -> float:
+def _rounded_ms(seconds: float) -> float:
     return round(seconds * 1000, 1)

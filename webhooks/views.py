@@ -42,10 +42,10 @@ class WebhookView(APIView):
     def post(self, request: Request) -> Response:
         failpoint("before the body is read")
         _require_https(request)
-        now, sender = timezone.now(), _sender(request)
+        now, sender = timezone.now(), _allowed_sender(request)
         signature = {name: request.headers.get(name, "") for name in HEADERS}
         answer = receive_delivery(
-            _body(request), bearer=_bearer(request), address=sender, signature=signature, now=now
+            _read_body(request), bearer=_bearer_token(request), address=sender, signature=signature, now=now
         )
         return Response(answer)
 
@@ -56,7 +56,7 @@ def _require_https(request: Request) -> None:
         raise WebhookError("https_required")
 
 
-def _sender(request: Request) -> str:
+def _allowed_sender(request: Request) -> str:
     """Raises WebhookError (sender_not_allowed)."""
     sender = sender_in(request.META, settings.TRUSTED_PROXIES)
     if not is_allowed(sender, settings.WEBHOOK_ALLOWED_SENDERS):
@@ -66,7 +66,7 @@ def _sender(request: Request) -> str:
     return sender
 
 
-def _body(request: Request) -> bytes:
+def _read_body(request: Request) -> bytes:
     """Raises WebhookError (payload_too_large, invalid_json)."""
     try:
         is_too_large = int(request.META.get("CONTENT_LENGTH") or 0) > settings.WEBHOOK_MAX_BYTES
@@ -80,6 +80,6 @@ def _body(request: Request) -> bytes:
     return body
 
 
-def _bearer(request: Request) -> str | None:
+def _bearer_token(request: Request) -> str | None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None

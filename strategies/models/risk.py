@@ -8,13 +8,13 @@ from exchanges.enums import TradingState
 from exchanges.fields import ExactDecimalField, StateReasonField
 
 
-def _amount(label: Any, help_text: Any) -> ExactDecimalField:
+def _amount_field(label: Any, help_text: Any) -> ExactDecimalField:
     return ExactDecimalField(
         label, null=True, blank=True, validators=[MinValueValidator(0)], help_text=help_text
     )
 
 
-def _count(label: Any, help_text: Any) -> models.PositiveIntegerField:
+def _count_field(label: Any, help_text: Any) -> models.PositiveIntegerField:
     return models.PositiveIntegerField(label, null=True, blank=True, help_text=help_text)
 
 
@@ -26,22 +26,22 @@ class RiskLimits(models.Model):
     )
     state_reason = StateReasonField(_("reason of the state"), max_length=200, blank=True)
     state_changed_at = models.DateTimeField(_("state changed at"), null=True, blank=True, editable=False)
-    max_order_notional = _amount(_("maximum notional per order"), _("In quote currency."))
-    max_position_notional = _amount(_("maximum notional per position"), _("In quote currency."))
-    max_price_distance_percent = _amount(
+    max_order_notional = _amount_field(_("maximum notional per order"), _("In quote currency."))
+    max_position_notional = _amount_field(_("maximum notional per position"), _("In quote currency."))
+    max_price_distance_percent = _amount_field(
         _("maximum distance from the last price in percent"), _("For LIMIT and stop orders.")
     )
-    max_open_orders = _count(_("maximum open orders"), _("Per strategy account."))
-    max_orders_per_minute = _count(_("maximum orders per minute"), _("Per strategy account."))
-    max_symbols = _count(_("maximum symbols"), _("Symbols held or worked at once."))
-    max_daily_loss = _amount(
+    max_open_orders = _count_field(_("maximum open orders"), _("Per strategy account."))
+    max_orders_per_minute = _count_field(_("maximum orders per minute"), _("Per strategy account."))
+    max_symbols = _count_field(_("maximum symbols"), _("Symbols held or worked at once."))
+    max_daily_loss = _amount_field(
         _("maximum daily loss"), _("Realized, fees included, since midnight UTC; then only exits go out.")
     )
-    max_drawdown_percent = _amount(
+    max_drawdown_percent = _amount_field(
         _("maximum drawdown in percent of capital"),
         _("From the best realized result; then only exits go out."),
     )
-    max_errors_in_a_row = _count(
+    max_errors_in_a_row = _count_field(
         _("maximum errors in a row"), _("Orders that failed; then nothing goes out.")
     )
 

@@ -31,7 +31,7 @@ class TokenQuerySet(models.QuerySet[T]):
         digest = tokens.digest_of(clear)
         prefix = tokens.prefix_of(clear) if tokens.is_token(clear, self.model.mark) else ""
         row = self.valid(now=now).filter(prefix=prefix, digest=digest).first()
-        is_found = tokens.matches(digest, row.digest if row else tokens.DUMMY_DIGEST)
+        is_found = tokens.digests_match(digest, row.digest if row else tokens.DUMMY_DIGEST)
         return row if is_found else None
 
 

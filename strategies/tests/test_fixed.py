@@ -53,9 +53,7 @@ def strategy_form(strategy_account, **fields):
     return form | {f"strategy_accounts-0-{name}": value for name, value in row.items()} | fields
 
 
-def test_a_strategy_with_shares_keeps_its_owner_its_market_and_the_shares_accounts(
-    desk, strategy_account, bob
-):
+def test_a_strategy_in_use_keeps_its_owner_its_market_and_its_accounts(desk, strategy_account, bob):
     other = AccountFactory(owner=strategy_account.account.owner)
     changed = {
         "owner": bob.pk,
@@ -87,7 +85,7 @@ def test_a_strategy_that_nobody_uses_may_still_change(desk, alice, bob):
     assert (strategy.owner, strategy.market_type) == (bob, "SPOT")
 
 
-def test_a_share_keeps_its_strategy_and_account(desk, strategy_account):
+def test_a_strategy_account_keeps_its_strategy_and_account(desk, strategy_account):
     form = {"strategy": StrategyFactory().pk, "account": AccountFactory().pk, "capital": "7"}
     form |= {"capital_currency": "USDT", "leverage": "1", "weight": "1", "is_active": "on"}
 
@@ -114,7 +112,7 @@ def test_a_token_keeps_its_user_and_strategy(desk, alice, bob):
 
 
 @pytest.mark.parametrize("name", ["strategy", "account"])
-def test_no_code_that_validates_points_a_share_elsewhere(strategy_account, name):
+def test_no_code_that_validates_points_a_strategy_account_elsewhere(strategy_account, name):
     setattr(strategy_account, name, {"strategy": StrategyFactory, "account": AccountFactory}[name]())
 
     with pytest.raises(ValidationError) as caught:
@@ -134,7 +132,7 @@ def test_no_code_that_validates_points_a_strategy_or_a_token_elsewhere(strategy_
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_share_with_orders_is_not_deleted_and_the_page_says_why(deliver, desk, test1):
+def test_a_strategy_account_with_orders_is_not_deleted_and_the_page_says_why(deliver, desk, test1):
     deliver(test1.alert(BTC_MARKET))
     strategy_account = test1.strategy_account("A1")
     url = reverse("admin:strategies_strategyaccount_delete", args=[strategy_account.pk])

@@ -91,7 +91,7 @@ REFUSED = [
 def steps_of(monkeypatch, clear):
     """The statement, the rows it found, and how often a digest was made and compared."""
     calls = []
-    for name in ("digest_of", "matches"):
+    for name in ("digest_of", "digests_match"):
         real = getattr(tokens, name)
         monkeypatch.setattr(tokens, name, lambda *args, n=name, f=real: calls.append(n) or f(*args))
     made = []
@@ -109,7 +109,7 @@ def steps_of(monkeypatch, clear):
 def test_every_token_that_opens_nothing_costs_the_same_steps(monkeypatch, issued, case):
     clear = case(*issued)
 
-    assert steps_of(monkeypatch, clear) == (1, ["digest_of", "matches"], 0)
+    assert steps_of(monkeypatch, clear) == (1, ["digest_of", "digests_match"], 0)
 
 
 def test_a_token_that_is_found_costs_one_query_too(issued, django_assert_num_queries):

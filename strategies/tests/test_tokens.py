@@ -10,8 +10,8 @@ from strategies.tokens import (
     DUMMY_DIGEST,
     WEBHOOK_MARK,
     digest_of,
+    digests_match,
     is_token,
-    matches,
     new_signing_secret,
     new_token,
     prefix_of,
@@ -48,15 +48,15 @@ def test_a_token_is_not_printed():
 def test_a_token_matches_its_own_digest_only():
     token = new_token(WEBHOOK_MARK)
 
-    assert matches(digest_of(token.clear), token.digest)
-    assert not matches(digest_of(new_token(WEBHOOK_MARK).clear), token.digest)
-    assert not matches(digest_of(token.clear[:-1]), token.digest)
+    assert digests_match(digest_of(token.clear), token.digest)
+    assert not digests_match(digest_of(new_token(WEBHOOK_MARK).clear), token.digest)
+    assert not digests_match(digest_of(token.clear[:-1]), token.digest)
 
 
 @pytest.mark.parametrize("clear", ["", "th_", "토큰", "\ud800", "x" * 70_000])
 def test_any_text_can_be_compared(clear):
-    assert not matches(digest_of(clear), DUMMY_DIGEST)
-    assert not matches(digest_of(clear), "다이제스트")
+    assert not digests_match(digest_of(clear), DUMMY_DIGEST)
+    assert not digests_match(digest_of(clear), "다이제스트")
     assert not is_token(clear, WEBHOOK_MARK)
 
 

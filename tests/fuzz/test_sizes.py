@@ -10,7 +10,7 @@ from exchanges.enums import MarketType, OrderType, Side
 from exchanges.market_data.symbols import SymbolError, SymbolIndex
 from orders.domain.reasons import Denied
 from orders.domain.sizing import floor_to_step, size_closing, size_opening
-from strategies.tokens import WEBHOOK_MARK, digest_of, is_token, matches, new_token, prefix_of
+from strategies.tokens import WEBHOOK_MARK, digest_of, digests_match, is_token, new_token, prefix_of
 from tests.fuzz.engine import fuzz
 
 PIECES = [
@@ -158,7 +158,7 @@ def test_no_text_but_the_token_itself_matches():
     issued = new_token(WEBHOOK_MARK)
 
     def check(text: str) -> None:
-        assert matches(digest_of(text), issued.digest) is (text == issued.clear)
+        assert digests_match(digest_of(text), issued.digest) is (text == issued.clear)
         assert is_token(text, WEBHOOK_MARK) in (True, False)
         assert len(prefix_of(text)) <= len(issued.prefix)
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from tradehub.demo.access import Access, read_access, write_access
 from tradehub.demo.client import Address
 from tradehub.demo.processes import Children
-from tradehub.demo.seed import demo_credentials, seed
+from tradehub.demo.seed import demo_credentials, seed_demo
 
 BALANCES = {"USDT": "50000000"}
 START_S = 60
@@ -77,7 +77,7 @@ class Demo:
             lambda: self.paper.answers("/__paper__/prices"), limit_s=START_S, what="The paper exchange"
         )
         self.say("==> Seeding users, accounts and strategies")
-        access = seed(
+        access = seed_demo(
             before=read_access(self.access_path), url=f"https://localhost:{self.web.port}", now=timezone.now()
         )
         self.open_paper_accounts()
@@ -93,7 +93,7 @@ class Demo:
         self.say("==> Sending the first alert: 5 % of the capital, BTC/USDT, limit 90000")
         _, answer = self.web.call("POST", "/api/webhook", ALERT | {"token": access.token})
         self.say(json.dumps(answer, indent=2, ensure_ascii=False))
-        self.say(directions(access, self.access_path))
+        self.say(usage_text(access, self.access_path))
 
     def check_ports(self) -> None:
         for what, address, variable in [
@@ -114,7 +114,7 @@ class Demo:
                 raise RuntimeError(f"The paper exchange opened no account: {answer}")
 
 
-def directions(access: Access, access_path: Path) -> str:
+def usage_text(access: Access, access_path: Path) -> str:
     alert = json.dumps(ALERT | {"token": access.token})
     return f"""
 The product is up; the certificate is self-signed, so the browser will warn once.

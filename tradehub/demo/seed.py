@@ -29,7 +29,7 @@ PUBLIC_CAPITAL = Decimal(1_000_000)
 
 
 @transaction.atomic
-def seed(*, before: Access, url: str, now: datetime) -> Access:
+def seed_demo(*, before: Access, url: str, now: datetime) -> Access:
     """Makes what is missing and returns how to get at all of it. `before` is what an earlier run returned."""
     admin_password = ensure_admin(before.admin_password)
     owner = ensure_user(OWNER)

@@ -18,16 +18,20 @@ class RefuseImpossibleAddresses:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if "\x00" in request.path or "\x00" in unquote(request.META.get("QUERY_STRING", "")):
-            return refusal(request)
+            return refuse_address(request)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Only what was read: a change that fails is a fault, and not the address's."""
         is_queried = request.method == "GET" and bool(request.GET)
-        return refusal(request) if is_queried and isinstance(exception, OverflowError | DataError) else None
+        return (
+            refuse_address(request)
+            if is_queried and isinstance(exception, OverflowError | DataError)
+            else None
+        )
 
 
-def refusal(request: HttpRequest) -> HttpResponse:
+def refuse_address(request: HttpRequest) -> HttpResponse:
     text = _("The address holds a value that cannot be used.")
     if request.path.startswith("/api/"):
         body = error_body(text, "invalid_query")

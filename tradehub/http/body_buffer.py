@@ -43,12 +43,12 @@ class BufferedWSGI:
             async with asyncio.timeout(self.body_timeout_s):
                 body = await self.read_body(receive)
         except TimeoutError:
-            await answer(send, HTTPStatus.REQUEST_TIMEOUT, [(b"connection", b"close")], b"")
+            await send_answer(send, HTTPStatus.REQUEST_TIMEOUT, [(b"connection", b"close")], b"")
         except ConnectionError:
             return
         else:
             loop = asyncio.get_running_loop()
-            await answer(send, *await loop.run_in_executor(self.pool, self.call, scope, body))
+            await send_answer(send, *await loop.run_in_executor(self.pool, self.call, scope, body))
 
     async def read_body(self, receive: Receive) -> bytes:
         body = bytearray()
@@ -114,7 +114,7 @@ def environ_of(scope: Event, body: bytes) -> Environ:
     return environ
 
 
-async def answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
+async def send_answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
     await send({"type": "http.response.start", "status": int(status), "headers": headers})
     await send({"type": "http.response.body", "body": content})
 

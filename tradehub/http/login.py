@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from webhooks import throttle
-from webhooks.senders import neighborhood, sender_in
+from webhooks.senders import neighborhood_of, sender_in
 
 TRIES_PER_NAME, TRIES_PER_ADDRESS = (
     10,
@@ -27,7 +27,7 @@ class LimitedLoginForm(AdminAuthenticationForm):
 
     def _may_try(self) -> bool:
         assert self.request is not None
-        place = neighborhood(sender_in(self.request.META, settings.TRUSTED_PROXIES))
+        place = neighborhood_of(sender_in(self.request.META, settings.TRUSTED_PROXIES))
         name = hashlib.sha256(str(self.cleaned_data.get("username", "")).encode()).hexdigest()
         return throttle.is_within("login", place, TRIES_PER_ADDRESS) and throttle.is_within(
             "login", f"{place}:{name}", TRIES_PER_NAME

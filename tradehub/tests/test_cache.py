@@ -98,7 +98,7 @@ def spent(count, limit):
 
     def spend(_):
         try:
-            throttle.spend("test", "one", limit)
+            throttle.spend_attempt("test", "one", limit)
         except WebhookError:
             return False
         return True

@@ -10,7 +10,7 @@ from django.db import connection
 
 from tradehub.checks import check_cache_is_shared, check_durability, check_secrets_differ
 from tradehub.environment import BASE_DIR
-from webhooks.senders import networks
+from webhooks.senders import parse_networks
 
 REDIS = {"default": {"BACKEND": "tradehub.cache.FallbackRedisCache", "LOCATION": "redis://localhost"}}
 
@@ -80,7 +80,7 @@ def test_a_database_that_answers_before_it_has_written_is_an_error():
     [(1, [], False), (2, [], True), (1, ["10.0.0.0/8"], True), (2, ["10.0.0.0/8"], True)],
 )
 def test_a_cache_that_others_cannot_see_is_warned_of(settings, processes, proxies, is_warned):
-    settings.WEB_PROCESSES, settings.TRUSTED_PROXIES = processes, networks(proxies)
+    settings.WEB_PROCESSES, settings.TRUSTED_PROXIES = processes, parse_networks(proxies)
 
     assert ids(check_cache_is_shared()) == (["tradehub.W001"] if is_warned else [])
     settings.CACHES = REDIS

@@ -5,7 +5,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from tradehub.masking import MaskingFormatter, masked
+from tradehub.masking import MaskingFormatter, mask_secrets
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from tradehub.masking import MaskingFormatter, masked
     ],
 )
 def test_what_looks_like_a_secret_is_masked(text, shown):
-    assert masked(text) == shown
+    assert mask_secrets(text) == shown
 
 
 def test_a_stack_trace_is_masked_too():

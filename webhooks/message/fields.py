@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from webhooks.errors import WebhookError, holds_token, shown
+from webhooks.errors import WebhookError, holds_token, shown_value
 from webhooks.message.strict_json import EXACT, NOT_A_NUMBER, decimal_of
 
 MAX_TEXT = 200
@@ -30,7 +30,7 @@ class Fields:
         for name in names:
             for layer in self.layers:
                 if not _is_absent(layer.get(name)):
-                    return _trimmed(layer[name])
+                    return _trimmed_text(layer[name])
         return None
 
     def nearest(self, name: str) -> object | None:
@@ -41,7 +41,7 @@ class Fields:
         return WebhookError(code, leg=self.leg, **params)
 
     def invalid(self, field: str, value: object, *, code: str = "invalid_number") -> WebhookError:
-        return self.error(code, field=field, value=shown(value))
+        return self.error(code, field=field, value=shown_value(value))
 
     def decimal(self, name: str) -> Decimal | None:
         value = self.get(name)
@@ -90,7 +90,7 @@ class Fields:
         if not isinstance(value, str | Decimal):
             raise self.invalid(names[0], value)
         try:
-            return _instant(str(value))
+            return _parse_instant(str(value))
         except (ValueError, OverflowError) as error:
             raise self.invalid(names[0], value) from error
 
@@ -101,14 +101,14 @@ def is_name(text: str) -> bool:
 
 
 def _is_absent(value: object) -> bool:
-    return value is None or _trimmed(value) in ("", NOT_A_NUMBER)
+    return value is None or _trimmed_text(value) in ("", NOT_A_NUMBER)
 
 
-def _trimmed(value: object) -> object:
+def _trimmed_text(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
 
 
-def _instant(text: str) -> datetime:
+def _parse_instant(text: str) -> datetime:
     epoch = decimal_of(text)
     if epoch is not None:
         unit_us = 1_000 if epoch >= _FIRST_MS else 1_000_000

@@ -36,21 +36,21 @@ _USED_BY_SOME = ("price", "stop_price", "qty_per", "qty", "order_id")
 
 def read_leg(index: int, fields: Fields) -> Leg:
     """Raises WebhookError for the first rule of SPEC section 4 or 6 that the leg breaks."""
-    leg_type = _leg_type(fields)
-    symbol = _symbol(fields, leg_type)
+    leg_type = _read_leg_type(fields)
+    symbol = _read_symbol(fields, leg_type)
     if isinstance(leg_type, CancelType):
-        return _cancel(index, fields, leg_type, symbol)
-    qty_per, qty = _size(fields)
+        return _read_cancel(index, fields, leg_type, symbol)
+    qty_per, qty = _read_size(fields)
     return Leg(
         index=index,
         leg_type=leg_type,
         symbol=symbol,
-        side=_side(fields, is_required=qty_per is None or qty_per > 0),
-        price=_price(fields, leg_type, "price", is_used=leg_type.needs_price),
-        stop_price=_price(fields, leg_type, "stop_price", is_used=leg_type.needs_stop_price),
+        side=_read_side(fields, is_required=qty_per is None or qty_per > 0),
+        price=_read_price(fields, leg_type, "price", is_used=leg_type.needs_price),
+        stop_price=_read_price(fields, leg_type, "stop_price", is_used=leg_type.needs_stop_price),
         qty_per=qty_per,
         qty=qty,
-        priority=_priority(fields),
+        priority=_read_priority(fields),
     )
 
 
@@ -65,7 +65,7 @@ def ignored_fields(leg: Leg, fields: Fields) -> Iterator[str]:
             )
 
 
-def _leg_type(fields: Fields) -> LegType:
+def _read_leg_type(fields: Fields) -> LegType:
     value = fields.get("order_type")
     if value is None:
         raise fields.error("missing_field", field="order_type")
@@ -74,7 +74,7 @@ def _leg_type(fields: Fields) -> LegType:
     return LEG_TYPES[str(value).upper()]
 
 
-def _symbol(fields: Fields, leg_type: LegType) -> str:
+def _read_symbol(fields: Fields, leg_type: LegType) -> str:
     value = fields.get("symbol")
     if value is None and isinstance(leg_type, CancelType):
         return ""
@@ -85,15 +85,15 @@ def _symbol(fields: Fields, leg_type: LegType) -> str:
     return value
 
 
-def _cancel(index: int, fields: Fields, leg_type: LegType, symbol: str) -> Leg:
+def _read_cancel(index: int, fields: Fields, leg_type: LegType, symbol: str) -> Leg:
     order_id = fields.name("order_id") if leg_type is CancelType.CANCEL else ""
     if leg_type is CancelType.CANCEL and not order_id:
         raise fields.error("missing_field", field="order_id")
-    side = _side(fields, is_required=False)
-    return Leg(index, leg_type, symbol, side, priority=_priority(fields), order_id=order_id)
+    side = _read_side(fields, is_required=False)
+    return Leg(index, leg_type, symbol, side, priority=_read_priority(fields), order_id=order_id)
 
 
-def _side(fields: Fields, *, is_required: bool) -> Side | None:
+def _read_side(fields: Fields, *, is_required: bool) -> Side | None:
     value = fields.get("side")
     if value is None and is_required:
         raise fields.error("missing_field", field="side")
@@ -104,7 +104,7 @@ def _side(fields: Fields, *, is_required: bool) -> Side | None:
     return _SIDES[str(value).lower()]
 
 
-def _price(fields: Fields, leg_type: LegType, name: str, *, is_used: bool) -> Decimal | None:
+def _read_price(fields: Fields, leg_type: LegType, name: str, *, is_used: bool) -> Decimal | None:
     if not is_used:
         return None
     price = fields.positive(name)
@@ -113,7 +113,7 @@ def _price(fields: Fields, leg_type: LegType, name: str, *, is_used: bool) -> De
     return price
 
 
-def _size(fields: Fields) -> tuple[Decimal | None, Decimal | None]:
+def _read_size(fields: Fields) -> tuple[Decimal | None, Decimal | None]:
     """(qty_per, qty), of which exactly one is set. A qty_per of NaN is a failed calculation, not absence."""
     qty, qty_per = fields.positive("qty"), fields.decimal("qty_per")
     if qty is not None and qty_per is not None:
@@ -127,6 +127,6 @@ def _size(fields: Fields) -> tuple[Decimal | None, Decimal | None]:
     return qty_per, qty
 
 
-def _priority(fields: Fields) -> int | None:
+def _read_priority(fields: Fields) -> int | None:
     """Of the leg only: the top level's would say nothing about the order of the legs."""
     return Fields(fields.layers[0], leg=fields.leg).integer("priority")

@@ -7,10 +7,10 @@ from datetime import datetime
 from django.utils.translation import gettext_lazy as _
 
 from orders.domain.legs import Leg
-from webhooks.errors import WebhookError, lazy_phrase, shown
+from webhooks.errors import WebhookError, lazy_phrase, shown_value
 from webhooks.message.fields import Fields, is_name
 from webhooks.message.legs import LEG_FIELDS, ignored_fields, read_leg
-from webhooks.message.strict_json import fingerprint, read_object
+from webhooks.message.strict_json import fingerprint_of, read_object
 
 TOP_FIELDS = LEG_FIELDS.union(
     ("group_name", "token", "orders", "id", "alert_id", "timestamp", "timenow", "dry_run")
@@ -50,10 +50,10 @@ def parse_delivery(body: bytes, *, bearer: str | None, max_bytes: int, max_legs:
     """
     top = read_object(body, max_bytes=max_bytes)
     fields = Fields(top)
-    group_name, token = _group_name(fields), _token(fields, bearer)
+    group_name, token = _read_group_name(fields), _read_token(fields, bearer)
     alert_id, sent_at = fields.name("id", "alert_id"), fields.instant("timestamp", "timenow")
     dry_run = fields.flag("dry_run")
-    views = _views(fields, top, max_legs)
+    views = _leg_views(fields, top, max_legs)
     legs = tuple(read_leg(index, view) for index, view in enumerate(views))
     return Delivery(
         group_name=group_name,
@@ -62,23 +62,23 @@ def parse_delivery(body: bytes, *, bearer: str | None, max_bytes: int, max_legs:
         alert_id=alert_id,
         sent_at=sent_at,
         dry_run=dry_run,
-        warnings=tuple(_warnings(top, legs, views)),
-        fingerprint=fingerprint({name: value for name, value in top.items() if name != "token"}),
-        content=_content(group_name, alert_id, sent_at, dry_run, legs),
+        warnings=tuple(_ignored_field_warnings(top, legs, views)),
+        fingerprint=fingerprint_of({name: value for name, value in top.items() if name != "token"}),
+        content=_delivery_content(group_name, alert_id, sent_at, dry_run, legs),
     )
 
 
-def _group_name(fields: Fields) -> str:
+def _read_group_name(fields: Fields) -> str:
     """A text that can name no strategy is answered as one that names none."""
     value = fields.get("group_name")
     if value is None:
         raise WebhookError("missing_field", field="group_name")
     if not isinstance(value, str) or not is_name(value):
-        raise WebhookError("strategy_not_found", group_name=shown(value))
+        raise WebhookError("strategy_not_found", group_name=shown_value(value))
     return value
 
 
-def _token(fields: Fields, bearer: str | None) -> str:
+def _read_token(fields: Fields, bearer: str | None) -> str:
     value = fields.get("token")
     if value is None:
         value = bearer
@@ -89,7 +89,7 @@ def _token(fields: Fields, bearer: str | None) -> str:
     return value
 
 
-def _views(fields: Fields, top: Mapping[str, object], max_legs: int) -> list[Fields]:
+def _leg_views(fields: Fields, top: Mapping[str, object], max_legs: int) -> list[Fields]:
     """The fields of each leg; without `orders` the delivery is its own single leg."""
     entries = fields.get("orders")
     if entries is None:
@@ -98,19 +98,21 @@ def _views(fields: Fields, top: Mapping[str, object], max_legs: int) -> list[Fie
         raise WebhookError("missing_field", field="orders")
     if len(entries) > max_legs:
         raise WebhookError("batch_too_large", max=max_legs)
-    return [_view(index, entry, top) for index, entry in enumerate(entries)]
+    return [_leg_view(index, entry, top) for index, entry in enumerate(entries)]
 
 
-def _view(index: int, entry: object, top: Mapping[str, object]) -> Fields:
+def _leg_view(index: int, entry: object, top: Mapping[str, object]) -> Fields:
     if not isinstance(entry, dict):
         raise WebhookError("missing_field", leg=index, field="orders")
     if "dry_run" in entry:  # there it would do nothing, and live orders would leave
-        raise WebhookError("invalid_number", leg=index, field="dry_run", value=shown(entry["dry_run"]))
+        raise WebhookError("invalid_number", leg=index, field="dry_run", value=shown_value(entry["dry_run"]))
     return Fields(entry, top, leg=index)
 
 
-def _warnings(top: Mapping[str, object], legs: tuple[Leg, ...], views: list[Fields]) -> Iterator[str]:
-    names = [shown(name) for name in _unknown_fields(top, views)]
+def _ignored_field_warnings(
+    top: Mapping[str, object], legs: tuple[Leg, ...], views: list[Fields]
+) -> Iterator[str]:
+    names = [shown_value(name) for name in _unknown_fields(top, views)]
     if names:
         listed = ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
         yield lazy_phrase(_("Unknown fields were ignored: %(fields)s"), {"fields": listed})
@@ -125,7 +127,7 @@ def _unknown_fields(top: Mapping[str, object], views: list[Fields]) -> Iterator[
             yield from (f"orders[{view.leg}].{name}" for name in view.layers[0] if name not in LEG_FIELDS)
 
 
-def _content(
+def _delivery_content(
     group_name: str, alert_id: str, sent_at: datetime | None, dry_run: bool, legs: tuple[Leg, ...]
 ) -> dict[str, object]:
     return {

@@ -29,7 +29,7 @@ def read_object(body: bytes, *, max_bytes: int) -> dict[str, object]:
     """
     if len(body) > max_bytes:
         raise WebhookError("payload_too_large")
-    parsed = _parse(body)
+    parsed = _parse_json(body)
     if not isinstance(parsed, dict) or not _is_plain(parsed, MAX_DEPTH):
         raise WebhookError("invalid_json")
     return parsed
@@ -46,31 +46,31 @@ def decimal_of(text: str) -> Decimal | None:
     return None if number and not LOWEST <= number.adjusted() <= HIGHEST else number
 
 
-def fingerprint(fields: Mapping[str, object]) -> str:
+def fingerprint_of(fields: Mapping[str, object]) -> str:
     """SHA-256 of the fields; order, spacing and case of keys do not matter, nor how a number is written."""
     canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=_canonical_number)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _parse(body: bytes) -> object:
+def _parse_json(body: bytes) -> object:
     try:
         return json.loads(
             body.decode("utf-8-sig"),
-            parse_int=_number,
-            parse_float=_number,
+            parse_int=_decimal_or_literal,
+            parse_float=_decimal_or_literal,
             parse_constant=str,
-            object_pairs_hook=_fields,
+            object_pairs_hook=_unique_fields,
         )
     except (ValueError, RecursionError) as error:
         raise WebhookError("invalid_json") from error
 
 
-def _number(literal: str) -> Decimal | str:
+def _decimal_or_literal(literal: str) -> Decimal | str:
     number = decimal_of(literal)
     return literal if number is None else number
 
 
-def _fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = {name.lower(): value for name, value in pairs}
     if len(fields) != len(pairs):
         raise WebhookError("invalid_json")

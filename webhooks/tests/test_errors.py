@@ -1,7 +1,7 @@
 import pytest
 from django.utils.translation import override
 
-from webhooks.errors import MAX_SHOWN, TEXTS, WebhookError, shown
+from webhooks.errors import MAX_SHOWN, TEXTS, WebhookError, shown_value
 
 PARAMS = {
     "field": "price",
@@ -71,5 +71,5 @@ def test_an_explanation_may_be_longer_than_a_value():
     ],
 )
 def test_a_value_is_repeated_as_one_short_line_without_a_token(value, expected):
-    assert shown(value) == expected
-    assert len(shown(value)) <= MAX_SHOWN
+    assert shown_value(value) == expected
+    assert len(shown_value(value)) <= MAX_SHOWN

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhooks.senders import PRESETS, is_allowed, neighborhood, networks, sender_of
+from webhooks.senders import PRESETS, is_allowed, neighborhood_of, parse_networks, sender_of
 
-PROXIES = networks(["10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48"])
+PROXIES = parse_networks(["10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48"])
 STRANGER, SENDER, OTHER = "203.0.113.9", "198.51.100.7", "198.51.100.8"
 
 
@@ -79,7 +79,7 @@ def test_a_stranger_cannot_become_someone_else(header):
 
 @pytest.mark.parametrize("address", PRESETS["tradingview"])
 def test_the_preset_lets_in_tradingview(address):
-    allowed = networks(["TradingView"])
+    allowed = parse_networks(["TradingView"])
 
     assert is_allowed(address, allowed)
     assert is_allowed(f"::ffff:{address}", allowed)
@@ -87,7 +87,7 @@ def test_the_preset_lets_in_tradingview(address):
 
 @pytest.mark.parametrize("sender", [STRANGER, "52.89.214.239", "2001:db8::7", "127.0.0.1", "", "garbage"])
 def test_the_preset_keeps_out_everyone_else(sender):
-    assert not is_allowed(sender, networks(["tradingview"]))
+    assert not is_allowed(sender, parse_networks(["tradingview"]))
 
 
 @pytest.mark.parametrize("sender", [STRANGER, "2001:db8::7", "", "garbage"])
@@ -107,13 +107,13 @@ def test_an_empty_list_lets_in_everyone(sender):
     ],
 )
 def test_addresses_and_networks_may_be_named_together(words, sender):
-    assert is_allowed(sender, networks(words))
+    assert is_allowed(sender, parse_networks(words))
 
 
 @pytest.mark.parametrize("word", ["", "tradingviews", "10.0.0.0/33", "10.0.0", "*", "localhost"])
 def test_a_word_that_names_no_network_is_an_error(word):
     with pytest.raises(ValueError, match="does not appear to be"):
-        networks([word])
+        parse_networks([word])
 
 
 @pytest.mark.parametrize(
@@ -127,4 +127,4 @@ def test_a_word_that_names_no_network_is_an_error(word):
     ],
 )
 def test_ipv6_addresses_of_one_network_are_counted_together(sender, counted_as):
-    assert neighborhood(sender) == counted_as
+    assert neighborhood_of(sender) == counted_as

@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from tradehub.demo.access import read_access, write_access
-from tradehub.demo.seed import seed
+from tradehub.demo.seed import seed_demo
 
 
 class Command(BaseCommand):
@@ -14,5 +14,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path = settings.BASE_DIR / "var/demo.json"
         url = f"https://localhost:{settings.WEB_PORT}"
-        write_access(path, seed(before=read_access(path), url=url, now=timezone.now()))
+        write_access(path, seed_demo(before=read_access(path), url=url, now=timezone.now()))
         self.stdout.write(f"Wrote {path}")
