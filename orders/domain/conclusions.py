@@ -1,4 +1,4 @@
-"""What an exchange's report means for an order, given the trades that we hold. Pure."""
+"""Concludes the status of an order from an exchange's report and our trades. Pure."""
 
 from decimal import Decimal
 
@@ -7,11 +7,11 @@ from exchanges.enums import ReportStatus
 from orders.domain.enums import OrderStatus
 from orders.domain.lifecycle import may_become
 
-_ENDS = {
+_END_OF_REPORT = {
     ReportStatus.CANCELED: OrderStatus.CANCELED,
     ReportStatus.EXPIRED: OrderStatus.EXPIRED,
     ReportStatus.REJECTED: OrderStatus.REJECTED,
-    # Done, yet less than we asked for: the exchange cut it down (reduce-only) and will do no more.
+    # The exchange cut the order down (reduce-only): the order is done there, with less than our quantity filled.
     ReportStatus.FILLED: OrderStatus.EXPIRED,
 }
 
@@ -19,22 +19,26 @@ _ENDS = {
 def conclude_status(
     current: OrderStatus, quantity: Decimal, filled: Decimal, report: OrderReport
 ) -> OrderStatus:
-    """The status that the report and our trades (`filled`) prove together.
+    """Returns the status proved by the report and by our trades together. `filled` is the sum of our trades.
 
-    While trades are missing the order stays alive here, so that a final status never hides a fill. An open order keeps
-    `pending_cancel`: only the end of the cancel itself takes that back.
+    While trades are missing, the order stays open here, so that a final status never hides a fill. An open order with
+    status `pending_cancel` keeps the status: only the end of the cancel itself takes `pending_cancel` back.
     """
     if filled >= quantity:
         return OrderStatus.FILLED
-    if report.status in _ENDS and report.filled <= filled:
-        return _end(current, _ENDS[report.status])
+    if report.status in _END_OF_REPORT and report.filled <= filled:
+        return _permitted_end(current, _END_OF_REPORT[report.status])
     if current is OrderStatus.PENDING_CANCEL:
         return current
     return OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.ACCEPTED
 
 
-def _end(current: OrderStatus, end: OrderStatus) -> OrderStatus:
-    """A stop that is refused when it triggers was accepted once; under a cancel that reads as its expiry."""
+def _permitted_end(current: OrderStatus, end: OrderStatus) -> OrderStatus:
+    """Returns `end`, or `expired` where the lifecycle forbids `end`.
+
+    An exchange may reject an accepted stop order at the trigger. A stop order in `pending_cancel` may not become
+    `rejected`, so the stop order becomes `expired`.
+    """
     return end if may_become(current, end) else OrderStatus.EXPIRED
 
 

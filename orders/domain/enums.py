@@ -19,19 +19,19 @@ class OrderStatus(TextChoices):
 
 
 class CancelType(TextChoices):
-    """The two cancel instructions that a leg can name instead of an order type."""
+    """The two cancel instructions of a leg. A leg names a cancel instruction instead of an order type."""
 
     CANCEL = "CANCEL", _("Cancel")
     CANCEL_ALL_ORDER = "CANCEL_ALL_ORDER", _("Cancel all orders")
 
 
-# `order_type` of a leg: every order type that adapters know, and the two cancel instructions.
+# `order_type` of a leg: the order types of the adapters, and the two cancel instructions.
 LegType = OrderType | CancelType
 LEG_TYPES: dict[str, LegType] = {str(leg_type): leg_type for leg_type in (*OrderType, *CancelType)}
 
 
 class Evidence(TextChoices):
-    """Why we believe a change of status."""
+    """The reason to believe a change of an order's status."""
 
     LOCAL = "local", _("Our own decision")
     REPLY = "reply", _("The exchange's answer to the request")

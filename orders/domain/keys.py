@@ -1,24 +1,24 @@
-"""Names of a holding, each a NamedTuple, so that no caller has to guess the meaning of a bare pair."""
+"""Keys of positions and holdings. Each key is a NamedTuple, because a bare pair does not name its parts."""
 
 from typing import NamedTuple
 
 
 class PositionKey(NamedTuple):
-    """The position of one strategy account in one symbol."""
+    """Names the position of a strategy account in a symbol."""
 
     strategy_account_id: int
     symbol: str
 
 
 class AccountSymbol(NamedTuple):
-    """The holding of one account in one symbol, over all strategies of one market type."""
+    """Names the holding of an account in a symbol, over all strategies of the symbol's market type."""
 
     account_id: int
     symbol: str
 
 
 class HoldingKey(NamedTuple):
-    """The holding of one account in one symbol of one market type."""
+    """Names the holding of an account in a symbol of a market type."""
 
     account_id: int
     market_type: str

@@ -1,4 +1,4 @@
-"""What a delivery asks for, before anyone knows for which accounts."""
+"""The legs of a delivery, before the planner assigns the legs to accounts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from orders.domain.enums import CancelType, LegType
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One entry of a delivery's `orders`, checked. `index` is its place in the list.
+    """A checked entry of a delivery's `orders`. `index` is the entry's place in the list, from 0.
 
-    Exactly one of `qty_per` (percent, or shares for stocks; negative closes) and `qty` (base units or shares) is set
-    for the four order types; neither for cancels.
+    A leg of the four order types has either `qty_per` or `qty`; a cancel has neither. `qty_per` is a percentage, or
+    shares for stocks; a negative `qty_per` closes a position. `qty` is in base units, or shares for stocks.
     """
 
     index: int
     leg_type: LegType
-    symbol: str = ""  # as sent; resolved per account
+    symbol: str = ""  # as the sender wrote the symbol; each account's exchange resolves the symbol
     side: Side | None = None
     price: Decimal | None = None
     stop_price: Decimal | None = None
@@ -37,7 +37,11 @@ class Leg:
 
 
 def in_run_order(legs: Iterable[Leg]) -> list[Leg]:
-    """Legs as they run: by priority, then those that free or reduce before those that rest, then as listed."""
+    """Returns the legs in run order (SPEC section 8).
+
+    Legs run by `priority`, legs without priority last. Among equals, cancels, MARKET legs and closing legs run before
+    legs that rest at the exchange. The list position decides the remaining ties.
+    """
     return sorted(legs, key=_run_key)
 
 

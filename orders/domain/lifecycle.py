@@ -1,4 +1,4 @@
-"""An order's life as a table (SPEC section 7). Nothing else decides what an order may become."""
+"""The table of the changes of status that an order may make (SPEC section 7). No other module permits a change."""
 
 from collections.abc import Iterable, Mapping
 
@@ -22,8 +22,8 @@ MAY_BECOME: Mapping[S, frozenset[S]] = {
     S.CANCELED: frozenset(),
 }
 
-# What the exchange may still prove of an order that was over, and nobody else: only by a look-up of that
-# order.
+# The further changes of an order in a final status. Only the exchange proves such a change, in its answer to a look-up
+# of the order.
 LATE_EVIDENCE: Mapping[S, frozenset[S]] = {
     S.CANCELED: frozenset({S.PARTIALLY_FILLED, S.FILLED}),
     S.EXPIRED: frozenset({S.ACCEPTED, S.PARTIALLY_FILLED, S.FILLED}),
@@ -39,7 +39,7 @@ FINAL = frozenset(status for status, targets in MAY_BECOME.items() if not target
 
 
 class IllegalTransition(Exception):
-    """A change that the table does not have: a fault in this program, never of an exchange."""
+    """A change of status outside of the table: a fault of this program, never of an exchange."""
 
     def __init__(self, source: S, target: S) -> None:
         super().__init__(f"{source.value} may not become {target.value}")
@@ -48,26 +48,27 @@ class IllegalTransition(Exception):
 
 
 def may_become(source: S, target: S, *, late: bool = False) -> bool:
-    """`late`: the exchange itself says so in answer to a look-up."""
+    """Whether an order may change from `source` to `target`. `late`: the exchange answered a look-up with `target`."""
     return target in MAY_BECOME[source] or (late and target in LATE_EVIDENCE.get(source, ()))
 
 
 def sources_of(target: S, *, late: bool = False) -> frozenset[S]:
-    """The statuses that may become this one."""
+    """Returns the statuses that may become `target`."""
     return frozenset(source for source in MAY_BECOME if may_become(source, target, late=late))
 
 
 def require_transition(source: S, target: S, *, late: bool = False) -> None:
-    """Raises IllegalTransition."""
+    """Raises IllegalTransition unless `source` may become `target`."""
     if not may_become(source, target, late=late):
         raise IllegalTransition(source, target)
 
 
 def replay_events(events: Iterable[tuple[S, S]]) -> S:
-    """Walks an order's recorded changes from its first status and returns the last.
+    """Walks an order's recorded changes, (source, target), from `initialized` on and returns the last status.
 
-    Late evidence counts as legal, as it was when it was recorded. Raises IllegalTransition for a change that
-    the table does not have or that does not start where the one before it ended.
+    Changes on late evidence are legal here, because the changes were legal when the events were recorded. Raises
+    IllegalTransition for a change outside of the table, and for a change from another status than the change before
+    ended with.
     """
     current = S.INITIALIZED
     for source, target in events:

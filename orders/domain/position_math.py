@@ -1,4 +1,4 @@
-"""What trades do to a position. Amounts are exact; profit is before fees."""
+"""Applies fills to a position. Amounts are exact; profit is before fees."""
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -6,15 +6,16 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from exchanges.amounts import exact
 from exchanges.enums import Side
 
-_PLACES = Decimal(1).scaleb(-18)  # as many as the columns keep
+_PLACES = Decimal(1).scaleb(-18)  # the decimal places of the database columns
 _NOTHING = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class PositionState:
-    """`quantity` in base units, negative for a short; `cost` is the notional at entry with the same sign.
+    """The numbers of a position. `quantity` is in base units, negative for a short position.
 
-    Average entry is cost / quantity. `realized_profit` and `fees` (those paid in quote) only add up.
+    `cost` is the notional at entry, with the sign of `quantity`. The average entry price is cost / quantity.
+    `realized_profit`, and `fees` paid in quote currency, only add up.
     """
 
     quantity: Decimal = _NOTHING
@@ -34,44 +35,41 @@ def apply_fill(
     fee_in_quote: bool = False,
     base_fee: Decimal = _NOTHING,
 ) -> tuple[PositionState, Decimal]:
-    """The position after one fill, and the profit that the fill realized, in quote and before fees.
+    """Returns the position after a fill, and the profit realized by the fill, in quote currency and before fees.
 
-    `base_fee` (positive when paid) was taken from the base units that moved: a buy adds less than `quantity`,
-    yet costs all of it. `fee` counts only if it was paid in quote. What is closed leaves at average entry,
-    rounded half even to 18 places; closing all leaves a cost of exactly zero. A fill that crosses zero
-    closes, then opens.
+    `base_fee` (positive when paid) reduces the base units of the fill: a buy adds less than `quantity` to the position
+    and costs all of `quantity`. `fee` counts only with `fee_in_quote`. The closed part leaves the position at the
+    average entry price, rounded half even to 18 places; a fill of the whole position leaves a cost of exactly zero. A
+    fill across zero closes the position, then opens a position on the other side.
 
-    Raises ValueError for a quantity or price that is not positive, and for a base fee that leaves nothing.
+    Raises ValueError for a quantity or price of zero or below, and for a base fee of the whole quantity or more.
     """
     if quantity <= 0 or price <= 0 or base_fee >= quantity:
         raise ValueError("a fill has a positive quantity and price, and a fee below its quantity")
     moved = side.sign * quantity - base_fee
     spent = side.sign * quantity * price
-    closed = _closed(state.quantity, moved)
-    spent_closing = _part(spent, closed, moved)
-    released = _part(state.cost, -closed, state.quantity)
-    realized = -spent_closing - released
+    closed = _closed_part(state.quantity, moved)
+    spent_closing = _pro_rata(spent, closed, moved)
+    closed_cost = _pro_rata(state.cost, -closed, state.quantity)
+    realized = -spent_closing - closed_cost
     after = PositionState(
         quantity=state.quantity + moved,
-        cost=state.cost - released + (spent - spent_closing),
+        cost=state.cost - closed_cost + (spent - spent_closing),
         realized_profit=state.realized_profit + realized,
         fees=state.fees + (fee if fee_in_quote else _NOTHING),
     )
     return after, realized
 
 
-def _closed(held: Decimal, moved: Decimal) -> Decimal:
-    """How much of a move closes, with the sign of the move."""
+def _closed_part(held: Decimal, moved: Decimal) -> Decimal:
+    """Returns the part of `moved` against the position `held`, with the sign of `moved`."""
     if held * moved >= 0:
         return _NOTHING
     return moved if abs(moved) <= abs(held) else -held
 
 
-def _part(amount: Decimal, strategy_account: Decimal, whole: Decimal) -> Decimal:
-    if not strategy_account:
+def _pro_rata(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """Returns amount × part / whole, rounded half even to 18 places; exactly `amount` for the whole."""
+    if not part:
         return _NOTHING
-    return (
-        amount
-        if strategy_account == whole
-        else (amount * strategy_account / whole).quantize(_PLACES, ROUND_HALF_EVEN)
-    )
+    return amount if part == whole else (amount * part / whole).quantize(_PLACES, ROUND_HALF_EVEN)

@@ -1,4 +1,4 @@
-"""Why an order was denied or refused: a code, and a sentence that says what to do about it."""
+"""The reasons of denied and rejected orders: a code, and a sentence with a remedy for each code."""
 
 from collections.abc import Mapping
 
@@ -132,7 +132,7 @@ SCOPES = {
 
 
 class Denied(Exception):
-    """We refuse an order before it is sent. `code` is a key of TEXTS, `params` are its numbers, as text."""
+    """tradehub denies an order before sending. `code` is a key of TEXTS, `params` are the numbers, as text."""
 
     def __init__(self, code: str, params: Mapping[str, str] | None = None) -> None:
         super().__init__(code)
@@ -145,21 +145,21 @@ class Denied(Exception):
 
 
 def reason_text(code: str, params: Mapping[str, str]) -> str:
-    """The sentence in the language that is active now.
+    """Returns the sentence of a code in the active language.
 
-    A code of ours that an exchange's refusal came down to has its message instead of our numbers. An unknown
-    code is its own text.
+    An exchange's refusal may end with a code of ours, but with the exchange's message in place of our numbers: the
+    sentence of `rejected` then carries the message. An unknown code is returned as the text.
     """
     if code not in TEXTS:
         return code
     try:
-        return str(TEXTS[code]) % {name: _told(name, value) for name, value in params.items()}
+        return str(TEXTS[code]) % {name: _param_text(name, value) for name, value in params.items()}
     except KeyError:
         return str(TEXTS["rejected"]) % {"message": params.get("message", code)}
 
 
-def _told(name: str, value: str) -> str:
-    """Where a number is a word of ours, it is told in the reader's language."""
+def _param_text(name: str, value: str) -> str:
+    """Translates a value into the active language where the value is a word of ours, such as a scope."""
     match name:
         case "scope":
             return str(SCOPES.get(value, value))

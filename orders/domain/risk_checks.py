@@ -1,4 +1,4 @@
-"""What may go out: trading states and limits, as plain rules over facts. Pure."""
+"""Checks an order against trading states and limits, from values in memory. Pure."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -13,7 +13,7 @@ _PERCENT = Decimal(100)
 
 @dataclass(frozen=True, slots=True)
 class LevelState:
-    """The trading state of one level: system, strategy, account, strategy account."""
+    """The trading state of a level. `scope` is `system`, `strategy`, `account` or `strategy account`."""
 
     scope: str
     state: str  # a TradingState
@@ -22,7 +22,7 @@ class LevelState:
 
 @dataclass(frozen=True, slots=True)
 class OpenRemainder:
-    """An open order's part that may still fill, in base units."""
+    """The part of an open order that may still fill, in base units."""
 
     symbol: str
     side: Side
@@ -31,7 +31,7 @@ class OpenRemainder:
 
 @dataclass(slots=True)
 class Exposure:
-    """What one strategy account holds and has under way."""
+    """The positions, open orders and recent orders of a strategy account."""
 
     held: dict[str, Decimal] = field(default_factory=dict)  # symbol -> signed quantity
     open_orders: list[OpenRemainder] = field(default_factory=list)
@@ -46,7 +46,10 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Intended:
-    """An order that adds risk, sized. `reference` is the price it is valued at, `limit` its own limit or trigger."""
+    """A sized entry before the check. `reference` is the price for the order's value, in quote currency.
+
+    `limit` is the order's own limit price or stop price.
+    """
 
     symbol: str
     quote: str
@@ -58,12 +61,12 @@ class Intended:
 
 
 def strictest_of(*levels: LevelState) -> LevelState:
-    """The state of the level that decides; of equally strict levels the first."""
+    """Returns the level with the strictest trading state; of equally strict levels the first."""
     return max(levels, key=lambda level: TradingState(level.state).strictness)
 
 
 def check_state(strictest: LevelState, *, is_exit: bool) -> None:
-    """Raises Denied (halted, reduce_only)."""
+    """Raises Denied (`halted`, `reduce_only`) where the strictest trading state does not let the order out."""
     if strictest.state == TradingState.ACTIVE or (is_exit and strictest.state == TradingState.REDUCE_ONLY):
         return
     code = "halted" if strictest.state == TradingState.HALTED else "reduce_only"
@@ -72,7 +75,7 @@ def check_state(strictest: LevelState, *, is_exit: bool) -> None:
 
 @exact
 def check_limits(order: Intended, limits: Limits, exposure: Exposure) -> None:
-    """Raises Denied with the limit and the value."""
+    """Raises Denied, with the limit and the value, where an entry goes beyond a limit."""
     _check_counts(order, limits, exposure)
     _check_notional(order, limits, exposure)
     _check_price_distance(order, limits)
@@ -80,29 +83,29 @@ def check_limits(order: Intended, limits: Limits, exposure: Exposure) -> None:
 
 def _check_counts(order: Intended, limits: Limits, exposure: Exposure) -> None:
     open_count = len(exposure.open_orders)
-    _at_most("max_open_orders", open_count, limits.max_open_orders)
-    _at_most("max_orders_per_minute", exposure.orders_last_minute, limits.max_orders_per_minute)
+    _require_room("max_open_orders", open_count, limits.max_open_orders)
+    _require_room("max_orders_per_minute", exposure.orders_last_minute, limits.max_orders_per_minute)
     if order.symbol not in exposure.symbols:
-        _at_most("max_symbols", len(exposure.symbols), limits.max_symbols)
+        _require_room("max_symbols", len(exposure.symbols), limits.max_symbols)
 
 
-def _at_most(code: str, count: int, limit: int | None) -> None:
-    """One more must fit."""
+def _require_room(code: str, count: int, limit: int | None) -> None:
+    """Raises Denied when the limit leaves no room for a further order or symbol."""
     if limit is not None and count >= limit:
         raise Denied(code, {"count": str(count), "limit": str(limit)})
 
 
 def _check_notional(order: Intended, limits: Limits, exposure: Exposure) -> None:
     if limits.max_order_notional is not None:
-        notional = order.quantity * _valued(order)
-        _within("max_order_notional", order, notional, limits.max_order_notional)
+        notional = order.quantity * _reference_of(order)
+        _require_notional_within("max_order_notional", order, notional, limits.max_order_notional)
     if limits.max_position_notional is not None:
-        notional = abs(_worst_position(order, exposure)) * _valued(order)
-        _within("max_position_notional", order, notional, limits.max_position_notional)
+        notional = abs(_worst_position(order, exposure)) * _reference_of(order)
+        _require_notional_within("max_position_notional", order, notional, limits.max_position_notional)
 
 
 def _worst_position(order: Intended, exposure: Exposure) -> Decimal:
-    """The position if this order and every open one on its side fill."""
+    """Returns the signed position in case this order and every open order of the same symbol and side fill."""
     same_side = [
         o.remaining for o in exposure.open_orders if (o.symbol, o.side) == (order.symbol, order.side)
     ]
@@ -110,13 +113,13 @@ def _worst_position(order: Intended, exposure: Exposure) -> Decimal:
     return exposure.held.get(order.symbol, Decimal(0)) + order.side.sign * added
 
 
-def _valued(order: Intended) -> Decimal:
+def _reference_of(order: Intended) -> Decimal:
     if not order.reference:
         raise Denied("price_unavailable", {"symbol": order.symbol})
     return order.reference
 
 
-def _within(code: str, order: Intended, notional: Decimal, limit: Decimal) -> None:
+def _require_notional_within(code: str, order: Intended, notional: Decimal, limit: Decimal) -> None:
     if notional > limit:
         raise Denied(code, {"notional": plain(notional), "limit": plain(limit), "quote": order.quote})
 

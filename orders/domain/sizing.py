@@ -1,7 +1,7 @@
-"""How much: from what a leg asks for to an order that the exchange takes, or why not (SPEC section 6).
+"""Sizes a leg into an order for the exchange, or denies the leg with a reason (SPEC section 6).
 
-Quantities are base units (shares for stocks), also where the exchange counts contracts: the lot of such a
-market is in base units too, and its adapter converts.
+Quantities are base units (shares for stocks), also where the exchange counts contracts: the lot of such a market is in
+base units too, and the market's adapter converts base units to contracts.
 """
 
 from dataclasses import dataclass
@@ -35,12 +35,12 @@ __all__ = [
 
 WHOLE = Decimal(-100)
 _PERCENT = Decimal(100)
-_LARGEST = Decimal(10) ** 20 - 1  # what the columns keep
+_LARGEST = Decimal(10) ** 20 - 1  # the largest number of the database columns
 
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """What will be sent: quantity on the lot, prices on the tick."""
+    """The order as tradehub sends the order: quantity on the lot, prices on the tick."""
 
     side: Side
     quantity: Decimal
@@ -64,21 +64,22 @@ def size_opening(
     leverage: Decimal,
     last_price: Decimal | None,
 ) -> Sized:
-    """Sizes a leg by `qty_per` (positive: percent of capital, or shares) or `qty` (base units or shares).
+    """Sizes an entry by `qty_per` (positive: percent of capital, or shares) or by `qty` (base units or shares).
 
-    Capital is in its currency, prices in the market's quote. Rounds down to the lot; stocks must be on it
-    already. `last_price` is for MARKET orders; without it only a percentage is denied. Raises Denied.
+    `capital` is in `capital_currency`, prices are in the market's quote currency. The quantity is rounded down to the
+    lot; a quantity of shares must be a multiple of the lot already. `last_price` is for MARKET orders; a missing
+    `last_price` denies only a percentage. Raises Denied.
     """
-    limit, stop = _prices(market, order_type, side, price, stop_price)
+    limit, stop = _rounded_prices(market, order_type, side, price, stop_price)
     reference = reference_price(order_type, price, stop_price, last_price)
     asked = qty
     if asked is None and market.market_type is MarketType.STOCK:
         asked = qty_per
     if asked is None:
-        budget = _budget(market, capital, capital_currency, leverage)
-        asked = budget * (qty_per or 0) / (_PERCENT * _known(market, reference))
-    quantity = _on_lot(market, asked, reference)
-    _check_limits(market, order_type, quantity, limit or stop or reference)
+        budget = _quote_budget(market, capital, capital_currency, leverage)
+        asked = budget * (qty_per or 0) / (_PERCENT * _known_price(market, reference))
+    quantity = _quantity_on_lot(market, asked, reference)
+    _check_market_limits(market, order_type, quantity, limit or stop or reference)
     return Sized(side, quantity, limit, stop, reduce_only=False)
 
 
@@ -95,31 +96,31 @@ def size_closing(
     has_reduce_only: bool,
     last_price: Decimal | None = None,
 ) -> Sized:
-    """Sizes a leg that closes -`qty_per` percent of `held`, the signed position of the strategy account.
+    """Sizes a closing leg: -`qty_per` percent of `held`, the signed position of the strategy account.
 
-    Never more than is held; -100 closes all of it that is on the lot. An order without a limit price is cut down
-    to the most that the exchange takes of its kind: an exit that leaves a rest is better than none. The minimum
-    notional holds only where the exchange has no reduce-only orders, and is checked only where a price is known.
-    Raises Denied.
+    The quantity is rounded down to the lot and never exceeds the position; -100 closes the whole position except for a
+    remainder below one lot. A MARKET or STOP_MARKET exit is cut down to the exchange's maximum quantity: an exit of a
+    part is better than no exit. The minimum notional holds only where the exchange has no reduce-only orders, and is
+    checked only where a price is known. Raises Denied.
     """
     closing_side = _closing_side(side, held)
-    limit, stop = _prices(market, order_type, closing_side, price, stop_price)
+    limit, stop = _rounded_prices(market, order_type, closing_side, price, stop_price)
     asked = abs(held) * -qty_per / _PERCENT
     quantity = floor_to_step(asked, market.lot_size)
     if not quantity and qty_per == WHOLE:
         raise _nothing_held(closing_side)
     if not order_type.needs_price:
-        quantity = min(quantity, floor_to_step(_maximum(market, order_type), market.lot_size))
+        quantity = min(quantity, floor_to_step(_max_quantity(market, order_type), market.lot_size))
     reference = None if has_reduce_only else limit or stop or last_price
     _check_lot(market, quantity, asked, reference)
-    _check_limits(market, order_type, quantity, reference)
+    _check_market_limits(market, order_type, quantity, reference)
     return Sized(closing_side, quantity, limit, stop, reduce_only=has_reduce_only)
 
 
 def reference_price(
     order_type: OrderType, price: Decimal | None, stop_price: Decimal | None, last_price: Decimal | None
 ) -> Decimal | None:
-    """The price that an order is sized by: its limit, else its trigger, else the market's."""
+    """Returns the price for the size of an order: the limit price, else the stop price, else the last price."""
     if order_type.needs_price:
         return price
     return stop_price if order_type.needs_stop_price else last_price
@@ -127,22 +128,22 @@ def reference_price(
 
 @exact
 def minimum_that_would_do(market: MarketSpec, reference: Decimal | None) -> Decimal:
-    """The smallest quantity on the lot that passes the market's minimums at this price."""
+    """Returns the smallest quantity on the lot with the market's minimum quantity and notional at this price."""
     least = max(market.min_quantity, market.lot_size)
     if reference:
         least = max(least, market.min_notional / reference)
     return ceil_to_step(least, market.lot_size)
 
 
-def _known(market: MarketSpec, reference: Decimal | None) -> Decimal:
+def _known_price(market: MarketSpec, reference: Decimal | None) -> Decimal:
     if not reference:
         raise Denied("price_unavailable", {"symbol": market.symbol})
     return reference
 
 
-def _budget(market: MarketSpec, capital: Decimal, capital_currency: str, leverage: Decimal) -> Decimal:
-    """Quote currency that 100 percent stands for."""
-    params = {**_params(market, capital=capital), "capital_currency": capital_currency}
+def _quote_budget(market: MarketSpec, capital: Decimal, capital_currency: str, leverage: Decimal) -> Decimal:
+    """Returns the amount of quote currency for a `qty_per` of 100. Raises Denied."""
+    params = {**_reason_params(market, capital=capital), "capital_currency": capital_currency}
     if capital_currency.upper() != market.quote.upper():
         raise Denied("capital_currency_mismatch", params)
     if capital <= 0:
@@ -150,16 +151,18 @@ def _budget(market: MarketSpec, capital: Decimal, capital_currency: str, leverag
     return capital * leverage if market.market_type is MarketType.FUTURES else capital
 
 
-def _on_lot(market: MarketSpec, asked: Decimal, reference: Decimal | None) -> Decimal:
+def _quantity_on_lot(market: MarketSpec, asked: Decimal, reference: Decimal | None) -> Decimal:
     quantity = floor_to_step(asked, market.lot_size)
     if market.market_type is MarketType.STOCK and quantity != asked:
         needed = max(quantity, minimum_that_would_do(market, reference))
-        raise Denied("not_whole_shares", _params(market, quantity=asked, lot=market.lot_size, needed=needed))
+        raise Denied(
+            "not_whole_shares", _reason_params(market, quantity=asked, lot=market.lot_size, needed=needed)
+        )
     _check_lot(market, quantity, asked, reference)
     return quantity
 
 
-def _prices(
+def _rounded_prices(
     market: MarketSpec, order_type: OrderType, side: Side, price: Decimal | None, stop_price: Decimal | None
 ) -> tuple[Decimal | None, Decimal | None]:
     limit = stop = None
@@ -172,7 +175,7 @@ def _prices(
 
 def _not_zero(market: MarketSpec, asked: Decimal, rounded: Decimal) -> Decimal:
     if rounded <= 0:
-        raise Denied("invalid_after_rounding", _params(market, price=asked, tick=market.tick_size))
+        raise Denied("invalid_after_rounding", _reason_params(market, price=asked, tick=market.tick_size))
     return rounded
 
 
@@ -192,36 +195,40 @@ def _nothing_held(closing: Side) -> Denied:
 def _check_lot(market: MarketSpec, quantity: Decimal, asked: Decimal, reference: Decimal | None) -> None:
     if not quantity:
         needed = minimum_that_would_do(market, reference)
-        raise Denied("below_lot", _params(market, quantity=asked, lot=market.lot_size, needed=needed))
+        raise Denied("below_lot", _reason_params(market, quantity=asked, lot=market.lot_size, needed=needed))
 
 
-def _maximum(market: MarketSpec, order_type: OrderType) -> Decimal:
+def _max_quantity(market: MarketSpec, order_type: OrderType) -> Decimal:
     largest = min(market.max_quantity or _LARGEST, _LARGEST)
     if order_type.needs_price:
         return largest
     return min(market.market_max_quantity or largest, largest)
 
 
-def _check_limits(
+def _check_market_limits(
     market: MarketSpec, order_type: OrderType, quantity: Decimal, price: Decimal | None
 ) -> None:
-    """What the exchange would refuse; the notional only where a price is given."""
-    minimum, maximum, least = market.min_quantity, _maximum(market, order_type), market.min_notional
+    """Raises Denied for an order beyond the market's minimums or maximum. The notional is checked only with a price."""
+    minimum, maximum, least = market.min_quantity, _max_quantity(market, order_type), market.min_notional
     needed = minimum_that_would_do(market, price)
     if quantity < minimum:
-        raise Denied("below_min_quantity", _params(market, quantity=quantity, minimum=minimum, needed=needed))
+        raise Denied(
+            "below_min_quantity", _reason_params(market, quantity=quantity, minimum=minimum, needed=needed)
+        )
     if quantity > maximum:
-        raise Denied("above_max_quantity", _params(market, quantity=quantity, maximum=maximum))
+        raise Denied("above_max_quantity", _reason_params(market, quantity=quantity, maximum=maximum))
     notional = quantity * (price or 0)
     if price and notional < least:
-        raise Denied("below_min_notional", _params(market, notional=notional, minimum=least, needed=needed))
+        raise Denied(
+            "below_min_notional", _reason_params(market, notional=notional, minimum=least, needed=needed)
+        )
 
 
-def _params(market: MarketSpec, **numbers: Decimal) -> dict[str, str]:
+def _reason_params(market: MarketSpec, **numbers: Decimal) -> dict[str, str]:
     names = {"symbol": market.symbol, "quote": market.quote}
-    return {**names, **{name: _short(number) for name, number in numbers.items()}}
+    return {**names, **{name: _short_text(number) for name, number in numbers.items()}}
 
 
-def _short(number: Decimal) -> str:
-    """At most 18 decimals, cut: a sentence needs no more."""
+def _short_text(number: Decimal) -> str:
+    """Returns a number with at most 18 decimals, rounded down: a sentence needs no more decimals."""
     return plain(floor_to_step(number, Decimal(1).scaleb(-18)))
