@@ -8,9 +8,9 @@ NOTES = {
 
 
 class BookAudit(models.Model):
-    """One pass over the rules that always hold, and what broke them."""
+    """The result of one audit of the rules of SPEC section 7, with the broken rules in `problems`."""
 
-    at = models.DateTimeField(_("at"), db_index=True)  # read by health and retention
+    at = models.DateTimeField(_("at"), db_index=True)  # the index is read by health and retention
     checked_orders = models.PositiveIntegerField(_("orders checked"))
     problems = models.JSONField(_("problems"), default=list)
     notes = models.JSONField(_("not compared"), default=list)  # keys of NOTES
@@ -30,5 +30,5 @@ class BookAudit(models.Model):
 
     @property
     def note_texts(self) -> list[str]:
-        """What could not be compared, in the reader's language."""
+        """The sentences of `notes`, the comparisons left out, in the active language."""
         return [str(NOTES.get(code, code)) for code in self.notes]

@@ -11,27 +11,30 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         return self.filter(finished_at__isnull=True)
 
     def claim(self, pk: int, *, by: str, now: datetime, lease: timedelta) -> bool:
-        """Compare-and-set: true for exactly one of those who try at the same time. Repeating it renews the lease."""
+        """Takes the batch's lease by compare-and-set. Of several callers at the same time exactly one gets true.
+
+        A further claim by the holder (`by`) renews the lease.
+        """
         free = Q(claimed_until__isnull=True) | Q(claimed_until__lt=now) | Q(claimed_by=by)
         claimed = self.unfinished().filter(free, pk=pk).update(claimed_by=by, claimed_until=now + lease)
         return claimed == 1
 
     def take_over(self, batch: "Batch", *, by: str, now: datetime, lease: timedelta) -> bool:
-        """Compare-and-set on the lease as it was read: one of several who found it abandoned gets it."""
+        """Takes an abandoned batch by compare-and-set on the lease in `batch`: of several callers one gets true."""
         seen = self.unfinished().filter(
             pk=batch.pk, claimed_by=batch.claimed_by, claimed_until=batch.claimed_until
         )
         return seen.update(claimed_by=by, claimed_until=now + lease) == 1
 
     def leave(self, pk: int, *, by: str, until: datetime) -> None:
-        """Gives the lease back: nobody needs to look before `until`."""
+        """Gives the lease back. No process needs to look at the batch before `until`."""
         self.unfinished().filter(pk=pk, claimed_by=by).update(claimed_by="", claimed_until=until)
 
     def reopen(self, pks: Iterable[int]) -> None:
         self.filter(pk__in=pks, finished_at__isnull=False).update(finished_at=None)
 
     def wake_followers(self, batch: "Batch", *, now: datetime) -> None:
-        """Later batches that were left to wait may go on now."""
+        """Lets the strategy's later batches, left until a later time, go on at `now`."""
         later = self.unfinished().filter(strategy=batch.strategy_id, pk__gt=batch.pk)
         later.filter(claimed_by="", claimed_until__gt=now).update(claimed_until=now)
 
@@ -40,7 +43,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
 
 
 class Batch(models.Model):
-    """The orders and cancels of one delivery, run together. Whoever holds its lease runs it."""
+    """The orders and cancels of one delivery. The process with the batch's lease runs the batch."""
 
     strategy = models.ForeignKey("strategies.Strategy", models.PROTECT, verbose_name=_("strategy"))
     created_at = models.DateTimeField(_("created at"))
@@ -56,7 +59,7 @@ class Batch(models.Model):
         verbose_name_plural = _("batches")
         ordering = ["-pk"]
         indexes = [
-            # read by the tracker's search for abandoned batches
+            # The tracker's search for abandoned batches reads this index.
             models.Index(
                 fields=["claimed_until"], condition=Q(finished_at__isnull=True), name="batch_unfinished"
             ),

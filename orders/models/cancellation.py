@@ -11,9 +11,10 @@ class CancellationQuerySet(models.QuerySet["Cancellation"]):
 
 
 class Cancellation(models.Model):
-    """A cancel instruction for one strategy account, written down before it is carried out.
+    """A cancel instruction for one strategy account, stored before tradehub carries the instruction out.
 
-    Without `target` it means every open order of the strategy account, narrowed by symbol and side.
+    `target` names one order. An instruction without `target` means every open order of the strategy account, and
+    `symbol` and `side` narrow the instruction.
     """
 
     batch = models.ForeignKey(
@@ -40,7 +41,7 @@ class Cancellation(models.Model):
         verbose_name = _("cancellation")
         verbose_name_plural = _("cancellations")
         indexes = [
-            # read by each run: what earlier batches still have to do for an account
+            # Each run reads the unreleased cancellations of earlier batches.
             models.Index(
                 fields=["strategy_account"],
                 condition=Q(released_at__isnull=True),

@@ -6,7 +6,7 @@ from orders.domain.enums import Evidence, OrderStatus
 
 
 class OrderEvent(models.Model):
-    """One change of an order's status. Append-only: the database refuses to change or delete a row."""
+    """One change of an order's status. Append-only: a database trigger refuses updates and deletes of rows."""
 
     order = models.ForeignKey("orders.Order", models.PROTECT, related_name="events", verbose_name=_("order"))
     at = models.DateTimeField(_("at"))

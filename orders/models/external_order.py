@@ -6,7 +6,7 @@ from exchanges.fields import ExactDecimalField
 
 
 class ExternalOrder(models.Model):
-    """An order at the exchange that is none of ours: seen, kept for the record, and left alone."""
+    """An open order at the exchange without a row in `Order`. tradehub keeps a record and leaves the order alone."""
 
     account = models.ForeignKey("exchanges.Account", models.PROTECT, verbose_name=_("account"))
     market_type = models.CharField(_("market type"), max_length=10, choices=MarketType.choices)

@@ -19,13 +19,17 @@ from orders.models.transitions import Transition, apply_transitions
 from strategies.models import StrategyAccount
 
 
+class NeverSent(Exception):
+    """The caller asks for the time of sending of an order that tradehub never sent: a fault of this program."""
+
+
 class OrderQuerySet(models.QuerySet["Order"]):
     def transition(self, changes: Iterable[Transition]) -> set[int]:
-        """The only way in which a status changes. Returns the ids of the orders that moved."""
+        """Applies changes of status; no other code changes a status. Returns the primary keys of the moved orders."""
         return apply_transitions(changes, using=self.db)
 
     def open(self) -> "OrderQuerySet":
-        """Working at the exchange, or in flight to it."""
+        """Orders that work at the exchange, and orders in flight."""
         return self.filter(status__in=OPEN)
 
     def working(self) -> "OrderQuerySet":
@@ -41,11 +45,11 @@ class OrderQuerySet(models.QuerySet["Order"]):
         return self.filter(status__in=FAILED)
 
     def unreleased(self) -> "OrderQuerySet":
-        """Those whose turn has not come or is not over: later orders for the same account and symbol wait."""
+        """Orders before or in their turn. Later orders of the strategy account wait, where the symbol is the same."""
         return self.filter(released_at__isnull=True)
 
     def of_unknown_outcome(self) -> "OrderQuerySet":
-        """In flight without an answer, or filled by trades that could not be read yet."""
+        """Open orders without a usable answer, and open orders with fills whose trades are not read yet."""
         return self.open().filter(unknown_since__isnull=False)
 
     def visible_to(self, user_id: int) -> "OrderQuerySet":
@@ -105,9 +109,9 @@ class Order(models.Model):
     )
     answered_at = models.DateTimeField(
         _("answered at"), null=True, editable=False
-    )  # when the exchange last told all about it
+    )  # when the exchange was asked for its latest complete answer (status and all trades), or earlier
     absent_reads = models.PositiveSmallIntegerField(_("times not found"), default=0)
-    absent_read_at = models.DateTimeField(null=True, editable=False)  # of those that counted, the last
+    absent_read_at = models.DateTimeField(null=True, editable=False)  # when `absent_reads` last grew
 
     canceled_by = models.ForeignKey(
         "orders.Cancellation",
@@ -144,19 +148,19 @@ class Order(models.Model):
             ),
         ]
         indexes = [
-            # read by each run: what earlier batches still have to do for an account and symbol
+            # Each run reads the unreleased orders of earlier batches.
             models.Index(
                 fields=["strategy_account", "symbol"],
                 condition=Q(released_at__isnull=True),
                 name="order_unreleased",
             ),
-            # read by the tracker, cancels and the open orders' page
+            # The tracker, cancels and the open orders' page read this index.
             models.Index(
                 fields=["strategy_account", "symbol"],
                 condition=Q(status__in=["submitted", "accepted", "partially_filled", "pending_cancel"]),
                 name="order_open",
             ),
-            # read by CANCEL, which may name the exchange's id
+            # A CANCEL by exchange order id reads this index.
             models.Index(fields=["strategy", "exchange_order_id"], name="order_by_exchange_id"),
         ]
 
@@ -181,9 +185,9 @@ class Order(models.Model):
         stop_price: Decimal | None = None,
         attempt: int = 1,
     ) -> "Order":
-        """An unsaved order with a client order id of its own, for every caller who wants an order sent.
+        """Returns an unsaved order with a new client order id. Every caller who wants an order sent starts here.
 
-        `strategy_account` comes with its account at hand; `market_type` is the strategy's. No statement is made here.
+        `strategy_account` has its account loaded, and `market_type` is the strategy's. Runs no database statement.
         """
         return cls(
             leg=leg,
@@ -205,9 +209,16 @@ class Order(models.Model):
         )
 
     def adopt(self, fresh: "Order") -> None:
-        """Brings this instance up to date with the row that was read as `fresh`."""
+        """Copies every column of `fresh`, a newer reading of the same row, to this instance."""
         for column in self._meta.concrete_fields:
             setattr(self, column.attname, getattr(fresh, column.attname))
+
+    @property
+    def sent_at(self) -> datetime:
+        """`submitted_at` of a sent order. Raises NeverSent for an unsent order."""
+        if self.submitted_at is None:
+            raise NeverSent(self.client_order_id)
+        return self.submitted_at
 
     @property
     def position_key(self) -> PositionKey:
@@ -227,12 +238,12 @@ class Order(models.Model):
 
     @property
     def reason_text(self) -> str:
-        """Why it was denied or rejected, in the reader's language."""
+        """The sentence of the order's reason in the active language; empty without a reason."""
         return reason_text(self.reason, self.reason_params) if self.reason else ""
 
 
 class StatusManager(models.Manager.from_queryset(OrderQuerySet)):  # type: ignore[misc]
-    """Only the orders in one of these statuses."""
+    """Finds only orders in the given statuses."""
 
     def __init__(self, *statuses: OrderStatus) -> None:
         super().__init__()

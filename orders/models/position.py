@@ -17,7 +17,7 @@ class PositionQuerySet(models.QuerySet["Position"]):
 
 
 class Position(models.Model):
-    """What a strategy account holds of one symbol: the sum of its trades, never anything else."""
+    """The position of a strategy account in a symbol: always and only the sum of the trades."""
 
     strategy_account = models.ForeignKey(
         "strategies.StrategyAccount",

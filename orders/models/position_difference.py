@@ -12,12 +12,15 @@ class PositionDifferenceQuerySet(models.QuerySet["PositionDifference"]):
         return self.filter(resolved_at__isnull=True)
 
     def freezing(self) -> "PositionDifferenceQuerySet":
-        """Lasting ones: no new risk for their account and symbol."""
+        """Lasting differences: unresolved and seen often enough in a row. Entries for the account and symbol are denied."""
         return self.unresolved().filter(looks__gte=FREEZES_AFTER_LOOKS)
 
 
 class PositionDifference(models.Model):
-    """Our books and the exchange disagree about a holding. It never makes us trade; a person settles it."""
+    """A difference between our positions and the exchange's holding of an account and symbol.
+
+    tradehub never trades because of a difference. Agreement of both sides or a person resolves the difference.
+    """
 
     account = models.ForeignKey("exchanges.Account", models.PROTECT, verbose_name=_("account"))
     market_type = models.CharField(_("market type"), max_length=10, choices=MarketType.choices)

@@ -1,17 +1,25 @@
-"""Many rows in one statement, with little Python and few parameters for each.
+"""Builds the values of many rows for one statement, with little Python work and few parameters per row.
 
-A batch's rows agree on most columns. Such a column is prepared and sent once; only the others are listed row by row, in
-`WITH line(...) AS (VALUES ...)`.
+The rows of a batch agree on most columns. A column of equal values is prepared and sent once. The other columns are
+listed row by row, in `WITH line(...) AS (VALUES ...)`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field
+
+AnyField: TypeAlias = "Field[Any, Any]"  # Django fields take no type arguments at run time
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """`lines` goes before the statement, `expressions` stand for the columns in order, `params` fill both."""
+    """The SQL of the values. `lines` goes before the statement, and `expressions` are the columns in order.
+
+    `params` fill the placeholders of `lines`, then the placeholders of `expressions`.
+    """
 
     lines: str
     expressions: list[str]
@@ -19,15 +27,20 @@ class Spread:
 
 
 def spread_rows(
-    fields: Sequence[Any], rows: Sequence[Sequence[Any]], connection: Any, *, listed: int = 1
+    fields: Sequence[AnyField],
+    rows: Sequence[Sequence[Any]],
+    connection: BaseDatabaseWrapper,
+    *,
+    listed: int = 1,
 ) -> Spread:
-    """The first fields, as many as `listed` says, are listed row by row in any case.
+    """Returns the SQL of the values of `rows`, each row in the order of `fields`.
 
-    Only numbers of columns are put into the text.
+    The first `listed` fields are listed row by row in any case. The SQL text contains numbers of columns and names of
+    types; every value is a parameter.
     """
     columns = [list(column) for column in zip(*rows, strict=True)]
-    varying = [i for i, column in enumerate(columns) if i < listed or not _is_one(column)]
-    prepared = [_prepared(fields[i], columns[i], connection) for i in varying]
+    varying = [i for i, column in enumerate(columns) if i < listed or not _is_constant(column)]
+    prepared = [_prepared_values(fields[i], columns[i], connection) for i in varying]
     names = ", ".join(f"c{i}" for i in varying)
     row = f"({', '.join(['%s'] * len(varying))})"
     lines = f"WITH line({names}) AS (VALUES {', '.join([row] * len(rows))})"
@@ -35,23 +48,26 @@ def spread_rows(
     expressions = []
     for i, field in enumerate(fields):
         if i in varying:
-            expressions.append(_typed(f"line.c{i}", field, connection))
+            expressions.append(_typed_expression(f"line.c{i}", field, connection))
         else:
-            expressions.append(_typed("%s", field, connection))
+            expressions.append(_typed_expression("%s", field, connection))
             params.append(field.get_db_prep_save(columns[i][0], connection))
     return Spread(lines, expressions, params)
 
 
-def _is_one(column: list[Any]) -> bool:
+def _is_constant(column: list[Any]) -> bool:
     return column.count(column[0]) == len(column)
 
 
-def _prepared(field: Any, column: list[Any], connection: Any) -> list[Any]:
+def _prepared_values(field: AnyField, column: list[Any], connection: BaseDatabaseWrapper) -> list[Any]:
     return [field.get_db_prep_save(value, connection) for value in column]
 
 
-def _typed(expression: str, field: Any, connection: Any) -> str:
-    """PostgreSQL cannot guess a column's type from VALUES; SQLite must not be told (CAST AS datetime is a number)."""
+def _typed_expression(expression: str, field: AnyField, connection: BaseDatabaseWrapper) -> str:
+    """Adds a cast on PostgreSQL, because PostgreSQL cannot guess a column's type from VALUES.
+
+    SQLite gets no cast: `CAST(... AS datetime)` makes a number there.
+    """
     if connection.vendor == "sqlite":
         return expression
     kind = "text" if field.get_internal_type() == "CharField" else field.db_type(connection)

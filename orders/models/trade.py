@@ -14,7 +14,7 @@ class TradeQuerySet(models.QuerySet["Trade"]):
 
 
 class Trade(models.Model):
-    """One fill of one order, as the exchange reported it, and the profit that it realized."""
+    """One fill of one order, as the exchange reported the fill, with the realized profit."""
 
     order = models.ForeignKey("orders.Order", models.PROTECT, related_name="trades", verbose_name=_("order"))
     strategy_account = models.ForeignKey(
@@ -57,7 +57,7 @@ class Trade(models.Model):
             models.CheckConstraint(condition=Q(quantity__gt=0), name="trade_quantity_positive"),
         ]
         indexes = [
-            # read by audits and the API: everything that made a position
+            # Audits and the API read the trades of a position by this index.
             models.Index(fields=["strategy_account", "symbol"], name="trade_by_position"),
         ]
 
@@ -66,11 +66,15 @@ class Trade(models.Model):
 
     @property
     def net_profit(self) -> Decimal:
-        """Realized profit less the fee, where that was paid in quote currency."""
+        """Realized profit in quote currency, less a fee paid in quote currency."""
         quote = self.symbol.partition("/")[2].partition(":")[0]
-        return self.realized_profit - (self.fee if self.fee_currency == quote else 0)
+        fee: Decimal = self.fee if self.fee_currency == quote else Decimal(0)
+        profit: Decimal = self.realized_profit
+        return profit - fee
 
     @property
     def signed_quantity(self) -> Decimal:
-        """What the trade did to the holding: base fees are kept from what was bought."""
-        return Side(self.side).sign * self.quantity - self.base_fee
+        """The trade's change of the position, in base units: positive for a buy, less the fee in base units."""
+        quantity: Decimal = self.quantity
+        base_fee: Decimal = self.base_fee
+        return Side(self.side).sign * quantity - base_fee

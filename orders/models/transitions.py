@@ -1,4 +1,4 @@
-"""The one way in which an order's status changes: compare-and-set, with an event for each change that happened."""
+"""Changes the status of orders by compare-and-set, and writes one event for each change. No other module does so."""
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from exchanges.failpoints import failpoint
 from orders.domain.enums import Evidence, OrderStatus
@@ -27,9 +28,9 @@ _NOTHING = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A change of one order's status to `target`, if the row still has the status that the instance shows.
+    """A change of an order's status to `target`. The change applies if the row still has the status of the instance.
 
-    `fields` are the columns written along with the status, by attribute name (`canceled_by_id`).
+    `fields` are the columns written together with the status, by attribute name (`canceled_by_id`).
     """
 
     order: "Order"
@@ -46,7 +47,7 @@ class Transition:
         object.__setattr__(self, "source", OrderStatus(self.order.status))
 
     def event(self) -> tuple[Any, ...]:
-        """The values of an OrderEvent, in the order of EVENT_COLUMNS."""
+        """Returns the values of the change's OrderEvent, in the order of EVENT_COLUMNS."""
         return (
             self.order.pk,
             self.at,
@@ -65,10 +66,10 @@ class Transition:
 def cancel_of(
     order: "Order", *, evidence: Evidence, actor: str, now: datetime, canceled_by: int | None = None
 ) -> Transition:
-    """The transition that cancels an order, for every caller who wants an order canceled.
+    """Returns the transition for a cancel of an order. Every caller who wants an order canceled starts here.
 
-    An order that was never sent becomes `canceled`. An order that the exchange may have becomes `pending_cancel`, and
-    the caller sends the cancel after the commit. `canceled_by` is the primary key of the cancel instruction, if any.
+    An unsent order becomes `canceled`. An order the exchange may have becomes `pending_cancel`, and the caller sends
+    the cancel after the commit. `canceled_by` is the primary key of the cancel instruction, if any.
     """
     named = {} if canceled_by is None else {"canceled_by_id": canceled_by}
     if OrderStatus(order.status) in UNSENT:
@@ -78,12 +79,13 @@ def cancel_of(
 
 
 def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
-    """Applies the changes that still apply and returns the primary keys of the orders that moved.
+    """Applies each change whose order still has the source status. Returns the primary keys of the moved orders.
 
-    Every instance is up to date afterwards: the instance of an order that moved shows the change, the instance of an
-    order that somebody else had moved meanwhile is read again. One statement per set of columns and one for the events,
-    however many orders; one more where an order had moved meanwhile.
-    Raises IllegalTransition before anything is written.
+    Every instance is up to date afterwards: the instance of a moved order shows the change, and an order moved by
+    another process meanwhile is read again. Runs one statement per set of columns and one statement for the events,
+    however many orders; a further statement reads the orders moved by other processes.
+
+    Raises IllegalTransition before the first write.
     """
     wanted = list(changes)
     if not wanted:
@@ -105,7 +107,7 @@ def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
 def _bring_up_to_date(changes: Sequence[Transition], moved: Container[int]) -> None:
     for change in changes:
         if change.order.pk in moved:
-            _show(change)
+            _show_change(change)
     overtaken = [change.order for change in changes if change.order.pk not in moved]
     if overtaken:
         rows = type(overtaken[0]).objects.in_bulk([order.pk for order in overtaken])
@@ -113,46 +115,48 @@ def _bring_up_to_date(changes: Sequence[Transition], moved: Container[int]) -> N
             order.adopt(rows[order.pk])
 
 
-def _show(change: Transition) -> None:
-    """The status comes last: an answer that another thread builds meanwhile finds the reason in place."""
+def _show_change(change: Transition) -> None:
+    """Sets the status last: another thread may build an answer meanwhile, and finds the reason in place."""
     for name, value in change.fields.items():
         setattr(change.order, name, value)
     change.order.status = change.target
 
 
-def _compare_and_set(columns: Sequence[str], changes: Sequence[Transition], connection: Any) -> set[int]:
+def _compare_and_set(
+    columns: Sequence[str], changes: Sequence[Transition], connection: BaseDatabaseWrapper
+) -> set[int]:
     order = OrderEvent._meta.get_field("order").related_model._meta
     fields: list[Any] = [order.get_field(name) for name in ("id", "status", "status", *columns)]
     rows = [
         (c.order.pk, str(c.source), str(c.target), *(c.fields[name] for name in columns)) for c in changes
     ]
-    told = spread_rows(fields, rows, connection, listed=2)
-    pk, source, *new = told.expressions
+    spread = spread_rows(fields, rows, connection, listed=2)
+    pk, source, *new = spread.expressions
     settings = ", ".join(
         f"{connection.ops.quote_name(field.column)} = {expression}"
         for field, expression in zip(fields[2:], new, strict=True)
     )
-    # Only our own column names are put into the text; every value is a parameter.
+    # The SQL text contains only our own column names; every value is a parameter.
     sql = (
-        f"{told.lines} UPDATE {order.db_table} SET {settings} FROM line"  # noqa: S608
+        f"{spread.lines} UPDATE {order.db_table} SET {settings} FROM line"  # noqa: S608
         f" WHERE {order.db_table}.id = {pk} AND {order.db_table}.status = {source}"
         f" RETURNING {order.db_table}.id"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, told.params)
+        cursor.execute(sql, spread.params)
         return {row[0] for row in cursor.fetchall()}
 
 
-def _write_events(changes: Sequence[Transition], connection: Any) -> None:
-    """One plain INSERT: a model instance per event would cost more than the rest of the change."""
+def _write_events(changes: Sequence[Transition], connection: BaseDatabaseWrapper) -> None:
+    """Writes all events with one plain INSERT: model instances for events would cost more than the status change."""
     if not changes:
         return
     fields: list[Any] = [OrderEvent._meta.get_field(name) for name in EVENT_COLUMNS]
-    told = spread_rows(fields, [change.event() for change in changes], connection)
+    spread = spread_rows(fields, [change.event() for change in changes], connection)
     names = ", ".join(connection.ops.quote_name(f.column) for f in fields)
     sql = (
-        f"{told.lines} INSERT INTO {OrderEvent._meta.db_table} ({names})"  # noqa: S608 - our own column names
-        f" SELECT {', '.join(told.expressions)} FROM line"
+        f"{spread.lines} INSERT INTO {OrderEvent._meta.db_table} ({names})"  # noqa: S608 - our own column names
+        f" SELECT {', '.join(spread.expressions)} FROM line"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, told.params)
+        cursor.execute(sql, spread.params)
