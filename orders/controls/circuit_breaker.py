@@ -1,4 +1,7 @@
-"""Stops a strategy account by itself: after a loss, exits only; after a run of errors, nothing."""
+"""The circuit breaker: stops a strategy account at the automatic limits.
+
+A loss or a drawdown sets `reduce_only`; rejected orders in a row set `halted`.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -17,13 +20,13 @@ logger = logging.getLogger(__name__)
 
 Verdict = tuple[TradingState, StateReason]
 _PERCENT = Decimal(100)
-_JUDGED = (OrderStatus.REJECTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
+_ANSWERED = (OrderStatus.REJECTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
 
 
 def trip_circuit_breakers(*, now: datetime) -> list[StrategyAccount]:
-    """Applies the automatic limits to every active strategy account; returns those it stopped.
+    """Applies the automatic limits to every active strategy account, and returns the stopped strategy accounts.
 
-    What happened before a person last changed the state does not count again.
+    Orders and trades from before the last change of the trading state do not count again.
     """
     system = SystemRisk.current()
     strategy_accounts = StrategyAccount.objects.filter(is_active=True).exclude(
@@ -38,11 +41,11 @@ def trip_circuit_breakers(*, now: datetime) -> list[StrategyAccount]:
 
 def _stop_if_due(strategy_account: StrategyAccount, system: SystemRisk, now: datetime) -> bool:
     limits = Limits.of(strategy_account, strategy_account.strategy, system)
-    verdict = _errors(strategy_account, limits) or _loss(strategy_account, limits, now)
+    verdict = _verdict_on_errors(strategy_account, limits) or _verdict_on_loss(strategy_account, limits, now)
     if verdict is None or TradingState(strategy_account.trading_state).strictness >= verdict[0].strictness:
         return False
     state, reason = verdict
-    # A person's halt meanwhile must not be loosened.
+    # A halt by a person in the meantime must not be loosened.
     set_trading_state(
         strategy_account, state, reason=reason, now=now, only_from=strategy_account.trading_state
     )
@@ -52,12 +55,12 @@ def _stop_if_due(strategy_account: StrategyAccount, system: SystemRisk, now: dat
     return True
 
 
-def _errors(strategy_account: StrategyAccount, limits: Limits) -> Verdict | None:
+def _verdict_on_errors(strategy_account: StrategyAccount, limits: Limits) -> Verdict | None:
     allowed = limits.max_errors_in_a_row
     if not allowed:
         return None
-    # An exchange that only wants us to come later says nothing about this strategy account.
-    rows = Order.objects.filter(strategy_account=strategy_account, status__in=_JUDGED).exclude(
+    # A refusal with `throttled` only asks for a pause, and tells nothing about this strategy account.
+    rows = Order.objects.filter(strategy_account=strategy_account, status__in=_ANSWERED).exclude(
         reason="throttled"
     )
     if strategy_account.state_changed_at:
@@ -68,19 +71,21 @@ def _errors(strategy_account: StrategyAccount, limits: Limits) -> Verdict | None
     return None
 
 
-def _loss(strategy_account: StrategyAccount, limits: Limits, now: datetime) -> Verdict | None:
+def _verdict_on_loss(strategy_account: StrategyAccount, limits: Limits, now: datetime) -> Verdict | None:
     if limits.max_daily_loss is None and limits.max_drawdown_percent is None:
         return None
-    trades = list(_trades(strategy_account))
+    trades = list(_counted_trades(strategy_account))
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     today = net_result([trade for trade in trades if trade.executed_at >= midnight])
     if limits.max_daily_loss is not None and -today > limits.max_daily_loss:
         numbers = {"loss": plain(-today), "allowed": plain(limits.max_daily_loss)}
         return TradingState.REDUCE_ONLY, StateReason.of("daily_loss", **numbers)
-    return _drawdown(strategy_account, limits, trades)
+    return _verdict_on_drawdown(strategy_account, limits, trades)
 
 
-def _drawdown(strategy_account: StrategyAccount, limits: Limits, trades: Sequence[Trade]) -> Verdict | None:
+def _verdict_on_drawdown(
+    strategy_account: StrategyAccount, limits: Limits, trades: Sequence[Trade]
+) -> Verdict | None:
     if limits.max_drawdown_percent is None or not strategy_account.capital:
         return None
     percent = (drawdown(trades) * _PERCENT / strategy_account.capital).quantize(Decimal("0.01"))
@@ -90,7 +95,7 @@ def _drawdown(strategy_account: StrategyAccount, limits: Limits, trades: Sequenc
     return TradingState.REDUCE_ONLY, StateReason.of("drawdown", **numbers)
 
 
-def _trades(strategy_account: StrategyAccount) -> "Sequence[Trade]":
+def _counted_trades(strategy_account: StrategyAccount) -> Sequence[Trade]:
     rows = Trade.objects.filter(strategy_account=strategy_account).order_by("executed_at", "pk")
     return list(
         rows.filter(recorded_at__gt=strategy_account.state_changed_at)
@@ -107,7 +112,10 @@ def net_result(trades: Sequence[Trade]) -> Decimal:
 
 @exact
 def drawdown(trades: Sequence[Trade]) -> Decimal:
-    """How far the net result is below its best; never negative. `trades` in the order of execution."""
+    """Returns the distance of the net result below the best net result so far; never negative, in quote currency.
+
+    `trades` are in the order of execution.
+    """
     result = best = Decimal(0)
     for trade in trades:
         result += trade.net_profit

@@ -1,4 +1,7 @@
-"""Stopping trade at one of four levels, and what may come with it: canceling what is open, closing what is held."""
+"""Changes the trading state of a level: system, strategy, account or strategy account.
+
+A change may also cancel the open orders and close the positions under the level.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -24,9 +27,9 @@ Level = SystemRisk | Strategy | Account | StrategyAccount
 def set_trading_state(
     level: Level, state: TradingState, *, reason: str, now: datetime, only_from: str = ""
 ) -> None:
-    """Holds from its commit on: no order is committed as sent under the state before it.
+    """Sets the trading state of a level. After the commit no order is committed as `submitted` under the former state.
 
-    With `only_from` nothing changes if the state is another by now.
+    With `only_from`, the row changes only where the stored state is still `only_from`.
     """
     if isinstance(level, SystemRisk):
         SystemRisk.objects.get_or_create(pk=1)
@@ -48,37 +51,37 @@ def change_trading_state(
     cancel_all: bool = False,
     close_all: bool = False,
 ) -> list[Order]:
-    """Sets the state, then cancels and closes what lies under the level; returns the orders that this touched.
+    """Sets the trading state, then cancels orders and closes positions under the level. Returns the touched orders.
 
-    Closing is itself an order, so a halt with `close_all` lets exits through until they are done. Where something is
-    still held or on its way afterwards, the level stays with exits only (`level.trading_state` says so): a halt would
-    lock it in.
+    A closing is an exit, so a halt with `close_all` sets `reduce_only` first and `halted` after the exits. While a
+    position is left or an order may still fill, the level stays `reduce_only` (see `level.trading_state`), because
+    `halted` would lock the position in.
     """
     first = TradingState.REDUCE_ONLY if close_all else state
     set_trading_state(level, first, reason=reason, now=clock())
     touched: list[Order] = []
     if cancel_all:
-        open_orders = Order.objects.filter(_under(level))
+        open_orders = Order.objects.filter(_rows_under(level))
         touched += cancel_orders(open_orders.open() | open_orders.waiting(), actor=actor, clock=clock)
     if close_all:
-        touched += close_positions(Position.objects.filter(_under(level)), clock=clock)
+        touched += close_positions(Position.objects.filter(_rows_under(level)), clock=clock)
     if state is not first and not _is_something_left(level, touched):
         set_trading_state(level, state, reason=reason, now=clock())
     return touched
 
 
 def _is_something_left(level: Level, closings: Iterable[Order]) -> bool:
-    """Whether an order under the level may still fill, or a position is held that was not too small to be closed."""
-    orders = Order.objects.filter(_under(level))
+    """Whether an order under the level may still fill, or a position large enough to be closed is left."""
+    orders = Order.objects.filter(_rows_under(level))
     if (orders.in_flight() | orders.waiting() | orders.unreleased()).exists():
         return True
     dust = {(order.strategy_account_id, order.symbol) for order in closings if order.reason in TOO_SMALL}
-    held = Position.objects.held().filter(_under(level)).values_list("strategy_account_id", "symbol")
+    held = Position.objects.held().filter(_rows_under(level)).values_list("strategy_account_id", "symbol")
     return not set(held) <= dust
 
 
 def close_positions(rows: Iterable[Position], *, clock: Callable[[], datetime]) -> list[Order]:
-    """Closes whole positions with market orders, all side by side, and waits for the outcome."""
+    """Closes whole positions with MARKET orders, side by side, and waits for the runs. Returns the closing orders."""
     by_strategy: dict[Strategy, list[Position]] = defaultdict(list)
     for position in _with_accounts(rows):
         by_strategy[position.strategy_account.strategy].append(position)
@@ -94,7 +97,7 @@ def _with_accounts(rows: Iterable[Position]) -> Iterable[Position]:
 
 
 def _start_closing(strategy: Strategy, held: Iterable[Position], now: datetime) -> BatchRun:
-    plan = Plan(orders=[_closing(strategy, position, leg, now) for leg, position in enumerate(held)])
+    plan = Plan(orders=[_closing_order(strategy, position, leg, now) for leg, position in enumerate(held)])
     with transaction.atomic():
         Strategy.objects.locked(strategy.pk)
         run = batches.store_batch(plan, strategy=strategy, signaled_at=None, now=now)
@@ -102,7 +105,7 @@ def _start_closing(strategy: Strategy, held: Iterable[Position], now: datetime) 
     return run
 
 
-def _closing(strategy: Strategy, position: Position, leg: int, now: datetime) -> Order:
+def _closing_order(strategy: Strategy, position: Position, leg: int, now: datetime) -> Order:
     return Order.compose(
         position.strategy_account,
         market_type=strategy.market_type,
@@ -115,7 +118,7 @@ def _closing(strategy: Strategy, position: Position, leg: int, now: datetime) ->
     )
 
 
-def _under(level: Level) -> Q:
+def _rows_under(level: Level) -> Q:
     match level:
         case Strategy():
             return Q(strategy_account__strategy=level.pk)

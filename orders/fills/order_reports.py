@@ -1,7 +1,6 @@
-"""Turns what exchanges report into rows: statuses, trades, positions, realized profit.
+"""Writes exchanges' reports of orders into our rows: statuses, trades, positions and realized profit.
 
-Everything of one call is written in one transaction, with a number of statements that does not depend on how many
-orders it is about.
+One call writes in one transaction. The number of statements does not depend on the number of orders.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +22,7 @@ from orders.models.transitions import Transition
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What an exchange said of one order. The order is brought up to date in place."""
+    """An exchange's report of an order, with fills fetched apart. `record_reports` updates `order` in place."""
 
     order: Order
     report: OrderReport
@@ -31,7 +30,8 @@ class Observation:
 
     @property
     def lacks_trades(self) -> bool:
-        return self.report.filled > self.order.filled
+        booked: Decimal = self.order.filled
+        return self.report.filled > booked
 
     @property
     def all_fills(self) -> Sequence[Fill]:
@@ -39,8 +39,8 @@ class Observation:
 
 
 @dataclass(slots=True)
-class Scribe:
-    """Who writes, on what evidence, and when."""
+class Provenance:
+    """The origin of a change, for the order event: the actor, the evidence and the time of writing."""
 
     actor: str
     evidence: Evidence
@@ -50,78 +50,82 @@ class Scribe:
 def record_reports(
     observations: Iterable[Observation], *, evidence: Evidence, actor: str, now: datetime
 ) -> None:
-    """Books new fills and moves each order to what its report proves. Safe to repeat: a trade counts once."""
+    """Books new fills and moves each order to the status its report proves.
+
+    A second call with the same reports changes nothing, because a trade counts once.
+    """
     observed = list(observations)
-    scribe = Scribe(actor, evidence, now)
+    provenance = Provenance(actor, evidence, now)
     with transaction.atomic():
         with_fills = [seen for seen in observed if seen.all_fills]
         if touched := [seen for seen in observed if seen.all_fills or _may_have_fills(seen.order)]:
-            _lock(touched)
+            _lock_orders(touched)
         if with_fills:
             book_fills([(seen.order, seen.all_fills) for seen in with_fills], now=now)
-        _move(observed, scribe)
+        _move_orders(observed, provenance)
 
 
 def _may_have_fills(order: Order) -> bool:
-    """Whether someone else may have booked fills since it was read, which must not be written over.
+    """Whether another process may have booked fills of the order since our reading. Our write must keep such fills.
 
-    Whoever books the first fill of a submitted order moves its status with it, so that ours does not apply any more.
+    The status `submitted` rules out such fills: another process books the first fill together with a change of status,
+    and our change from `submitted` then no longer applies.
     """
     return order.status != OrderStatus.SUBMITTED
 
 
-def _lock(observed: Sequence[Observation]) -> None:
+def _lock_orders(observed: Sequence[Observation]) -> None:
     locked = Order.objects.select_for_update().order_by("pk").in_bulk([seen.order.pk for seen in observed])
     for seen in observed:
         seen.order.adopt(locked[seen.order.pk])
 
 
-def _move(observed: Sequence[Observation], scribe: Scribe, *, again: bool = True) -> None:
+def _move_orders(observed: Sequence[Observation], provenance: Provenance, *, again: bool = True) -> None:
     changes, same = [], []
     for seen in observed:
-        change = _change(seen, scribe)
+        change = _transition_of(seen, provenance)
         if change is None:
             same.append(seen)
         else:
             changes.append((seen, change))
     moved = Order.objects.transition(change for _, change in changes)
     late = [seen for seen, change in changes if change.order.pk not in moved]
-    _amend(same)
+    _amend_orders(same)
     if late and again:
-        _lock(late)
-        _move(late, scribe, again=False)
+        _lock_orders(late)
+        _move_orders(late, provenance, again=False)
 
 
-def _change(seen: Observation, scribe: Scribe) -> Transition | None:
-    """None when the status stays."""
+def _transition_of(seen: Observation, provenance: Provenance) -> Transition | None:
+    """Returns the transition to the status the report proves, or None when the order keeps its status."""
     order, source = seen.order, OrderStatus(seen.order.status)
     target = conclude_status(source, order.quantity or Decimal(0), order.filled, seen.report)
-    if target is source or not may_become(source, target, late=scribe.evidence is Evidence.QUERY):
+    if target is source or not may_become(source, target, late=provenance.evidence is Evidence.QUERY):
         return None
     fields: dict[str, Any] = {
         "exchange_order_id": seen.report.order_id or order.exchange_order_id,
         "filled": order.filled,
         "average": order.average,
-        # What was doubtful stays so until its trades are here: an exit that waits must find the position.
+        # An order of unknown outcome stays so until all trades are here: a waiting exit must find the position.
         "unknown_since": order.unknown_since if seen.lacks_trades else None,
-        "closed_at": scribe.now if target in FINAL else None,
-        # With all its trades here its turn is over, and later orders for the same symbol may go.
-        "released_at": order.released_at or (None if seen.lacks_trades else scribe.now),
+        "closed_at": provenance.now if target in FINAL else None,
+        # With all trades here the order's turn is over, and later orders for the same symbol may go.
+        "released_at": order.released_at or (None if seen.lacks_trades else provenance.now),
     }
     return Transition(
         order,
         target,
-        scribe.now,
-        scribe.evidence,
-        scribe.actor,
+        provenance.now,
+        provenance.evidence,
+        provenance.actor,
         fields,
         http_status=200,
         reported_at=seen.report.reported_at,
     )
 
 
-def _amend(observed: Sequence[Observation]) -> None:
-    """Keeps the fill totals and the exchange's id of orders whose status stays."""
+def _amend_orders(observed: Sequence[Observation]) -> None:
+    """Saves the fill totals, the exchange order id and `unknown_since` of orders with an unchanged status."""
     amended: dict[int, Order] = {}
     for seen in observed:
         order = seen.order

@@ -1,4 +1,4 @@
-"""Fills become trades and positions. Callers hold the orders' rows."""
+"""Books fills as trades, and updates the positions. The caller holds locks on the orders' rows."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class TradeKey(NamedTuple):
-    """The columns of the constraint trade_counts_once."""
+    """Identifies a trade by the columns of the constraint trade_counts_once."""
 
     account_id: int
     market_type: str
@@ -26,7 +26,9 @@ class TradeKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class OrderFill:
+    """A fill together with its order."""
+
     order: Order
     fill: Fill
 
@@ -37,40 +39,42 @@ class Entry:
 
 
 def book_fills(fills_by_order: Iterable[tuple[Order, Sequence[Fill]]], *, now: datetime) -> None:
-    """Adds the trades that we do not have yet, and what they do to `filled`, `average` and the positions.
+    """Stores a trade for each new fill, and adds the fill to the order's `filled` and `average` and to the position.
 
-    The orders' columns are changed in memory only; the caller saves them with their status.
+    The orders change in memory only: the caller saves the order's columns together with the status.
     """
-    entries = {
-        entry.key: entry for order, fills in fills_by_order for entry in (Entry(order, f) for f in fills)
+    order_fills = {
+        order_fill.key: order_fill
+        for order, fills in fills_by_order
+        for order_fill in (OrderFill(order, f) for f in fills)
     }
-    known = _known(entries.values())
-    fresh = [entry for key, entry in entries.items() if key not in known]
-    fresh.sort(key=lambda entry: (entry.fill.executed_at, entry.fill.trade_id))
-    booked = [entry for entry in fresh if _count(entry)]
+    known = _known_trades(order_fills.values())
+    fresh = [order_fill for key, order_fill in order_fills.items() if key not in known]
+    fresh.sort(key=lambda order_fill: (order_fill.fill.executed_at, order_fill.fill.trade_id))
+    booked = [order_fill for order_fill in fresh if _add_to_totals(order_fill)]
     if booked:
-        positions = _positions({entry.order.position_key for entry in booked})
+        positions = _locked_positions({order_fill.order.position_key for order_fill in booked})
         Trade.objects.bulk_create(
-            [_trade(entry, positions[entry.order.position_key], now) for entry in booked]
+            [_book_trade(order_fill, positions[order_fill.order.position_key], now) for order_fill in booked]
         )
         Position.objects.bulk_update(
             positions.values(), ["quantity", "cost", "realized_profit", "fees", "updated_at"]
         )
 
 
-def _known(entries: Iterable[Entry]) -> set[TradeKey]:
-    listed = list(entries)
+def _known_trades(order_fills: Iterable[OrderFill]) -> set[TradeKey]:
+    listed = list(order_fills)
     rows = Trade.objects.filter(
-        account__in={entry.order.account_id for entry in listed},
-        symbol__in={entry.order.symbol for entry in listed},
-        trade_id__in={entry.fill.trade_id for entry in listed},
+        account__in={order_fill.order.account_id for order_fill in listed},
+        symbol__in={order_fill.order.symbol for order_fill in listed},
+        trade_id__in={order_fill.fill.trade_id for order_fill in listed},
     )
     return {TradeKey(*row) for row in rows.values_list(*TradeKey._fields)}
 
 
-def _count(entry: Entry) -> bool:
-    """Adds the fill to its order's totals; false, and nothing added, when it would exceed the order."""
-    order, fill = entry.order, entry.fill
+def _add_to_totals(order_fill: OrderFill) -> bool:
+    """Adds a fill to its order's totals. Returns false, and adds nothing, for a fill beyond the order's quantity."""
+    order, fill = order_fill.order, order_fill.fill
     with localcontext(Context(prec=60)):
         filled = order.filled + fill.quantity
         if filled > (order.quantity or 0):
@@ -81,8 +85,8 @@ def _count(entry: Entry) -> bool:
     return True
 
 
-def _positions(keys: set[PositionKey]) -> dict[PositionKey, Position]:
-    """The positions' rows, made where missing, and held until the transaction ends."""
+def _locked_positions(keys: set[PositionKey]) -> dict[PositionKey, Position]:
+    """Returns the positions' rows, created where missing, and locked until the transaction ends."""
     Position.objects.bulk_create(
         [Position(strategy_account_id=key.strategy_account_id, symbol=key.symbol) for key in sorted(keys)],
         ignore_conflicts=True,
@@ -95,16 +99,17 @@ def _positions(keys: set[PositionKey]) -> dict[PositionKey, Position]:
     return {key: found[key] for key in keys}
 
 
-def _trade(entry: Entry, position: Position, now: datetime) -> Trade:
-    order, fill = entry.order, entry.fill
-    base_fee = fill.fee if _is_base_fee(entry) else Decimal(0)
+def _book_trade(order_fill: OrderFill, position: Position, now: datetime) -> Trade:
+    """Applies a fill to its position in memory, and returns the unsaved trade."""
+    order, fill = order_fill.order, order_fill.fill
+    base_fee = fill.fee if _is_base_fee(order_fill) else Decimal(0)
     position.state, realized = apply_fill(
         position.state,
         side=fill.side,
         quantity=fill.quantity,
         price=fill.price,
         fee=fill.fee,
-        fee_in_quote=fill.fee_currency == _quote(order.symbol),
+        fee_in_quote=fill.fee_currency == _quote_of(order.symbol),
         base_fee=base_fee,
     )
     position.updated_at = now
@@ -128,10 +133,10 @@ def _trade(entry: Entry, position: Position, now: datetime) -> Trade:
     )
 
 
-def _is_base_fee(entry: Entry) -> bool:
-    base = entry.order.symbol.partition("/")[0]
-    return entry.order.market_type == MarketType.SPOT and entry.fill.fee_currency == base
+def _is_base_fee(order_fill: OrderFill) -> bool:
+    base = order_fill.order.symbol.partition("/")[0]
+    return order_fill.order.market_type == MarketType.SPOT and order_fill.fill.fee_currency == base
 
 
-def _quote(symbol: str) -> str:
+def _quote_of(symbol: str) -> str:
     return symbol.partition("/")[2].partition(":")[0]
