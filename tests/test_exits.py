@@ -202,11 +202,12 @@ def test_an_exit_does_not_trust_an_answer_that_is_older_than_itself(deliver, pap
     deliver(solo.alert(BTC_LIMIT))
     tracker = Tracker(clock=timezone.now)
     paper.fault(**ORDER, method="GET", when="after", action="delay", value=1)
-    tracker._start(tracker._working(everything=True))  # answered "open", and a second on its way
+    # The exchange answers "open", and the answer is on its way for a second.
+    tracker._start_look_ups(tracker._working_orders(everything=True))
     time.sleep(0.3)
     paper.set_prices({"BTCUSDT": "89999"})
     paper.fault(**ORDER, method="GET", when="before", action="delay", value=2)
-    writer = threading.Thread(target=lambda: tracker._finish(tracker._client.collect(timeout_s=5)))
+    writer = threading.Thread(target=lambda: tracker._finish_calls(tracker._client.collect(timeout_s=5)))
     writer.start()
 
     (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]

@@ -1,7 +1,7 @@
-"""Checks the rules that always hold (SPEC section 7) over our books and, for paper accounts, against its ledger.
+"""Audits our books: checks the rules of SPEC section 7, and compares paper accounts with the paper exchange's ledger.
 
-Changes nothing; whatever it finds is for a person. Trade goes on meanwhile: what breaks a rule is looked at a second
-time, with its rows held, before it is reported.
+The audit repairs nothing; a person decides about each problem. Trading goes on during the audit, so an order or a
+position with a broken rule is checked a second time, with locked rows, before the audit reports the problem.
 """
 
 from collections import defaultdict
@@ -24,26 +24,26 @@ _CHUNK = 500
 
 
 class Finding(NamedTuple):
-    """`row` is the order's or the strategy account's primary key."""
+    """A broken rule. `row` is the primary key of the order or, for a position, of the strategy account."""
 
     row: int
     text: str
 
 
 def audit_books(*, now: datetime, since: datetime | None = None) -> BookAudit:
-    """Checks orders created since then, all of them without `since`, and every position; stores the result."""
+    """Checks the orders created since `since`, or all orders without `since`, and all positions. Stores the result."""
     orders = Order.objects.all() if since is None else Order.objects.filter(created_at__gte=since)
     with no_time_limits():
-        ledger = audit_paper_books(orders, url=settings.PAPER_EXCHANGE_URL, now=now)
+        paper = audit_paper_books(orders, url=settings.PAPER_EXCHANGE_URL, now=now)
         problems = [
             *_broken_orders(orders),
             *_broken_positions(),
             *_check_accounts(orders),
             *_check_turns(orders),
-            *ledger.problems,
+            *paper.problems,
         ]
     return BookAudit.objects.create(
-        at=now, checked_orders=orders.count(), problems=problems, notes=ledger.notes
+        at=now, checked_orders=orders.count(), problems=problems, notes=paper.notes
     )
 
 
@@ -51,23 +51,23 @@ def audit_books(*, now: datetime, since: datetime | None = None) -> BookAudit:
 
 
 def _broken_orders(orders: QuerySet[Order]) -> Iterator[str]:
-    for pks in _chunks(sorted({finding.row for finding in _check_orders(orders)})):
+    for pks in _pk_chunks(sorted({finding.row for finding in _check_orders(orders)})):
         with transaction.atomic():
             list(Order.objects.select_for_update(no_key=True).filter(pk__in=pks).order_by("pk"))
-            found = list(_check_chunk(pks))
+            found = list(_check_order_chunk(pks))
         yield from (finding.text for finding in found)
 
 
 def _check_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
-    for pks in _chunks(list(orders.order_by("pk").values_list("pk", flat=True))):
-        yield from _check_chunk(pks)
+    for pks in _pk_chunks(list(orders.order_by("pk").values_list("pk", flat=True))):
+        yield from _check_order_chunk(pks)
 
 
-def _chunks(pks: list[int]) -> Iterator[list[int]]:
+def _pk_chunks(pks: list[int]) -> Iterator[list[int]]:
     return (pks[start : start + _CHUNK] for start in range(0, len(pks), _CHUNK))
 
 
-def _check_chunk(pks: list[int]) -> Iterator[Finding]:
+def _check_order_chunk(pks: list[int]) -> Iterator[Finding]:
     filled: dict[int, Decimal] = defaultdict(Decimal)
     for order_id, quantity in Trade.objects.filter(order__in=pks).values_list("order", "quantity"):
         filled[order_id] += quantity
@@ -108,7 +108,7 @@ def _check_replay(order: Order, events: list[tuple[OrderStatus, OrderStatus]]) -
 
 
 def _broken_positions() -> Iterator[str]:
-    for strategy_accounts in _chunks(sorted({finding.row for finding in _check_positions()})):
+    for strategy_accounts in _pk_chunks(sorted({finding.row for finding in _check_positions()})):
         with transaction.atomic():
             held = Position.objects.filter(strategy_account__in=strategy_accounts)
             list(held.select_for_update(no_key=True).order_by("pk"))
@@ -117,7 +117,7 @@ def _broken_positions() -> Iterator[str]:
 
 
 def _check_positions(strategy_accounts: Iterable[int] | None = None) -> Iterator[Finding]:
-    """Of these strategy accounts, or of all."""
+    """Checks the positions of these strategy accounts, without `strategy_accounts` all positions."""
     trades, positions = Trade.objects.all(), Position.objects.all()
     if strategy_accounts is not None:
         trades = trades.filter(strategy_account__in=strategy_accounts)
@@ -138,11 +138,11 @@ def _check_positions(strategy_accounts: Iterable[int] | None = None) -> Iterator
         )
 
 
-# What one statement sees
+# Rules within one statement: a single reading is consistent, and needs no second check
 
 
 def _check_accounts(orders: QuerySet[Order]) -> Iterator[str]:
-    """Orders and trades are their strategy account's, and trades their order's."""
+    """Checks accounts: an order has the account of its strategy account, and a trade has both from its order."""
     for name in orders.exclude(account=F("strategy_account__account")).values_list(
         "client_order_id", flat=True
     ):
@@ -155,7 +155,7 @@ def _check_accounts(orders: QuerySet[Order]) -> Iterator[str]:
 
 
 def _check_turns(orders: QuerySet[Order]) -> Iterator[str]:
-    """A finished batch has nothing left to do: what is unsettled there would hold up later batches for ever."""
+    """Checks finished batches: an unreleased order or cancellation would hold up the later batches."""
     left = orders.filter(released_at__isnull=True, batch__finished_at__isnull=False)
     for name in left.values_list("client_order_id", flat=True):
         yield f"order {name}: unsettled in a finished batch"

@@ -1,4 +1,7 @@
-"""What a person decides about orders whose outcome could not be read: where an exchange gives no proof, they look."""
+"""A person's decision about orders of unknown outcome.
+
+Where an exchange gives no proof of absence, the person looks for the order at the exchange.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,12 +14,12 @@ from orders.models.transitions import Transition
 
 
 def declare_absent(orders: Sequence[Order], *, actor: str, now: datetime) -> list[Order]:
-    """Closes orders that their exchange never had, on the word of a person; returns them.
+    """Closes orders on a person's word that the exchange never had the orders. Returns the closed orders.
 
-    Only those that were sent and have been of unknown outcome for longer than ABSENCE_HORIZON_S: until then an exchange
-    may still take them. The others stay as they are.
+    Closes only `submitted` orders without fills whose outcome has been unknown for longer than ABSENCE_HORIZON_S: until
+    then the exchange may still accept the order. The other orders stay unchanged.
     """
-    changes = [_closing(order, actor, now) for order in orders if _may_be_declared(order, now)]
+    changes = [_closing_transition(order, actor, now) for order in orders if _may_be_declared(order, now)]
     moved = Order.objects.transition(changes)
     return [order for order in orders if order.pk in moved]
 
@@ -27,7 +30,7 @@ def _may_be_declared(order: Order, now: datetime) -> bool:
     return is_unknown and order.status == OrderStatus.SUBMITTED and not order.filled
 
 
-def _closing(order: Order, actor: str, now: datetime) -> Transition:
+def _closing_transition(order: Order, actor: str, now: datetime) -> Transition:
     fields = {
         "reason": "not_found_at_exchange",
         "closed_at": now,

@@ -1,6 +1,7 @@
-"""Holds our books against the exchange: open orders, late fills, positions.
+"""Compares our books with the exchanges: open orders, late fills and positions.
 
-It records and reports. It never trades to make numbers match, and takes no missing answer for "nothing there".
+The comparison records and reports differences, and never trades in order to make the numbers match. A missing answer
+proves nothing about an account.
 """
 
 import logging
@@ -28,9 +29,10 @@ from orders.reconciliation.position_differences import note_differences
 
 logger = logging.getLogger(__name__)
 
-_SETTLING = timedelta(seconds=10)  # a fill shows up in a position before it shows up as a trade, or after
+# An exchange may show a fill in the position earlier than as a trade, or later.
+_FRESH = timedelta(seconds=10)
 LOOK_BACK = timedelta(hours=24)
-# What is in use is looked at often; all that an account has there, which exchanges count dearly, once in a while.
+# Symbols in use are compared often. A sweep reads all symbols of an account and costs much request weight.
 COMPARE_EVERY = timedelta(seconds=30)
 SWEEP_EVERY = timedelta(hours=1)
 _JUST_CLOSED = timedelta(minutes=5)
@@ -38,12 +40,12 @@ _JUST_CLOSED = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One account at one market type. `symbols` are those that our strategies hold or work there."""
+    """An account and a market type to compare. `symbols` are the symbols with our positions or open orders."""
 
     account: Account
     market_type: MarketType
     symbols: frozenset[str] = frozenset()
-    is_swept: bool = False  # look at everything
+    is_swept: bool = False  # compare all symbols of the account
 
     def call(self, verb: str, *args: object) -> Call:
         credentials = vault.credentials_of(self.account)
@@ -51,18 +53,19 @@ class Subject:
 
 
 def compare_accounts(*, clock: Callable[[], datetime], everything: bool = False) -> list[Order]:
-    """One look at every account whose turn it is. Returns closed orders about which the exchange says otherwise.
+    """Compares every due account with its exchange. Returns the closed orders contradicted by the exchange.
 
-    Two processes that look at the same time share the accounts. With `everything` each account is looked at whole.
+    Two processes at the same time divide the due accounts between them. With `everything`, all accounts in use are due,
+    and all symbols are compared.
     """
-    subjects = [subject for subject in _subjects(clock(), everything) if _is_ready(subject, clock())]
+    subjects = [subject for subject in _due_subjects(clock(), everything) if _is_ready(subject, clock())]
     _note_external(subjects, clock())
     _compare_holdings(subjects, clock())
-    return _contradicted(subjects, clock())
+    return _contradicted_orders(subjects, clock())
 
 
-def _subjects(now: datetime, everything: bool) -> list[Subject]:
-    accounts = _claim(now, everything)
+def _due_subjects(now: datetime, everything: bool) -> list[Subject]:
+    accounts = _claim_accounts(now, everything)
     used = set(Order.objects.filter(account__in=accounts).values_list("account", "market_type"))
     symbols = _symbols_in_use(accounts)
     subjects = [
@@ -74,13 +77,16 @@ def _subjects(now: datetime, everything: bool) -> list[Subject]:
         )
         for account, kind in used
     ]
-    random.shuffle(subjects)  # where the exchange has no room for all, it is not always the same ones
+    random.shuffle(subjects)  # an exchange without room for all questions leaves out other accounts each time
     return subjects
 
 
 @transaction.atomic
-def _claim(now: datetime, everything: bool) -> dict[int, Account]:
-    """Accounts in use whose turn it is, as they were before; it is nobody else's until the next."""
+def _claim_accounts(now: datetime, everything: bool) -> dict[int, Account]:
+    """Claims the accounts in use whose comparison is due. Returns the rows with the times from before the claim.
+
+    Another process does not compare a claimed account until the account's next comparison is due.
+    """
     rows = Account.objects.active().filter(Exists(Order.objects.filter(account=OuterRef("pk"))))
     accounts = {
         row.pk: row
@@ -98,7 +104,7 @@ def _is_long_ago(moment: datetime | None, period: timedelta, now: datetime) -> b
 
 
 def _symbols_in_use(accounts: Iterable[int]) -> dict[tuple[int, str], set[str]]:
-    """By account and market type."""
+    """Returns the symbols with a position or an open order, by account and market type."""
     held = Position.objects.held().filter(strategy_account__account__in=accounts)
     worked = Order.objects.open().filter(account__in=accounts)
     columns = ("strategy_account__account_id", "strategy_account__strategy__market_type", "symbol")
@@ -121,8 +127,8 @@ def _is_ready(subject: Subject, now: datetime) -> bool:
     return True
 
 
-def _answers(calls: Sequence[Call]) -> Iterable[Outcome]:
-    """Those that were answered; a failed question says nothing about the account."""
+def _answered_outcomes(calls: Sequence[Call]) -> Iterable[Outcome]:
+    """Asks all questions and yields the answered outcomes. A failed question tells nothing about the account."""
     for outcome in gateway.call_all(calls):
         if outcome.error is None:
             yield outcome
@@ -134,7 +140,7 @@ def _answers(calls: Sequence[Call]) -> Iterable[Outcome]:
 
 
 def _note_external(subjects: Sequence[Subject], now: datetime) -> None:
-    """Open orders at the exchange that no row of ours names."""
+    """Stores an ExternalOrder for every open order at the exchange without a row of ours."""
     calls = [subject.call("fetch_open_orders") for subject in subjects if subject.is_swept]
     calls += [
         subject.call("fetch_open_orders", symbol)
@@ -142,7 +148,7 @@ def _note_external(subjects: Sequence[Subject], now: datetime) -> None:
         if not subject.is_swept
         for symbol in sorted(subject.symbols)
     ]
-    for outcome in _answers(calls):
+    for outcome in _answered_outcomes(calls):
         subject, reports = outcome.call.tag, outcome.value
         known = _known_names(reports)
         for report in reports:
@@ -173,8 +179,11 @@ def _keep_external(subject: Subject, report: OrderReport, now: datetime) -> None
     )
 
 
-def _contradicted(subjects: Sequence[Subject], now: datetime) -> list[Order]:
-    """Orders that we closed in the last day and that the exchange shows with more than we know."""
+def _contradicted_orders(subjects: Sequence[Subject], now: datetime) -> list[Order]:
+    """Returns recently closed orders contradicted by the exchange's order history.
+
+    An order is contradicted by a larger filled quantity, and a `rejected` order by any entry in the history.
+    """
     by_key = _closed_lately(subjects, now)
     ready = {(subject.account.pk, str(subject.market_type)): subject for subject in subjects}
     calls = {
@@ -192,7 +201,10 @@ def _contradicted(subjects: Sequence[Subject], now: datetime) -> list[Order]:
 
 
 def _closed_lately(subjects: Sequence[Subject], now: datetime) -> dict[HoldingKey, dict[str, Order]]:
-    """By key and client order id: a whole day where everything is looked at, else what was closed just now."""
+    """Returns closed, not filled orders by holding and client order id.
+
+    A sweep covers the orders closed within LOOK_BACK, another comparison the orders closed within _JUST_CLOSED.
+    """
     swept = {(s.account.pk, str(s.market_type)): s.is_swept for s in subjects}
     closed = Order.objects.filter(closed_at__gt=now - LOOK_BACK, submitted_at__isnull=False)
     closed = closed.exclude(status=OrderStatus.FILLED).filter(account__in={account for account, _ in swept})
@@ -216,21 +228,24 @@ def _contradicts(report: OrderReport, order: Order | None) -> bool:
 
 
 def _compare_holdings(subjects: Sequence[Subject], now: datetime) -> None:
-    moving = _moving(subjects, now)
-    quiet = [s for s in subjects if (s.account.pk, str(s.market_type)) not in moving]
+    in_motion = _markets_in_motion(subjects, now)
+    quiet = [s for s in subjects if (s.account.pk, str(s.market_type)) not in in_motion]
     futures = [s.call("fetch_positions") for s in quiet if s.market_type is MarketType.FUTURES]
     spot = [s.call("fetch_balance") for s in quiet if s.market_type is MarketType.SPOT]
-    for outcome in _answers(futures):
+    for outcome in _answered_outcomes(futures):
         note_differences(outcome.call.tag, _futures_holdings(outcome.call.tag, outcome.value), now=now)
-    for outcome in _answers(spot):
+    for outcome in _answered_outcomes(spot):
         note_differences(outcome.call.tag, _spot_holdings(outcome.call.tag, outcome.value), now=now)
 
 
-def _moving(subjects: Sequence[Subject], now: datetime) -> set[tuple[int, str]]:
-    """Orders in flight or fresh trades: any difference now would be one of timing."""
+def _markets_in_motion(subjects: Sequence[Subject], now: datetime) -> set[tuple[int, str]]:
+    """Returns the accounts and market types with an order in flight or a fresh trade.
+
+    A difference of such holdings may be a matter of timing, so the comparison of the holdings waits.
+    """
     accounts = {subject.account.pk for subject in subjects}
     in_flight = Order.objects.in_flight().filter(account__in=accounts)
-    fresh = Trade.objects.filter(account__in=accounts, recorded_at__gt=now - _SETTLING)
+    fresh = Trade.objects.filter(account__in=accounts, recorded_at__gt=now - _FRESH)
     columns = ("account_id", "market_type")
     return {*in_flight.values_list(*columns), *fresh.values_list(*columns)}
 
@@ -238,7 +253,7 @@ def _moving(subjects: Sequence[Subject], now: datetime) -> set[tuple[int, str]]:
 def _futures_holdings(
     subject: Subject, reports: Sequence[PositionReport]
 ) -> dict[str, tuple[Decimal, Decimal]]:
-    """Symbol -> (ours, theirs)."""
+    """Returns symbol -> (our position, the exchange's position), signed, in base units."""
     ours = held_by_us(subject.account, subject.market_type)
     theirs = {report.symbol: report.quantity for report in reports}
     zero = Decimal(0)
@@ -246,7 +261,10 @@ def _futures_holdings(
 
 
 def _spot_holdings(subject: Subject, balances: Sequence[Balance]) -> dict[str, tuple[Decimal, Decimal]]:
-    """An owner may hold coins of their own: only less than ours is a difference."""
+    """Returns symbol -> (our position, the exchange's balance, at most our position).
+
+    Only a balance below our position is a difference, because an owner may hold further coins in the account.
+    """
     total = {balance.currency: balance.total for balance in balances}
     ours = held_by_us(subject.account, subject.market_type)
     zero = Decimal(0)
@@ -257,7 +275,7 @@ def _spot_holdings(subject: Subject, balances: Sequence[Balance]) -> dict[str, t
 
 
 def held_by_us(account: Account, market_type: MarketType) -> dict[str, Decimal]:
-    """Our books' holding per symbol, over all strategies of the account."""
+    """Returns the sum of our positions by symbol, over all strategies of the account and market type."""
     rows = Position.objects.filter(
         strategy_account__account=account, strategy_account__strategy__market_type=market_type
     )

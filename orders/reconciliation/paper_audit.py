@@ -1,7 +1,8 @@
-"""Our books against the paper exchange's own ledger: the one exchange whose truth can be read whole.
+"""The paper audit: compares our books with the paper exchange's ledger.
 
-Trade goes on meanwhile, and the tracker asks about open orders only now and then. Our rows are read before the ledger:
-what is over in them is over there in the same way, and of what is open there may be more by now, never less.
+Only the paper exchange shows its whole ledger. Trading goes on during the audit, and the tracker looks up open orders
+only now and then. The audit reads our rows before the ledger: an order in a final status here has the same end in the
+ledger, and an open order here has the same fills or more fills in the ledger, never fewer.
 """
 
 from collections import Counter, defaultdict
@@ -23,7 +24,7 @@ from orders.models import Order, Position, PositionDifference, Trade
 
 OUR_PREFIX = "th"
 LEDGER_UNREAD, CREDENTIALS_UNREADABLE = "ledger_unread", "credentials_unreadable"
-_SETTLED_AFTER = timedelta(seconds=5)  # a position is compared when its last trade is older
+_FRESH = timedelta(seconds=5)  # a position is compared when the position's last trade is older
 _ENDS = {
     OrderStatus.FILLED: {"FILLED"},
     OrderStatus.CANCELED: {"CANCELED"},
@@ -31,27 +32,27 @@ _ENDS = {
     OrderStatus.REJECTED: {"REJECTED"},
     OrderStatus.DENIED: set(),
 }
-# The exchange has said that it has these.
-_SEEN = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED, OrderStatus.EXPIRED)
+# In these statuses the exchange has confirmed the order.
+_CONFIRMED = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED, OrderStatus.EXPIRED)
 
 Json = dict[str, Any]
 
 
 class LedgerKey(NamedTuple):
-    """An entry of the paper exchange's ledger: an account by its API key, and in it an order or a symbol by name."""
+    """An entry of the paper exchange's ledger: an account by its API key, and an order or a symbol by name."""
 
     api_key: str
     name: str
 
 
 Differences = dict[LedgerKey, str]
-Entry = tuple[str, Decimal, Decimal, Decimal]  # trade id, quantity, price, fee
+TradeEntry = tuple[str, Decimal, Decimal, Decimal]  # trade id, quantity, price, fee
 _NOTHING: Json = {"orders": [], "trades": [], "positions": []}
 
 
 @dataclass(frozen=True, slots=True)
 class PaperAudit:
-    """`notes` are codes of what could not be compared (`BookAudit.note_texts`)."""
+    """The result of a paper audit. `notes` are codes of comparisons left out (`BookAudit.note_texts`)."""
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -59,29 +60,29 @@ class PaperAudit:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What our rows say of the accounts that share one key."""
+    """Our rows for the accounts with the same API key."""
 
     key: str
     accounts: list[Account]
     orders: dict[str, Order]  # by client order id
-    trades: dict[str, set[Entry]]
-    positions: dict[str, Decimal]  # by the exchange's symbol, with what is declared external
+    trades: dict[str, set[TradeEntry]]
+    positions: dict[str, Decimal]  # by the exchange's symbol, with the declared external part
 
 
 def audit_paper_books(orders: QuerySet[Order], *, url: str, now: datetime) -> PaperAudit:
-    """What differs in two looks, one after the other."""
-    keys, notes = _keys()
+    """Compares twice, and reports the differences found both times: a single difference may be a matter of timing."""
+    keys, notes = _accounts_by_key()
     if not keys:
         return PaperAudit(notes=notes)
     try:
-        found = _look(keys, orders, url, now)
-        again = _look(keys, orders, url, now) if found else {}
+        found = _differences_now(keys, orders, url, now)
+        again = _differences_now(keys, orders, url, now) if found else {}
     except (PaperUnreachable, ValueError):
         return PaperAudit(notes=[*notes, LEDGER_UNREAD])
     return PaperAudit([text for key, text in again.items() if key in found], notes)
 
 
-def _keys() -> tuple[dict[str, list[Account]], list[str]]:
+def _accounts_by_key() -> tuple[dict[str, list[Account]], list[str]]:
     found: dict[str, list[Account]] = defaultdict(list)
     notes: list[str] = []
     for account in Account.objects.sealed().filter(exchange="paper"):
@@ -92,15 +93,17 @@ def _keys() -> tuple[dict[str, list[Account]], list[str]]:
     return found, notes
 
 
-def _look(keys: dict[str, list[Account]], orders: QuerySet[Order], url: str, now: datetime) -> Differences:
-    ours = [_books(key, accounts, orders) for key, accounts in keys.items()]
-    moving = _moving(now)
+def _differences_now(
+    keys: dict[str, list[Account]], orders: QuerySet[Order], url: str, now: datetime
+) -> Differences:
+    ours = [_books_of(key, accounts, orders) for key, accounts in keys.items()]
+    in_motion = _symbols_in_motion(now)
     ledger = PaperControl(url).state()["accounts"]
-    moving |= _moving(now)
+    in_motion |= _symbols_in_motion(now)
     found: Differences = {}
     for books in ours:
         names = "/".join(str(account.pk) for account in books.accounts)
-        for subject, text in _compare(books, ledger.get(books.key, _NOTHING), moving):
+        for subject, text in _compare_books(books, ledger.get(books.key, _NOTHING), in_motion):
             key = LedgerKey(books.key, subject)
             found[key] = f"{found[key]}; {text}" if key in found else f"account {names}: {subject} {text}"
     return found
@@ -109,19 +112,22 @@ def _look(keys: dict[str, list[Account]], orders: QuerySet[Order], url: str, now
 # Our rows
 
 
-def _books(key: str, accounts: list[Account], orders: QuerySet[Order]) -> Books:
+def _books_of(key: str, accounts: list[Account], orders: QuerySet[Order]) -> Books:
     rows = orders.filter(account__in=accounts)
     named = {row.client_order_id: row for row in rows}
-    trades: dict[str, set[Entry]] = defaultdict(set)
+    trades: dict[str, set[TradeEntry]] = defaultdict(set)
     for name, *entry in Trade.objects.filter(order__in=rows).values_list(
         "order__client_order_id", "trade_id", "quantity", "price", "fee"
     ):
         trades[name].add(tuple(entry))
-    return Books(key, accounts, named, trades, _positions(accounts))
+    return Books(key, accounts, named, trades, _futures_positions(accounts))
 
 
-def _positions(accounts: Sequence[Account]) -> dict[str, Decimal]:
-    """Futures only: what a person holds on spot is mixed with their own coins."""
+def _futures_positions(accounts: Sequence[Account]) -> dict[str, Decimal]:
+    """Returns our futures positions with the declared external part, by the exchange's symbol.
+
+    SPOT positions are left out, because a SPOT balance mixes our positions with the owner's own coins.
+    """
     held: dict[str, Decimal] = defaultdict(Decimal)
     ours = Position.objects.filter(
         strategy_account__account__in=accounts, strategy_account__strategy__market_type=MarketType.FUTURES
@@ -134,11 +140,14 @@ def _positions(accounts: Sequence[Account]) -> dict[str, Decimal]:
     return held
 
 
-def _moving(now: datetime) -> set[tuple[int, str]]:
-    """Accounts and the exchange's symbols where a difference could be one of timing."""
+def _symbols_in_motion(now: datetime) -> set[tuple[int, str]]:
+    """Returns accounts and the exchange's symbols with an open order or a fresh trade.
+
+    A difference at such a symbol may be a matter of timing.
+    """
     columns = ("account", "symbol")
     working = Order.objects.open().values_list(*columns)
-    fresh = Trade.objects.filter(recorded_at__gt=now - _SETTLED_AFTER).values_list(*columns)
+    fresh = Trade.objects.filter(recorded_at__gt=now - _FRESH).values_list(*columns)
     return {(account, _exchange_symbol(symbol)) for account, symbol in (*working, *fresh)}
 
 
@@ -146,14 +155,14 @@ def _exchange_symbol(symbol: str) -> str:
     return symbol.partition(":")[0].replace("/", "")
 
 
-# Side by side: pairs of an order's name or a symbol, and what differs
+# Comparisons: each yields pairs of a name (client order id or symbol) and a difference
 
 
-def _compare(books: Books, page: Json, moving: set[tuple[int, str]]) -> Iterator[tuple[str, str]]:
+def _compare_books(books: Books, page: Json, in_motion: set[tuple[int, str]]) -> Iterator[tuple[str, str]]:
     yield from _compare_orders(books, page["orders"])
     yield from _compare_trades(books, page["trades"])
-    still = {symbol for account in books.accounts for pk, symbol in moving if pk == account.pk}
-    yield from _compare_positions(books, page["positions"], still)
+    own_in_motion = {symbol for account in books.accounts for pk, symbol in in_motion if pk == account.pk}
+    yield from _compare_positions(books, page["positions"], own_in_motion)
 
 
 def _compare_orders(books: Books, theirs: Sequence[Json]) -> Iterator[tuple[str, str]]:
@@ -166,12 +175,16 @@ def _compare_orders(books: Books, theirs: Sequence[Json]) -> Iterator[tuple[str,
     for name, row in books.orders.items():
         if times[name] > 1:
             yield name, f"is at the exchange {times[name]} times"
-        if not times[name] and row.status in _SEEN:
+        if not times[name] and row.status in _CONFIRMED:
             yield name, f"is {row.status} here and unknown there"
 
 
 def _compare_owners(books: Books, theirs: Sequence[Json]) -> Iterator[tuple[str, str]]:
-    """Reads after the ledger: a row is committed before its order is sent."""
+    """Compares the owner of each order in the ledger with our rows.
+
+    The rows are read after the ledger, and a row is committed before its order is sent, so every order of ours in the
+    ledger has a row.
+    """
     names = [order["clientOrderId"] for order in theirs]
     known = Order.objects.only("client_order_id", "account").in_bulk(names, field_name="client_order_id")
     ours = {account.pk for account in books.accounts}
@@ -194,30 +207,35 @@ def _compare_order(order: Json, row: Order) -> Iterator[str]:
 
 
 def _ends_alike(theirs: str, ours: OrderStatus, is_cut: bool) -> bool:
-    """What was cut down to the position is done there and has less than we asked for."""
+    """Whether the end in the ledger agrees with our final status.
+
+    A reduce-only order cut down to the position is `FILLED` there, and `expired` here with less than our quantity.
+    """
     if is_cut and theirs == "FILLED":
         return ours == OrderStatus.EXPIRED
     return theirs in _ENDS[ours]
 
 
 def _compare_trades(books: Books, theirs: Iterable[Json]) -> Iterator[tuple[str, str]]:
-    there: dict[str, set[Entry]] = defaultdict(set)
+    there: dict[str, set[TradeEntry]] = defaultdict(set)
     for fill in theirs:
         numbers = (Decimal(fill["qty"]), Decimal(fill["price"]), Decimal(fill["commission"]))
         there[fill["clientOrderId"]].add((str(fill["id"]), *numbers))
     for name, row in books.orders.items():
         ours = books.trades[name]
         if not ours <= there[name] or (row.status in FINAL and ours != there[name]):
-            yield name, f"has trades {_listed(there[name])} there and {_listed(ours)} here"
+            yield name, f"has trades {_trades_text(there[name])} there and {_trades_text(ours)} here"
 
 
-def _listed(entries: set[Entry]) -> str:
+def _trades_text(entries: set[TradeEntry]) -> str:
     return ", ".join("/".join(map(str, entry)) for entry in sorted(entries)) or "none"
 
 
-def _compare_positions(books: Books, theirs: Iterable[Json], moving: set[str]) -> Iterator[tuple[str, str]]:
+def _compare_positions(
+    books: Books, theirs: Iterable[Json], in_motion: set[str]
+) -> Iterator[tuple[str, str]]:
     there = {row["symbol"]: Decimal(row["positionAmt"]) for row in theirs}
-    for symbol in sorted({*books.positions, *there} - moving):
+    for symbol in sorted({*books.positions, *there} - in_motion):
         ours, held = books.positions.get(symbol, Decimal(0)), there.get(symbol, Decimal(0))
         if ours != held:
             yield symbol, f"position is {held} there and {ours} here"

@@ -1,4 +1,4 @@
-"""Prices of what is held or worked, so that the next market order finds them warm."""
+"""Refreshes the cached prices of symbols with a position or an open order, for the next MARKET order."""
 
 import logging
 from collections import defaultdict
@@ -13,7 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 def refresh_prices_in_use(*, now: datetime) -> int:
-    """One request per exchange and market type; returns how many prices. An exchange's failure is its own."""
+    """Refreshes prices with one request per exchange and market type. Returns the number of refreshed prices.
+
+    The failure of an exchange does not stop the refresh at the other exchanges.
+    """
     held = Position.objects.held().values_list(
         "strategy_account__account__exchange", "strategy_account__strategy__market_type", "symbol"
     )
@@ -22,11 +25,12 @@ def refresh_prices_in_use(*, now: datetime) -> int:
     for exchange, kind, symbol in {*held, *worked}:
         wanted[exchange, kind].add(symbol)
     return sum(
-        _refresh(exchange, MarketType(kind), symbols, now) for (exchange, kind), symbols in wanted.items()
+        _refresh_market(exchange, MarketType(kind), symbols, now)
+        for (exchange, kind), symbols in wanted.items()
     )
 
 
-def _refresh(exchange: str, kind: MarketType, symbols: set[str], now: datetime) -> int:
+def _refresh_market(exchange: str, kind: MarketType, symbols: set[str], now: datetime) -> int:
     try:
         catalog.open_catalog(exchange, kind, now=now)
         return prices.refresh_prices(exchange, kind, symbols, now=now)

@@ -1,7 +1,7 @@
-"""Keeps orders true after the answer: finishes what a crash left, settles unknown outcomes, follows open orders.
+"""The tracker: resumes abandoned batches, resolves unknown outcomes and follows open orders.
 
-Everything here may run twice and in two processes at once: batches are claimed, statuses move by compare-and-set, and
-a trade counts once.
+Every step may run twice, and in two processes at once: a process claims a batch, a status changes by compare-and-set,
+and a trade counts once.
 """
 
 import logging
@@ -40,6 +40,8 @@ SOONEST, LATEST = timedelta(seconds=1), timedelta(seconds=30)
 
 
 class Tracker:
+    """Works in turns: `step` for the loop of the process, `pass_once` for one complete pass."""
+
     def __init__(self, *, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._name = f"tracker:{batches.process_name()}"
@@ -52,71 +54,74 @@ class Tracker:
         self._compare_at = 0.0
 
     def pass_once(self, *, everything: bool = True) -> None:
-        """What can be done now, waited for. Without `everything`, what others followed lately is left to them."""
+        """Does all work that is possible now, and waits for the work's end.
+
+        Without `everything`, working orders looked up lately and accounts compared lately are left out.
+        """
         pauses.synchronize(now=self._clock())
         self._resume_abandoned()
-        while (
-            self._running()
-        ):  # one may wait for another's lease to run out, or for an earlier order's outcome
-            self._look_up(self._unsure())
+        # A batch may wait for the lease of another process to run out, or for the outcome of an earlier order.
+        while self._running_batches():
+            self._look_up(self._unsure_orders())
             time.sleep(_LOOK_AGAIN_S)
             self._resume_abandoned()
-        self._reopen(compare_accounts(clock=self._clock, everything=everything))
+        self._look_up_contradicted(compare_accounts(clock=self._clock, everything=everything))
         trip_circuit_breakers(now=self._clock())
-        self._look_up(self._unsure(everything=True))
-        self._look_up(self._working(everything=everything), can_wait=True)
+        self._look_up(self._unsure_orders(everything=True))
+        self._look_up(self._working_orders(everything=everything), can_wait=True)
         self._cancel_stale_exits()
-        self._wait()
+        self._wait_for_calls()
 
     def _look_up(self, orders: Iterable[Order], *, can_wait: bool = False) -> None:
-        """Asks about these orders and waits for what follows."""
-        self._start(orders, can_wait=can_wait)
-        self._wait()
+        """Looks up the orders and waits for the answers, and for the calls that follow from the answers."""
+        self._start_look_ups(orders, can_wait=can_wait)
+        self._wait_for_calls()
 
-    def _wait(self) -> None:
+    def _wait_for_calls(self) -> None:
         while self._client.under_way:
-            self._finish(self._client.collect(timeout_s=settings.EXCHANGE_TIMEOUT_S))
+            self._finish_calls(self._client.collect(timeout_s=settings.EXCHANGE_TIMEOUT_S))
 
-    def _reopen(self, contradicted: Sequence[Order]) -> None:
-        """Looks up again what an exchange shows otherwise than we closed it."""
+    def _look_up_contradicted(self, contradicted: Sequence[Order]) -> None:
+        """Looks up the closed orders contradicted by the exchange; the answer may reopen an order."""
         for order in contradicted:
             logger.error("late evidence order=%s status=%s", order.client_order_id, order.status)
-        self._start(contradicted)
+        self._start_look_ups(contradicted)
 
     def _reconcile_in_background(self) -> None:
-        """An exchange that hangs must not keep the loop from following the others."""
+        """Compares accounts on a thread of its own: a slow exchange must not keep the loop from other orders."""
         if self._comparing is not None and self._comparing.done():
-            compared, self._comparing = self._comparing, None  # also when it failed: the next one may not
-            self._reopen(compared.result())
+            # Cleared before a failure of the comparison is raised, because the next comparison may succeed.
+            compared, self._comparing = self._comparing, None
+            self._look_up_contradicted(compared.result())
         if self._comparing is None and time.monotonic() >= self._compare_at:
             self._compare_at = time.monotonic() + RECONCILE_EVERY_S
-            self._comparing = self._background.submit(_compare, self._clock)
+            self._comparing = self._background.submit(_compare_on_thread, self._clock)
             trip_circuit_breakers(now=self._clock())
 
     def step(self, *, for_s: float) -> None:
-        """One turn of the loop: starts what is due and writes answers for `for_s` seconds."""
+        """Runs one turn of the loop: starts the due work and writes answers for `for_s` seconds."""
         until = time.monotonic() + for_s
         pauses.synchronize(now=self._clock())
         self._resume_abandoned()
         self._reconcile_in_background()
-        self._start(self._unsure())
-        self._start(self._working(), can_wait=True)
+        self._start_look_ups(self._unsure_orders())
+        self._start_look_ups(self._working_orders(), can_wait=True)
         self._cancel_stale_exits()
         while (left := until - time.monotonic()) > 0:
             if self._client.under_way:
-                self._finish(self._client.collect(timeout_s=left))
+                self._finish_calls(self._client.collect(timeout_s=left))
             else:
                 time.sleep(min(left, 0.1))
 
     # Batches
 
-    def _running(self) -> dict[int, BatchRun]:
+    def _running_batches(self) -> dict[int, BatchRun]:
         self._runs = {pk: run for pk, run in self._runs.items() if not run.finished.is_set()}
         return self._runs
 
     def _resume_abandoned(self) -> None:
         _reopen_unfinished()
-        now, ours = self._clock(), self._running()
+        now, ours = self._clock(), self._running_batches()
         for batch in Batch.objects.unfinished().order_by("pk"):
             if batch.pk in ours or not _is_abandoned(batch, now):
                 continue
@@ -128,18 +133,21 @@ class Tracker:
 
     # Orders
 
-    def _unsure(self, *, everything: bool = False) -> list[Order]:
-        """In flight without anyone waiting for the answer."""
+    def _unsure_orders(self, *, everything: bool = False) -> list[Order]:
+        """Returns the due orders in flight whose turn is over, so no batch run waits for the answer.
+
+        With `everything`, all such orders are due.
+        """
         now = self._clock()
         rows = Order.objects.in_flight().filter(released_at__isnull=False).select_related("account")
         return [order for order in rows if everything or _is_due(order, now)]
 
-    def _working(self, *, everything: bool = False) -> list[Order]:
+    def _working_orders(self, *, everything: bool = False) -> list[Order]:
         rows = Order.objects.working().exclude(status__in=IN_FLIGHT).select_related("account").order_by("?")
         limit = self._clock() - FOLLOW_EVERY
         return [order for order in rows if everything or (order.checked_at or order.created_at) < limit]
 
-    def _start(self, orders: Iterable[Order], *, can_wait: bool = False) -> None:
+    def _start_look_ups(self, orders: Iterable[Order], *, can_wait: bool = False) -> None:
         due = [order for order in orders if order.pk not in self._under_way]
         if not due:
             return
@@ -149,14 +157,14 @@ class Tracker:
         self._client.look_up(due, can_wait=can_wait)
 
     def _open_catalogs(self, orders: Iterable[Order]) -> None:
-        """Answers are read with the exchange's markets at hand."""
+        """Opens the orders' market catalogs, because the adapter reads an answer with the exchange's markets."""
         for exchange, kind in {(order.account.exchange, order.market_type) for order in orders}:
             try:
                 catalog.open_catalog(exchange, MarketType(kind), now=self._clock())
             except ExchangeError as error:
                 logger.warning("markets unavailable exchange=%s code=%s", exchange, error.code)
 
-    def _finish(self, over: Sequence[OrderCall]) -> None:
+    def _finish_calls(self, over: Sequence[OrderCall]) -> None:
         if not over:
             return
         now = self._clock()
@@ -170,15 +178,16 @@ class Tracker:
         self._cancel_again([e for e in over if e.error is None and e.order.pk not in canceled])
 
     def forget_calls(self) -> None:
-        """After a failure in between: what was under way is asked about again when it is due."""
+        """Drops the calls under way after a failure in a turn. The orders are looked up again when due."""
         self._under_way.clear()
         self._canceling.clear()
         self._client = ExecutionClient(actor=self._name, clock=self._clock)
 
     def _cancel_again(self, found: Iterable[OrderCall]) -> None:
-        """The exchange still has what was to be canceled: the cancel never arrived. Sending it twice does no harm.
+        """Sends the cancel of a `pending_cancel` order again where the exchange still has the order open.
 
-        One that the exchange keeps refusing is sent once per look-up, and those are paced.
+        The cancel never arrived, and a second cancel does no harm. A cancel refused again and again is sent once per
+        look-up, and look-ups are paced.
         """
         again = [
             order_call.order
@@ -187,23 +196,23 @@ class Tracker:
             and order_call.report
             and still_open(order_call.report)
         ]
-        self._cancel(again)
+        self._cancel_orders(again)
 
     def _cancel_stale_exits(self) -> None:
         stale = mark_stale_exits(actor=self._name, now=self._clock())
         for order in stale:
             logger.info("exit without a position withdrawn order=%s", order.client_order_id)
         self._open_catalogs(stale)
-        self._cancel(stale)
+        self._cancel_orders(stale)
 
-    def _cancel(self, orders: Sequence[Order]) -> None:
+    def _cancel_orders(self, orders: Sequence[Order]) -> None:
         if orders:
             self._under_way |= {order.pk for order in orders}
             self._canceling |= {order.pk for order in orders}
             self._client.cancel(orders)
 
 
-def _compare(clock: Callable[[], datetime]) -> list[Order]:
+def _compare_on_thread(clock: Callable[[], datetime]) -> list[Order]:
     close_old_connections()
     try:
         return compare_accounts(clock=clock)
@@ -212,7 +221,7 @@ def _compare(clock: Callable[[], datetime]) -> list[Order]:
 
 
 def _reopen_unfinished() -> None:
-    """A batch may have been finished at the moment when another process added a step to it."""
+    """Reopens finished batches with an unreleased step: a process may add a step while another ends the batch."""
     left = {*Order.objects.unreleased().values_list("batch_id", flat=True)}
     left |= {*Cancellation.objects.unreleased().values_list("batch_id", flat=True)}
     Batch.objects.reopen(left)
@@ -223,7 +232,7 @@ def _is_abandoned(batch: Batch, now: datetime) -> bool:
 
 
 def _is_dead(claimed_by: str) -> bool:
-    """Whether the process that signed is known to be gone: one of this machine whose id nobody has."""
+    """Whether the process named in `claimed_by` is certainly gone: a process id of this machine without a process."""
     host, _, rest = claimed_by.removeprefix("tracker:").partition(":")
     pid = rest.partition(":")[0]
     if host != socket.gethostname()[:40] or not pid.isdigit():
@@ -238,7 +247,11 @@ def _is_dead(claimed_by: str) -> bool:
 
 
 def _is_due(order: Order, now: datetime) -> bool:
-    """Look-ups get rarer the longer an outcome stays unknown; where somebody may still wait for an answer, none."""
+    """Whether the time for a look-up of an order in flight has come.
+
+    Look-ups get rarer the longer the outcome stays unknown. Without `unknown_since` a process may still wait for the
+    answer, so the look-up comes only after the time-out of the call.
+    """
     since = order.unknown_since or order.submitted_at or order.created_at
     asked = order.checked_at or order.submitted_at or order.created_at
     if order.unknown_since is None:

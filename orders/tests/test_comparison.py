@@ -169,7 +169,7 @@ def test_two_trackers_that_see_a_difference_at_once_note_it_once(test1):
     holder, now = Subject(test1.accounts["A1"], MarketType.FUTURES), timezone.now()
 
     for _ in range(2):  # neither has seen the other's row
-        position_differences._note(holder, BTC, Decimal(0), Decimal(1), None, now)
+        position_differences._note_difference(holder, BTC, Decimal(0), Decimal(1), None, now)
 
     (row,) = PositionDifference.objects.all()
     assert (row.ours, row.theirs, row.looks) == (0, 1, 1)
