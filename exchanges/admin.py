@@ -15,8 +15,9 @@ from exchanges.registry import EXCHANGES
 # The type checker's stubs name the model of an admin class or form, as in ModelAdmin[Account]. Django's own classes
 # refuse the brackets at run time. The admin modules of all apps take these three classes from here.
 if TYPE_CHECKING:
-    from django.contrib.admin import ModelAdmin, TabularInline
-    from django.forms import ModelForm
+    from django.contrib.admin import ModelAdmin as ModelAdmin
+    from django.contrib.admin import TabularInline as TabularInline
+    from django.forms import ModelForm as ModelForm
 else:
 
     class _IgnoresModel:

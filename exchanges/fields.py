@@ -6,7 +6,7 @@ which is monotonic: enough for constraints and filters, while arithmetic is done
 """
 
 from decimal import Context, Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -19,6 +19,13 @@ from django.utils.translation import gettext_lazy as _
 from exchanges.amounts import plain
 from exchanges.state_reasons import StateReason
 
+# The type checker's stubs name the type of a field's value. Django's own classes refuse the brackets at run time.
+if TYPE_CHECKING:
+    _Field = models.Field[Any, Any]  # a nullable column may hold None
+    _CharField = models.CharField[str, StateReason]
+else:
+    _Field, _CharField = models.Field, models.CharField
+
 DIGITS, PLACES = 38, 18
 _CONTEXT = Context(prec=DIGITS)
 
@@ -27,7 +34,7 @@ def normalized(value: Decimal) -> Decimal:
     return Decimal(plain(value))
 
 
-class ExactDecimalField(models.Field):
+class ExactDecimalField(_Field):
     """No DecimalField: by that name SQLite's backend would send values through a double, and the admin pad zeros."""
 
     description = _("Exact decimal number")
@@ -87,7 +94,7 @@ for _lookup in (lookups.GreaterThan, lookups.GreaterThanOrEqual, lookups.LessTha
     ExactDecimalField.register_lookup(type(f"Exact{_lookup.__name__}", (_ThroughReal, _lookup), {}))
 
 
-class StateReasonField(models.CharField):
+class StateReasonField(_CharField):
     """A CharField whose values are told by what reads them, as the admin does with any value."""
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> StateReason:

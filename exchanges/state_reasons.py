@@ -23,6 +23,7 @@ class StateReason(str):
     def __str__(self) -> str:
         try:
             code, params = json.loads(self)
-            return str(TEXTS[code]) % params
+            sentence: str = str(TEXTS[code]) % params
         except (ValueError, TypeError, LookupError):
             return str.__str__(self)  # a person's
+        return sentence

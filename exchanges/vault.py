@@ -69,7 +69,8 @@ def seal_fields(fields: Sequence[str], *, identity: str) -> str:
 def unseal_fields(sealed: str, *, identity: str) -> list[str]:
     """Raises CredentialsUnreadable, as unseal does."""
     try:
-        bound_to, *fields = json.loads(_current_cipher().decrypt(sealed.encode()))
+        decrypted: list[str] = json.loads(_current_cipher().decrypt(sealed.encode()))
+        bound_to, *fields = decrypted
     except (InvalidToken, ValueError) as error:
         raise CredentialsUnreadable from error
     if bound_to != identity:

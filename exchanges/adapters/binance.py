@@ -61,9 +61,10 @@ _TIME_IN_FORCE = {OrderType.LIMIT: "GTC"}  # the order types for which Binance w
 
 def _read_flag(raw: dict[str, Any], name: str) -> bool:
     """Raises ValueError where the answer says neither yes nor no: silence is no permission, and no refusal."""
-    if not isinstance(raw[name], bool):
+    said = raw[name]
+    if not isinstance(said, bool):
         raise ValueError(name)  # noqa: TRY004 - an answer that cannot be read, not a mistake of ours
-    return raw[name]
+    return said
 
 
 def _complete_history(page: list[T]) -> list[T]:
@@ -175,7 +176,8 @@ class BinanceSpot(CcxtAdapter):
     # Translation
 
     def _id(self, symbol: str) -> str:
-        return self.client.market(symbol)["id"]
+        market_id: str = self.client.market(symbol)["id"]
+        return market_id
 
     def _symbol(self, market_id: str) -> str:
         found = self.client.markets_by_id.get(market_id)
@@ -223,9 +225,10 @@ class BinanceSpot(CcxtAdapter):
             **self._extras(request),
         }
         kind = "limit" if request.order_type.needs_price else "market"
-        return self.client.create_order_request(
+        built: dict[str, Any] = self.client.create_order_request(
             request.symbol, kind, request.side.value, amount, price, params
         )
+        return built
 
     def _extras(self, request: OrderRequest) -> dict[str, str | bool]:
         return {}

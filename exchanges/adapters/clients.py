@@ -81,14 +81,14 @@ async def read_clock_offset(template: Any) -> int:
     Wrong by up to half of the time that the answer took; a slow one is none. Raises Throttled or Unavailable.
     """
     client = clone_client(template, None)
-    asked = client.milliseconds()
+    asked: int = client.milliseconds()
     try:
         theirs = int(await client.fetch_time())
     except Throttled:
         raise
     except (ExchangeError, *UNREADABLE) as error:
         raise Unavailable("The exchange does not tell its time.", code="no_time") from error
-    answered = client.milliseconds()
+    answered: int = client.milliseconds()
     if answered - asked > _SLOW_MS:
         raise Unavailable("The exchange took too long to tell its time.", code="no_time")
     return (asked + answered) // 2 - theirs

@@ -3,11 +3,10 @@
 import sqlite3
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from exchanges.paper.engine.catalog import FUTURES, OPENING_PRICES, SPOT
-from exchanges.paper.engine.codec import loads
+from exchanges.paper.engine.codec import Json, loads
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.ledger import Ledger
 from exchanges.paper.engine.matching import move_price
@@ -34,20 +33,20 @@ async def answer_control(exchange: ExchangeState, method: str, raw_path: str, bo
     return success_reply(answer)
 
 
-def _parse_json(body: bytes) -> Any:
+def _parse_json(body: bytes) -> object:
     try:
         return loads(body) if body else {}
     except ValueError as error:
         raise Refusal(-1104, "The body is not JSON.") from error
 
 
-def _json_object(body: Any) -> dict:
+def _json_object(body: object) -> Json:
     if not isinstance(body, dict):
         raise Refusal(-1104, "The body is not a JSON object.")
     return body
 
 
-def _parse_decimal(name: str, value: Any) -> Decimal:
+def _parse_decimal(name: str, value: object) -> Decimal:
     try:
         parsed = Decimal(str(value))
     except InvalidOperation as error:
@@ -57,7 +56,7 @@ def _parse_decimal(name: str, value: Any) -> Decimal:
     return parsed
 
 
-def _parse_decimals(body: Any) -> dict[str, Decimal]:
+def _parse_decimals(body: object) -> dict[str, Decimal]:
     return {name: _parse_decimal(name, value) for name, value in _json_object(body).items()}
 
 
@@ -67,27 +66,27 @@ def _known_symbol(symbol: str) -> str:
     return symbol
 
 
-def get_state(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
+def get_state(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     return ledger_json(exchange.ledger, query.get("api_key", [""])[0])
 
 
-def delete_state(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
+def delete_state(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     exchange.wipe()
     return {}
 
 
-def get_requests(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
+def get_requests(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     since = query.get("since", ["0"])[0]
     if not since.isdigit():
         raise Refusal(-1104, "since is the index of the first entry wanted.")
     return exchange.journal.since(int(since))
 
 
-def get_prices(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
+def get_prices(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     return exchange.ledger.prices
 
 
-def post_prices(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
+def post_prices(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     prices = {_known_symbol(symbol): price for symbol, price in _parse_decimals(body).items()}
     if not all(prices.values()):
         raise Refusal(-1104, "A price is greater than zero.")
@@ -96,7 +95,7 @@ def post_prices(exchange: ExchangeState, body: Any, query: Query, now: int) -> A
     return exchange.ledger.prices
 
 
-def post_liquidity(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
+def post_liquidity(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     """Base units that one order fills at its arrival or per move of the price; null is no cap."""
     for symbol, qty in _json_object(body).items():
         _set_cap(exchange.ledger, _known_symbol(symbol), qty)
@@ -104,14 +103,14 @@ def post_liquidity(exchange: ExchangeState, body: Any, query: Query, now: int) -
     return exchange.ledger.liquidity
 
 
-def _set_cap(ledger: Ledger, symbol: str, qty: Any) -> None:
+def _set_cap(ledger: Ledger, symbol: str, qty: object) -> None:
     if qty is None:
         ledger.liquidity.pop(symbol, None)
     else:
         ledger.liquidity[symbol] = _parse_decimal(symbol, qty)
 
 
-def post_accounts(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
+def post_accounts(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     asked = _json_object(body)
     api_key, balances = _required_text(asked, "api_key"), asked.get("balances")
     opening = None if balances is None else _parse_decimals(balances)
@@ -120,14 +119,14 @@ def post_accounts(exchange: ExchangeState, body: Any, query: Query, now: int) ->
     return {"api_key": api_key}
 
 
-def _required_text(asked: dict, name: str) -> str:
+def _required_text(asked: Json, name: str) -> str:
     value = asked.get(name)
     if not isinstance(value, str) or not value:
         raise Refusal(-1102, f"{name} is missing.")
     return value
 
 
-def post_balances(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
+def post_balances(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     """Set what is free on spot, or the futures wallet (USDT)."""
     asked = _json_object(body)
     account = exchange.ledger.open_account(_required_text(asked, "api_key"))
@@ -143,23 +142,23 @@ def post_balances(exchange: ExchangeState, body: Any, query: Query, now: int) ->
     return ledger_json(exchange.ledger, account.api_key)["accounts"][account.api_key]["balances"]
 
 
-def post_faults(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
+def post_faults(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     faults = [parse_fault(_json_object(row)) for row in (body if isinstance(body, list) else [body])]
     for fault in faults:
         exchange.faults.add(fault)
     return exchange.faults.active
 
 
-def get_faults(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
+def get_faults(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     return exchange.faults.active
 
 
-def delete_faults(exchange: ExchangeState, body: Any, query: Query, now: int) -> Any:
+def delete_faults(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     exchange.faults.clear()
     return {}
 
 
-ACTIONS: dict[tuple[str, str], Callable[[ExchangeState, Any, Query, int], Any]] = {
+ACTIONS: dict[tuple[str, str], Callable[[ExchangeState, object, Query, int], object]] = {
     ("GET", "/__paper__/state"): get_state,
     ("DELETE", "/__paper__/state"): delete_state,
     ("GET", "/__paper__/requests"): get_requests,

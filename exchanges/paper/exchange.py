@@ -14,7 +14,8 @@ from exchanges.paper.endpoints.public import PUBLIC
 from exchanges.paper.endpoints.routes import SIGNED, Route
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.state import ExchangeState
-from exchanges.paper.wire.faults import AFTER, BEFORE, NOT_ACCEPTED, spoil_reply
+from exchanges.paper.wire.faults import AFTER, BEFORE, NOT_ACCEPTED, Fault, spoil_reply
+from exchanges.paper.wire.journal import Entry
 from exchanges.paper.wire.limits import request_weight, retry_after_s
 from exchanges.paper.wire.replies import Reply, refusal_reply, send_reply, success_reply
 from exchanges.paper.wire.signing import SentRequest, authenticate_request, check_window, read_request
@@ -73,7 +74,7 @@ class PaperExchange(ExchangeState):
         entry["status"] = reply.status if reply.manner in ("whole", "slow") else None
         return reply
 
-    async def _signed(self, sent: SentRequest, route: Route, entry: dict) -> Reply:
+    async def _signed(self, sent: SentRequest, route: Route, entry: Entry) -> Reply:
         wipes = self.wipes
         try:
             headers = self._weigh(sent, route.weight, route.orders)
@@ -108,7 +109,7 @@ class PaperExchange(ExchangeState):
             self.faults.hide(sent, order, now)
         return success_reply(answer)
 
-    async def _before(self, sent: SentRequest, entry: dict | None = None) -> Reply | None:
+    async def _before(self, sent: SentRequest, entry: Entry | None = None) -> Reply | None:
         """Latency and faults before acceptance; an answer here means that nothing was processed."""
         if self.latency_s and entry is not None:
             await asyncio.sleep(self.latency_s)
@@ -119,7 +120,7 @@ class PaperExchange(ExchangeState):
             await asyncio.sleep(float(fault.value))
         return None
 
-    async def _after(self, sent: SentRequest, reply: Reply, entry: dict | None = None) -> Reply:
+    async def _after(self, sent: SentRequest, reply: Reply, entry: Entry | None = None) -> Reply:
         for fault in self.faults.take(sent, AFTER):
             _note_fault(entry, fault)
             if fault.action == "delay":
@@ -133,7 +134,8 @@ class PaperExchange(ExchangeState):
         headers = {_weight_header(sent.path): str(used)}
         if orders:
             counts = self.limits.order_counts(sent.api_key, orders, sent.received_at)
-            headers |= {"X-MBX-ORDER-COUNT-10S": str(counts[0]), "X-MBX-ORDER-COUNT-1M": str(counts[1])}
+            headers["X-MBX-ORDER-COUNT-10S"] = str(counts.in_ten_seconds)
+            headers["X-MBX-ORDER-COUNT-1M"] = str(counts.in_a_minute)
         return headers
 
     def _refused(self, error: Refusal, sent: SentRequest) -> Reply:
@@ -150,6 +152,6 @@ def _weight_header(path: str) -> str:
     return "X-SAPI-USED-IP-WEIGHT-1M" if path.startswith("/sapi/") else "X-MBX-USED-WEIGHT-1M"
 
 
-def _note_fault(entry: dict | None, fault) -> None:
+def _note_fault(entry: Entry | None, fault: Fault) -> None:
     if entry is not None:
         entry["fault"] = f"{fault.action} {fault.when}"

@@ -6,6 +6,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener  # noqa: TID251 - to the control API only
 
+from exchanges.paper.engine.codec import Json
+
 _TIMEOUT_S = 10
 
 
@@ -19,25 +21,26 @@ class PaperControl:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def state(self, api_key: str = "") -> dict:
-        return self._call("GET", f"state?api_key={api_key}" if api_key else "state")
+    def state(self, api_key: str = "") -> Json:
+        return self._call_object("GET", f"state?api_key={api_key}" if api_key else "state")
 
-    def account(self, api_key: str) -> dict:
+    def account(self, api_key: str) -> Json:
         """The state of one account."""
-        return self.state(api_key)["accounts"][api_key]
+        accounts: dict[str, Json] = self.state(api_key)["accounts"]
+        return accounts[api_key]
 
-    def requests(self, since: int = 0) -> list[dict]:
-        return self._call("GET", f"requests?since={since}")
+    def requests(self, since: int = 0) -> list[Json]:
+        return self._call_list("GET", f"requests?since={since}")
 
-    def set_prices(self, prices: dict[str, str]) -> dict:
-        return self._call("POST", "prices", prices)
+    def set_prices(self, prices: dict[str, str]) -> Json:
+        return self._call_object("POST", "prices", prices)
 
-    def set_liquidity(self, caps: dict[str, str | None]) -> dict:
-        return self._call("POST", "liquidity", caps)
+    def set_liquidity(self, caps: dict[str, str | None]) -> Json:
+        return self._call_object("POST", "liquidity", caps)
 
-    def fault(self, **fault: Any) -> list[dict]:
+    def fault(self, **fault: Any) -> list[Json]:
         """For example `fault(action="drop", when="after", path="/fapi/v1/order", method="POST")`."""
-        return self._call("POST", "faults", fault)
+        return self._call_list("POST", "faults", fault)
 
     def clear_faults(self) -> None:
         self._call("DELETE", "faults")
@@ -47,14 +50,22 @@ class PaperControl:
     ) -> None:
         self._call("POST", "accounts", {"api_key": key, "secret": secret, "balances": balances} | more)
 
-    def set_balances(self, key: str, market: str, balances: dict[str, str]) -> dict:
-        return self._call("POST", "balances", {"api_key": key, "market": market, "balances": balances})
+    def set_balances(self, key: str, market: str, balances: dict[str, str]) -> Json:
+        return self._call_object("POST", "balances", {"api_key": key, "market": market, "balances": balances})
 
     def reset(self) -> None:
         """Empty ledger, opening prices, no faults, no request log, no weight used."""
         self._call("DELETE", "state")
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
+    def _call_object(self, method: str, path: str, body: Json | None = None) -> Json:
+        answer: Json = self._call(method, path, body)
+        return answer
+
+    def _call_list(self, method: str, path: str, body: Json | None = None) -> list[Json]:
+        answer: list[Json] = self._call(method, path, body)
+        return answer
+
+    def _call(self, method: str, path: str, body: Json | None = None) -> Any:
         payload = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.url}/__paper__/{path}", payload, method=method)  # noqa: S310 - loopback http
         try:

@@ -66,7 +66,8 @@ async def _bind_port(runner: web.ServerRunner, host: str, port: int, tls: ssl.SS
         raise CannotStart(
             f"Port {port} of {host} cannot be used ({error.strerror}): stop what uses it or set --port."
         ) from error
-    return runner.addresses[0][1]
+    bound: int = runner.addresses[0][1]
+    return bound
 
 
 def serve(
@@ -91,7 +92,7 @@ def serve(
 
 
 async def _until_signalled(
-    exchange: PaperExchange, host: str, port: int, tls: ssl.SSLContext | None, say
+    exchange: PaperExchange, host: str, port: int, tls: ssl.SSLContext | None, say: Callable[[str], object]
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from exchanges.paper.exchange import PaperExchange
 from exchanges.paper.remote import PaperControl
@@ -16,7 +15,7 @@ START_S = 10
 
 
 class _Server(threading.Thread):
-    def __init__(self, state: Path, port: int, options: dict) -> None:
+    def __init__(self, state: Path, port: int, options: dict[str, int]) -> None:
         super().__init__(name="paper-exchange", daemon=True)
         self.state, self.port, self.options = state, port, options
         self.ready = threading.Event()
@@ -47,7 +46,7 @@ class _Server(threading.Thread):
 
 @contextmanager
 def running_paper_exchange(
-    *, state: Path | None = None, port: int = 0, **options: Any
+    *, state: Path | None = None, port: int = 0, **options: int
 ) -> Iterator[PaperControl]:
     """Options: `latency_ms`, `weight_limit`. Give `state` to find the ledger again in a later run."""
     with tempfile.TemporaryDirectory() as folder:

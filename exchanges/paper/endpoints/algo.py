@@ -5,7 +5,6 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/trade/rest
 
 import uuid
 from decimal import Decimal
-from typing import Any
 
 from exchanges.paper.endpoints import rules
 from exchanges.paper.endpoints.call import Call
@@ -18,7 +17,7 @@ from exchanges.paper.endpoints.futures import (
 )
 from exchanges.paper.endpoints.lookup import select_page
 from exchanges.paper.engine.catalog import FUTURES, Market
-from exchanges.paper.engine.codec import decimal_text
+from exchanges.paper.engine.codec import Json, decimal_text
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.matching import is_triggered
 from exchanges.paper.engine.records import ZERO, AlgoOrder
@@ -27,7 +26,7 @@ from exchanges.paper.wire import parameters
 WITH_PRICE = ("STOP", "TAKE_PROFIT")
 
 
-def create_algo(call: Call) -> Any:
+def create_algo(call: Call) -> Json:
     algo = _requested_algo(call)
     _check_algo(call, algo)
     algo.algo_id = call.ledger.next_id()
@@ -87,14 +86,14 @@ def _check_algo(call: Call, algo: AlgoOrder) -> None:
         raise Refusal(-2021)
 
 
-def get_algo(call: Call) -> Any:
+def get_algo(call: Call) -> Json:
     algo = _find_algo(call)
     if algo is None or call.is_hidden(algo):
         raise Refusal(-2013)
     return algo_json(algo)
 
 
-def cancel_algo(call: Call) -> Any:
+def cancel_algo(call: Call) -> Json:
     algo = _find_algo(call)
     if algo is None or not algo.is_open:
         raise Refusal(-2011)
@@ -110,7 +109,7 @@ def _find_algo(call: Call) -> AlgoOrder | None:
     raise Refusal(-1102, "Param 'clientAlgoId' or 'algoId' must be sent, but both were empty/null!")
 
 
-def open_algos(call: Call) -> Any:
+def open_algos(call: Call) -> list[Json]:
     symbol = call.params.get("symbol")
     if symbol:
         call.ledger.market(FUTURES, symbol)
@@ -119,20 +118,20 @@ def open_algos(call: Call) -> Any:
     return [algo_json(algo) for algo in found if wanted in (None, algo.algo_id)]
 
 
-def all_algos(call: Call) -> Any:
+def all_algos(call: Call) -> list[Json]:
     symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
     rows = call.visible([algo for algo in call.blotter.algos.values() if algo.symbol == symbol])
     return [algo_json(algo) for algo in select_page(rows, call.params, "algoId", lambda algo: algo.algo_id)]
 
 
-def cancel_open_algos(call: Call) -> Any:
+def cancel_open_algos(call: Call) -> Json:
     symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
     for algo in call.blotter.open_algo_orders(symbol):
         call.ledger.close_algo(algo, "CANCELED", call.now)
     return DONE
 
 
-def algo_json(algo: AlgoOrder) -> dict:
+def algo_json(algo: AlgoOrder) -> Json:
     return {
         "algoId": algo.algo_id,
         "clientAlgoId": algo.client_algo_id,

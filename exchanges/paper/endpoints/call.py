@@ -1,11 +1,16 @@
 """One authenticated request as an endpoint sees it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from exchanges.paper.engine.blotter import Blotter
+from exchanges.paper.engine.codec import Json
 from exchanges.paper.engine.ledger import Ledger
-from exchanges.paper.engine.records import Account, AnyOrder
+from exchanges.paper.engine.records import Account, AlgoOrder, AnyOrder, Order
+
+Answer = Json | list[Json]
+OrderKind = TypeVar("OrderKind", Order, AlgoOrder)
 
 
 def _nothing_hidden(order: AnyOrder) -> bool:
@@ -27,7 +32,7 @@ class Call:
     def blotter(self) -> Blotter:
         return self.ledger.blotters[self.account.api_key]
 
-    def visible(self, orders: list) -> list:
+    def visible(self, orders: Sequence[OrderKind]) -> list[OrderKind]:
         return [order for order in orders if not self.is_hidden(order)]
 
     def accepted(self, order: AnyOrder) -> None:

@@ -4,14 +4,14 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/trade/rest
 """
 
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 from exchanges.paper.endpoints import rules
 from exchanges.paper.endpoints.call import Call
-from exchanges.paper.endpoints.lookup import find_order, select_page
+from exchanges.paper.endpoints.lookup import Row, find_order, select_page
 from exchanges.paper.engine.catalog import FUTURES, Market
-from exchanges.paper.engine.codec import decimal_text, fixed_places
+from exchanges.paper.engine.codec import Json, decimal_text, fixed_places
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.margin import affords_order
 from exchanges.paper.engine.matching import (
@@ -25,10 +25,10 @@ from exchanges.paper.wire import parameters
 
 CONDITIONAL = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX")
-DONE = {"code": 200, "msg": "The operation of cancel all open order is done."}
+DONE: Json = {"code": 200, "msg": "The operation of cancel all open order is done."}
 
 
-def create_order(call: Call) -> Any:
+def create_order(call: Call) -> Json:
     order = _requested_order(call)
     _check_order(call, order)
     order.order_id = call.ledger.next_id()
@@ -37,7 +37,7 @@ def create_order(call: Call) -> Any:
     return _created_json(order, call.params)
 
 
-def test_order(call: Call) -> Any:
+def test_order(call: Call) -> Json:
     order = _requested_order(call)
     _check_order(call, order)
     return _created_json(order, call.params)
@@ -119,11 +119,11 @@ def _cap_to_position(call: Call, order: Order) -> None:
         raise Refusal(-2022)
 
 
-def get_order(call: Call) -> Any:
+def get_order(call: Call) -> Json:
     return order_json(_one_order(call, -2013))
 
 
-def cancel_order(call: Call) -> Any:
+def cancel_order(call: Call) -> Json:
     order = _one_order(call, -2011)
     if not order.is_open:
         raise Refusal(-2011)
@@ -139,35 +139,35 @@ def _one_order(call: Call, missing: int) -> Order:
     return order
 
 
-def open_order(call: Call) -> Any:
+def open_order(call: Call) -> Json:
     order = _one_order(call, -2013)
     if not order.is_open:
         raise Refusal(-2013)
     return order_json(order)
 
 
-def cancel_open_orders(call: Call) -> Any:
+def cancel_open_orders(call: Call) -> Json:
     symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
     for order in call.blotter.open_orders(FUTURES, symbol):
         cancel_resting_order(call.ledger, order, call.now)
     return DONE
 
 
-def open_orders(call: Call) -> Any:
+def open_orders(call: Call) -> list[Json]:
     symbol = call.params.get("symbol")
     if symbol:
         call.ledger.market(FUTURES, symbol)
     return [order_json(order) for order in call.visible(call.blotter.open_orders(FUTURES, symbol))]
 
 
-def all_orders(call: Call) -> Any:
+def all_orders(call: Call) -> list[Json]:
     rows = call.visible(_rows_of_symbol(call, call.blotter.history, lambda order: order.order_id))
     return [
         order_json(order) for order in select_page(rows, call.params, "orderId", lambda order: order.order_id)
     ]
 
 
-def user_trades(call: Call) -> Any:
+def user_trades(call: Call) -> list[Json]:
     if call.params.get("fromId") and (call.params.get("startTime") or call.params.get("endTime")):
         raise Refusal(-1128)
     rows = _rows_of_symbol(call, call.blotter.trades, lambda trade: trade.time)
@@ -177,7 +177,9 @@ def user_trades(call: Call) -> Any:
     return [_trade_json(trade) for trade in select_page(rows, call.params, "fromId", lambda trade: trade.id)]
 
 
-def _rows_of_symbol(call: Call, rows: dict, key) -> list:
+def _rows_of_symbol(
+    call: Call, rows: dict[tuple[str, str], list[Row]], key: Callable[[Row], int]
+) -> list[Row]:
     """Of one symbol, or of all in the order of the key."""
     symbol = call.params.get("symbol")
     if symbol:
@@ -185,7 +187,7 @@ def _rows_of_symbol(call: Call, rows: dict, key) -> list:
     return sorted((row for (kind, _), found in rows.items() if kind == FUTURES for row in found), key=key)
 
 
-def order_json(order: Order) -> dict:
+def order_json(order: Order) -> Json:
     average = fixed_places(order.average, 5) if order.executed else "0.00"
     return {
         "orderId": order.order_id,
@@ -216,7 +218,7 @@ def order_json(order: Order) -> dict:
     }
 
 
-def _created_json(order: Order, params: parameters.Params) -> dict:
+def _created_json(order: Order, params: parameters.Params) -> Json:
     """ACK, Binance's default here, tells nothing of fills: it shows a new order."""
     answer = order_json(order)
     del answer["time"]
@@ -226,7 +228,7 @@ def _created_json(order: Order, params: parameters.Params) -> dict:
     return answer | {"status": "NEW"} | nothing
 
 
-def _trade_json(trade: Trade) -> dict:
+def _trade_json(trade: Trade) -> Json:
     return {
         "symbol": trade.symbol,
         "id": trade.id,

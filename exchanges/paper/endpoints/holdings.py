@@ -4,11 +4,10 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/account/re
 """
 
 from decimal import Decimal
-from typing import Any
 
 from exchanges.paper.endpoints.call import Call
 from exchanges.paper.engine.catalog import FUTURES, MARKETS, MAX_LEVERAGE
-from exchanges.paper.engine.codec import decimal_text, eight_places
+from exchanges.paper.engine.codec import Json, decimal_text, eight_places
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.ledger import margin_symbols
 from exchanges.paper.engine.margin import (
@@ -21,11 +20,11 @@ from exchanges.paper.engine.margin import (
 from exchanges.paper.engine.records import ZERO
 from exchanges.paper.wire import parameters
 
-SUCCESS = {"code": 200, "msg": "success"}
+SUCCESS: Json = {"code": 200, "msg": "success"}
 MARGIN_TYPES = ("ISOLATED", "CROSSED")
 
 
-def get_balance(call: Call) -> Any:
+def get_balance(call: Call) -> list[Json]:
     now = account_margin(call.ledger, call.account)
     return [
         {
@@ -42,14 +41,14 @@ def get_balance(call: Call) -> Any:
     ]
 
 
-def get_account(call: Call) -> Any:
+def get_account(call: Call) -> Json:
     """Version 3: only symbols with a position or an open order."""
     return _account_json(call, _active_symbols(call))
 
 
-def get_account_v2(call: Call) -> Any:
+def get_account_v2(call: Call) -> Json:
     """Version 2: every symbol, and the account's rights."""
-    rights: dict = {
+    rights: Json = {
         "feeTier": 0,
         "canTrade": True,
         "canDeposit": True,
@@ -58,10 +57,10 @@ def get_account_v2(call: Call) -> Any:
     return rights | {"multiAssetsMargin": False} | _account_json(call, list(MARKETS[FUTURES]))
 
 
-def _account_json(call: Call, symbols: list[str]) -> dict:
+def _account_json(call: Call, symbols: list[str]) -> Json:
     now = account_margin(call.ledger, call.account)
     sums = _margin_sums(now, _maintenance_margin(call))
-    asset: dict = {"asset": "USDT"} | {name: eight_places(value) for name, value in sums.items()}
+    asset: Json = {"asset": "USDT"} | {name: eight_places(value) for name, value in sums.items()}
     asset |= {"marginAvailable": True, "updateTime": call.account.updated or call.now}
     totals = {f"total{name[0].upper()}{name[1:]}": eight_places(sums[name]) for name in TOTALS}
     rest = {"availableBalance": eight_places(now.available), "maxWithdrawAmount": eight_places(now.available)}
@@ -114,12 +113,12 @@ def _active_symbols(call: Call) -> list[str]:
     return sorted(margin_symbols(call.account, call.blotter))
 
 
-def position_risk(call: Call) -> Any:
+def position_risk(call: Call) -> list[Json]:
     """Version 3: only symbols with a position or an open order."""
     return [_position_json(call, symbol) for symbol in _asked_symbols(call, _active_symbols(call))]
 
 
-def position_risk_v2(call: Call) -> Any:
+def position_risk_v2(call: Call) -> list[Json]:
     """Versions 1 and 2: every symbol, with its leverage and margin type."""
     return [
         _position_json(call, symbol) | _symbol_settings(call, symbol)
@@ -135,7 +134,7 @@ def _asked_symbols(call: Call, symbols: list[str]) -> list[str]:
     return [symbol] if symbol in symbols else []
 
 
-def _position_json(call: Call, symbol: str) -> dict:
+def _position_json(call: Call, symbol: str) -> Json:
     held, notional = call.account.position(symbol), _position_notional(call, symbol)
     of_position, total = symbol_margin(call.ledger, call.account, symbol)
     pending, profit = call.blotter.pending, unrealized_profit(call.ledger, call.account, symbol)
@@ -168,7 +167,7 @@ def _rounded_price(price: Decimal) -> str:
     return decimal_text(Decimal(eight_places(price)))
 
 
-def _symbol_settings(call: Call, symbol: str) -> dict:
+def _symbol_settings(call: Call, symbol: str) -> Json:
     isolated = call.account.margin_type.get(symbol) == "ISOLATED"
     return {
         "leverage": str(call.ledger.leverage(call.account, symbol)),
@@ -180,7 +179,7 @@ def _symbol_settings(call: Call, symbol: str) -> dict:
     }
 
 
-def symbol_config(call: Call) -> Any:
+def symbol_config(call: Call) -> list[Json]:
     return [
         {
             "symbol": symbol,
@@ -193,17 +192,17 @@ def symbol_config(call: Call) -> Any:
     ]
 
 
-def account_config(call: Call) -> Any:
+def account_config(call: Call) -> Json:
     rights = {"canTrade": True, "canDeposit": True, "canWithdraw": call.account.can_withdraw}
     return {"feeTier": 0, "dualSidePosition": False, "multiAssetsMargin": False} | rights
 
 
-def commission_rate(call: Call) -> Any:
+def commission_rate(call: Call) -> Json:
     symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
     return {"symbol": symbol, "makerCommissionRate": "0.000200", "takerCommissionRate": "0.000500"}
 
 
-def leverage_bracket(call: Call) -> Any:
+def leverage_bracket(call: Call) -> list[Json]:
     bracket = {
         "bracket": 1,
         "initialLeverage": MAX_LEVERAGE,
@@ -217,7 +216,7 @@ def leverage_bracket(call: Call) -> Any:
     ]
 
 
-def set_leverage(call: Call) -> Any:
+def set_leverage(call: Call) -> Json:
     symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
     leverage = parameters.integer(call.params, "leverage")
     if not 1 <= leverage <= MAX_LEVERAGE:
@@ -227,7 +226,7 @@ def set_leverage(call: Call) -> Any:
     return {"symbol": symbol, "leverage": leverage, "maxNotionalValue": "100000000"}
 
 
-def set_margin_type(call: Call) -> Any:
+def set_margin_type(call: Call) -> Json:
     symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
     wanted = parameters.required(call.params, "marginType")
     if wanted not in MARGIN_TYPES:
@@ -243,16 +242,16 @@ def set_margin_type(call: Call) -> Any:
     return SUCCESS
 
 
-def position_mode(call: Call) -> Any:
+def position_mode(call: Call) -> Json:
     return {"dualSidePosition": False}
 
 
-def set_position_mode(call: Call) -> Any:
+def set_position_mode(call: Call) -> Json:
     """One-way only."""
     if parameters.required(call.params, "dualSidePosition").lower() == "true":
         raise Refusal(-4084, "Method is not allowed currently: the paper exchange knows one-way mode only.")
     raise Refusal(-4059)
 
 
-def multi_assets_mode(call: Call) -> Any:
+def multi_assets_mode(call: Call) -> Json:
     return {"multiAssetsMargin": False}

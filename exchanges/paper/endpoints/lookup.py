@@ -2,14 +2,14 @@
 
 import bisect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from exchanges.paper.engine.blotter import Blotter
 from exchanges.paper.engine.errors import Refusal
-from exchanges.paper.engine.records import Order, Trade
+from exchanges.paper.engine.records import AlgoOrder, Order, Trade
 from exchanges.paper.wire.parameters import Params, integer, limit, optional_integer
 
-Row = TypeVar("Row", Order, Trade)
+Row = TypeVar("Row", Order, AlgoOrder, Trade)
 
 
 def find_order(blotter: Blotter, kind: str, symbol: str, params: Params) -> Order | None:
@@ -42,5 +42,5 @@ def _rows_between(rows: list[Row], start: int | None, end: int | None) -> list[R
     return rows[first:after]
 
 
-def _row_time(row: Any) -> int:
+def _row_time(row: Order | AlgoOrder | Trade) -> int:
     return row.time

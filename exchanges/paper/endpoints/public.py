@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
+from exchanges.paper.endpoints.call import Answer
 from exchanges.paper.endpoints.rules import MAX_OPEN_ORDERS, MAX_STOP_ORDERS
 from exchanges.paper.endpoints.spot import TYPES
 from exchanges.paper.engine.catalog import FUTURES, MARKETS, SPOT, Market
-from exchanges.paper.engine.codec import decimal_text, eight_places, fixed_places, loads
+from exchanges.paper.engine.codec import Json, decimal_text, eight_places, fixed_places, loads
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.ledger import Ledger
 from exchanges.paper.wire.parameters import Params, limit, required
 
-Endpoint = Callable[[Ledger, Params, int], Any]
+Endpoint = Callable[[Ledger, Params, int], Answer]
 DEPTH_QTY = Decimal(1000)
 FUTURES_TYPES = (
     "LIMIT",
@@ -25,24 +25,24 @@ FUTURES_TYPES = (
 )
 
 
-def answer_ping(ledger: Ledger, params: Params, now: int) -> Any:
+def answer_ping(ledger: Ledger, params: Params, now: int) -> Json:
     return {}
 
 
-def server_time(ledger: Ledger, params: Params, now: int) -> Any:
+def server_time(ledger: Ledger, params: Params, now: int) -> Json:
     return {"serverTime": now}
 
 
-def system_status(ledger: Ledger, params: Params, now: int) -> Any:
+def system_status(ledger: Ledger, params: Params, now: int) -> Json:
     return {"status": 0, "msg": "normal"}
 
 
-def _rate_limits(*limits: tuple[str, str, int, int]) -> list[dict]:
+def _rate_limits(*limits: tuple[str, str, int, int]) -> list[Json]:
     names = ("rateLimitType", "interval", "intervalNum", "limit")
     return [dict(zip(names, each, strict=True)) for each in limits]
 
 
-def spot_info(ledger: Ledger, params: Params, now: int) -> Any:
+def spot_info(ledger: Ledger, params: Params, now: int) -> Json:
     rates = _rate_limits(
         ("REQUEST_WEIGHT", "MINUTE", 1, 6000), ("ORDERS", "SECOND", 10, 100), ("ORDERS", "DAY", 1, 200_000)
     )
@@ -56,7 +56,7 @@ def spot_info(ledger: Ledger, params: Params, now: int) -> Any:
     }
 
 
-def futures_info(ledger: Ledger, params: Params, now: int) -> Any:
+def futures_info(ledger: Ledger, params: Params, now: int) -> Json:
     rates = _rate_limits(
         ("REQUEST_WEIGHT", "MINUTE", 1, 2400), ("ORDERS", "MINUTE", 1, 1200), ("ORDERS", "SECOND", 10, 300)
     )
@@ -66,7 +66,7 @@ def futures_info(ledger: Ledger, params: Params, now: int) -> Any:
     return head | {"exchangeFilters": [], "assets": assets, "symbols": symbols}
 
 
-def no_symbols(ledger: Ledger, params: Params, now: int) -> Any:
+def no_symbols(ledger: Ledger, params: Params, now: int) -> Json:
     """Coin-margined futures are not served; clients ask for them all the same."""
     return {"timezone": "UTC", "serverTime": now, "rateLimits": [], "exchangeFilters": [], "symbols": []}
 
@@ -80,7 +80,7 @@ EIGHT_DIGITS = (
 )
 
 
-def _spot_symbol(market: Market) -> dict:
+def _spot_symbol(market: Market) -> Json:
     return {
         "symbol": market.symbol,
         "status": "TRADING",
@@ -105,7 +105,7 @@ def _spot_symbol(market: Market) -> dict:
     }
 
 
-def _spot_filters(market: Market) -> list[dict]:
+def _spot_filters(market: Market) -> list[Json]:
     up, down, tick, step = (
         decimal_text(market.price_ceiling),
         decimal_text(market.price_floor),
@@ -140,7 +140,7 @@ def _spot_filters(market: Market) -> list[dict]:
     ]
 
 
-def _futures_symbol(market: Market) -> dict:
+def _futures_symbol(market: Market) -> Json:
     return {
         "symbol": market.symbol,
         "pair": market.symbol,
@@ -169,7 +169,7 @@ def _futures_symbol(market: Market) -> dict:
     }
 
 
-def _futures_filters(market: Market) -> list[dict]:
+def _futures_filters(market: Market) -> list[Json]:
     tick, step = format(market.tick, "f"), decimal_text(market.step)
     band = {
         "multiplierUp": fixed_places(market.price_ceiling, 4),
@@ -202,19 +202,19 @@ def _listed_symbols(params: Params) -> list[str]:
         raise Refusal(-1100, "Illegal characters found in parameter 'symbols'.") from error
 
 
-def _endpoint_of_markets(kind: str, show: Callable[[Ledger, Market, int], dict]) -> Endpoint:
-    def endpoint(ledger: Ledger, params: Params, now: int) -> Any:
+def _endpoint_of_markets(kind: str, show: Callable[[Ledger, Market, int], Json]) -> Endpoint:
+    def endpoint(ledger: Ledger, params: Params, now: int) -> Answer:
         rows = [show(ledger, market, now) for market in _wanted_markets(kind, params)]
         return rows[0] if params.get("symbol") else rows
 
     return endpoint
 
 
-def _price_ticker(ledger: Ledger, market: Market, now: int) -> dict:
+def _price_ticker(ledger: Ledger, market: Market, now: int) -> Json:
     return {"symbol": market.symbol, "price": eight_places(ledger.prices[market.symbol]), "time": now}
 
 
-def _book_ticker(ledger: Ledger, market: Market, now: int) -> dict:
+def _book_ticker(ledger: Ledger, market: Market, now: int) -> Json:
     price = ledger.prices[market.symbol]
     return {
         "symbol": market.symbol,
@@ -226,7 +226,7 @@ def _book_ticker(ledger: Ledger, market: Market, now: int) -> dict:
     }
 
 
-def _day_ticker(ledger: Ledger, market: Market, now: int) -> dict:
+def _day_ticker(ledger: Ledger, market: Market, now: int) -> Json:
     price, zero = eight_places(ledger.prices[market.symbol]), "0.00000000"
     still = ("weightedAvgPrice", "prevClosePrice", "lastPrice", "openPrice", "highPrice", "lowPrice")
     return {
@@ -249,7 +249,7 @@ def _day_ticker(ledger: Ledger, market: Market, now: int) -> dict:
     }
 
 
-def _mark_price(ledger: Ledger, market: Market, now: int) -> dict:
+def _mark_price(ledger: Ledger, market: Market, now: int) -> Json:
     price = eight_places(ledger.prices[market.symbol])
     return {
         "symbol": market.symbol,
@@ -262,7 +262,7 @@ def _mark_price(ledger: Ledger, market: Market, now: int) -> dict:
 
 
 def _depth_endpoint(kind: str) -> Endpoint:
-    def endpoint(ledger: Ledger, params: Params, now: int) -> Any:
+    def endpoint(ledger: Ledger, params: Params, now: int) -> Json:
         market, levels = ledger.market(kind, required(params, "symbol")), limit(params, 100, 1000)
         price = ledger.prices[market.symbol]
         asks = [

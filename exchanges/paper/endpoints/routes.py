@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from exchanges.paper.endpoints import algo, futures, holdings, sapi, spot
-from exchanges.paper.endpoints.call import Call
+from exchanges.paper.endpoints.call import Answer, Call
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """`orders` is 1 where the request counts as an order."""
 
-    endpoint: Callable[[Call], Any]
+    endpoint: Callable[[Call], Answer]
     weight: int = 1
     orders: int = 0
 

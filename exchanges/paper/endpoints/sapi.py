@@ -3,18 +3,16 @@
 https://developers.binance.com/docs/wallet
 """
 
-from typing import Any
-
 from exchanges.paper.endpoints.call import Call
 from exchanges.paper.engine.catalog import ASSETS, MARKETS, SPOT
-from exchanges.paper.engine.codec import eight_places
+from exchanges.paper.engine.codec import Json, eight_places
 
 
-def all_coins(call: Call) -> Any:
+def all_coins(call: Call) -> list[Json]:
     return [_coin_json(call, asset) for asset in ASSETS]
 
 
-def _coin_json(call: Call, asset: str) -> dict:
+def _coin_json(call: Call, asset: str) -> Json:
     wallet = call.account.spot.get(asset)
     return {
         "coin": asset,
@@ -34,7 +32,7 @@ def _coin_json(call: Call, asset: str) -> dict:
     }
 
 
-def api_restrictions(call: Call) -> Any:
+def api_restrictions(call: Call) -> Json:
     """A good key may trade and not withdraw; an account opened with `can_withdraw` shows the bad kind."""
     return {
         "ipRestrict": False,
@@ -53,13 +51,13 @@ def api_restrictions(call: Call) -> Any:
     }
 
 
-def trade_fee(call: Call) -> Any:
+def trade_fee(call: Call) -> list[Json]:
     asked = call.params.get("symbol")
     symbols = [asked] if asked in MARKETS[SPOT] else list(MARKETS[SPOT])
     return [{"symbol": symbol, "makerCommission": "0.001", "takerCommission": "0.001"} for symbol in symbols]
 
 
-def user_assets(call: Call) -> Any:
+def user_assets(call: Call) -> list[Json]:
     held = sorted(call.account.spot.items())
     rest = {"freeze": "0", "withdrawing": "0", "ipoable": "0", "btcValuation": "0"}
     return [
@@ -68,9 +66,9 @@ def user_assets(call: Call) -> Any:
     ]
 
 
-def empty_list(call: Call) -> Any:
+def empty_list(call: Call) -> list[Json]:
     return []
 
 
-def account_status(call: Call) -> Any:
+def account_status(call: Call) -> Json:
     return {"data": "Normal"}

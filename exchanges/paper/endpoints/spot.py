@@ -5,13 +5,12 @@ https://developers.binance.com/docs/binance-spot-api-docs/rest-api/trading-endpo
 
 import uuid
 from decimal import Decimal
-from typing import Any
 
 from exchanges.paper.endpoints import rules
 from exchanges.paper.endpoints.call import Call
 from exchanges.paper.endpoints.lookup import find_order, select_page
 from exchanges.paper.engine.catalog import SPOT, Market
-from exchanges.paper.engine.codec import eight_places, floor_to_step
+from exchanges.paper.engine.codec import Json, eight_places, floor_to_step
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.matching import cancel_resting_order, is_triggered, place_order
 from exchanges.paper.engine.records import MARKET_TYPES, ZERO, Order, Trade
@@ -24,7 +23,7 @@ TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
 DAY_MS = 86_400_000
 
 
-def create_order(call: Call) -> Any:
+def create_order(call: Call) -> Json:
     order = _requested_order(call)
     _check_order(call, order)
     order.order_id = call.ledger.next_id()
@@ -33,7 +32,7 @@ def create_order(call: Call) -> Any:
     return _created_json(order, trades, call.params)
 
 
-def test_order(call: Call) -> Any:
+def test_order(call: Call) -> Json:
     _check_order(call, _requested_order(call))
     return {}
 
@@ -127,11 +126,11 @@ def _check_funds(call: Call, market: Market, order: Order, last: Decimal) -> Non
         raise Refusal(-2010)
 
 
-def get_order(call: Call) -> Any:
+def get_order(call: Call) -> Json:
     return order_json(_one_order(call, -2013))
 
 
-def cancel_order(call: Call) -> Any:
+def cancel_order(call: Call) -> Json:
     order = _one_order(call, -2011)
     if not order.is_open:
         raise Refusal(-2011)
@@ -147,7 +146,7 @@ def _one_order(call: Call, missing: int) -> Order:
     return order
 
 
-def cancel_open_orders(call: Call) -> Any:
+def cancel_open_orders(call: Call) -> list[Json]:
     symbol = call.ledger.market(SPOT, parameters.required(call.params, "symbol")).symbol
     orders = call.blotter.open_orders(SPOT, symbol)
     if not orders:
@@ -157,14 +156,14 @@ def cancel_open_orders(call: Call) -> Any:
     return [_canceled_json(order, call) for order in orders]
 
 
-def open_orders(call: Call) -> Any:
+def open_orders(call: Call) -> list[Json]:
     symbol = call.params.get("symbol")
     if symbol:
         call.ledger.market(SPOT, symbol)
     return [order_json(order) for order in call.visible(call.blotter.open_orders(SPOT, symbol))]
 
 
-def all_orders(call: Call) -> Any:
+def all_orders(call: Call) -> list[Json]:
     symbol = call.ledger.market(SPOT, parameters.required(call.params, "symbol")).symbol
     rows = call.visible(call.blotter.history.get((SPOT, symbol), []))
     return [
@@ -172,7 +171,7 @@ def all_orders(call: Call) -> Any:
     ]
 
 
-def my_trades(call: Call) -> Any:
+def my_trades(call: Call) -> list[Json]:
     symbol = call.ledger.market(SPOT, parameters.required(call.params, "symbol")).symbol
     _check_range(call.params)
     rows = call.blotter.trades.get((SPOT, symbol), [])
@@ -193,7 +192,7 @@ def _check_range(params: parameters.Params) -> None:
         raise Refusal(-1127)
 
 
-def get_account(call: Call) -> Any:
+def get_account(call: Call) -> Json:
     held = [
         {"asset": asset, "free": eight_places(wallet.free), "locked": eight_places(wallet.locked)}
         for asset, wallet in sorted(call.account.spot.items())
@@ -219,7 +218,7 @@ def get_account(call: Call) -> Any:
     }
 
 
-def order_json(order: Order) -> dict:
+def order_json(order: Order) -> Json:
     return {
         "symbol": order.symbol,
         "orderId": order.order_id,
@@ -244,7 +243,7 @@ def order_json(order: Order) -> dict:
     }
 
 
-def _created_json(order: Order, trades: list[Trade], params: parameters.Params) -> dict:
+def _created_json(order: Order, trades: list[Trade], params: parameters.Params) -> Json:
     answer = {
         "symbol": order.symbol,
         "orderId": order.order_id,
@@ -277,7 +276,7 @@ CREATED_FIELDS = (
 )
 
 
-def _fill_json(trade: Trade) -> dict:
+def _fill_json(trade: Trade) -> Json:
     return {
         "price": eight_places(trade.price),
         "qty": eight_places(trade.qty),
@@ -287,7 +286,7 @@ def _fill_json(trade: Trade) -> dict:
     }
 
 
-def _canceled_json(order: Order, call: Call) -> dict:
+def _canceled_json(order: Order, call: Call) -> Json:
     """A spot cancel has a client id of its own; the order's is `origClientOrderId`."""
     shown = order_json(order)
     return {
@@ -300,7 +299,7 @@ def _canceled_json(order: Order, call: Call) -> dict:
     } | {name: shown[name] for name in CREATED_FIELDS if name != "workingTime"}
 
 
-def _trade_json(trade: Trade) -> dict:
+def _trade_json(trade: Trade) -> Json:
     return {
         "symbol": trade.symbol,
         "id": trade.id,

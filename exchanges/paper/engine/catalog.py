@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from exchanges.paper.engine.codec import Json
+
 SPOT = "spot"
 FUTURES = "futures"
 
@@ -45,7 +47,7 @@ def decimal_places(step: Decimal) -> int:
     return max(0, -int(step.normalize().as_tuple().exponent))
 
 
-def _market_of_row(kind: str, row: dict) -> Market:
+def _market_of_row(kind: str, row: Json) -> Market:
     rules = row[kind]
     band = Decimal(rules.get("band", SPOT_BAND))
     return Market(

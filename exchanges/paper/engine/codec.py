@@ -10,10 +10,12 @@ try:
 except ImportError:
     orjson = None  # type: ignore[assignment]
 
+Json = dict[str, Any]  # a JSON object
+
 EIGHT = Decimal("0.00000001")
 
 
-def _json_form(value: Any) -> Any:
+def _json_form(value: object) -> Json | str:
     if isinstance(value, Decimal):
         return decimal_text(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -21,7 +23,7 @@ def _json_form(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: object) -> bytes:
     """Decimals become plain strings."""
     if orjson:
         return orjson.dumps(value, default=_json_form)

@@ -81,5 +81,5 @@ class Refusal(Exception):
         self.status = status or default_status
         super().__init__(f"{code} {self.message}")
 
-    def body(self) -> dict:
+    def body(self) -> dict[str, int | str]:
         return {"code": self.code, "msg": self.message}

@@ -5,15 +5,20 @@ Nothing here does IO. Whatever changes is noted in `changes`, which the store wr
 
 from collections import defaultdict
 from decimal import Decimal
+from typing import Union
 
 from exchanges.paper.engine.blotter import Blotter
 from exchanges.paper.engine.catalog import FUTURES, MARKETS, OPENING_PRICES, Market
+from exchanges.paper.engine.codec import Json
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.records import Account, AlgoOrder, AnyOrder, Order, Position, Trade, Wallet
 
 OPENING_BALANCE = Decimal(50_000_000)
 DEFAULT_LEVERAGE = 20
 FIRST_ID = 1_000_000
+
+ChangeKey = tuple[str, *tuple[str | int, ...]]  # the kind of the record, then its name within the kind
+Changed = Union[Account, AnyOrder, Trade, "Ledger"]  # the ledger stands for its counters
 
 
 class Ledger:
@@ -25,7 +30,7 @@ class Ledger:
         self.last_id = FIRST_ID
         self.trade_ids: dict[str, int] = {}
         self.resting: dict[str, dict[int, AnyOrder]] = defaultdict(dict)
-        self.changes: dict[tuple, object] = {}
+        self.changes: dict[ChangeKey, Changed] = {}
 
     # accounts
 
@@ -128,7 +133,7 @@ class Ledger:
     def touch_counters(self) -> None:
         self.changes["counters",] = self
 
-    def counters(self) -> dict:
+    def counters(self) -> Json:
         return {
             "last_id": self.last_id,
             "trade_ids": self.trade_ids,

@@ -5,6 +5,7 @@ https://www.binance.com/en/support/faq/how-to-calculate-cost-required-to-open-a-
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from exchanges.paper.engine.ledger import Ledger, margin_symbols
 from exchanges.paper.engine.records import ZERO, Account
@@ -37,34 +38,41 @@ def unrealized_profit(ledger: Ledger, account: Account, symbol: str) -> Decimal:
     return position.amount * (ledger.prices[symbol] - position.entry_price) + ZERO
 
 
+class SymbolMargin(NamedTuple):
+    """Initial margin of one symbol: of the position alone, and of the position with all open orders."""
+
+    of_position: Decimal
+    total: Decimal
+
+
 def symbol_margin(
-    ledger: Ledger, account: Account, symbol: str, extra_buy=ZERO, extra_sell=ZERO
-) -> tuple[Decimal, Decimal]:
+    ledger: Ledger, account: Account, symbol: str, extra_buy: Decimal = ZERO, extra_sell: Decimal = ZERO
+) -> SymbolMargin:
     """(position, total) initial margin: the worse of all bids filled and all asks filled."""
     pending = ledger.blotters[account.api_key].pending
     held = account.position(symbol).amount * ledger.prices[symbol]
     bids = held + pending.get((symbol, "BUY"), ZERO) + extra_buy
     asks = held - pending.get((symbol, "SELL"), ZERO) - extra_sell
     leverage = ledger.leverage(account, symbol)
-    return abs(held) / leverage, max(abs(bids), abs(asks)) / leverage
+    return SymbolMargin(abs(held) / leverage, max(abs(bids), abs(asks)) / leverage)
 
 
 def account_margin(ledger: Ledger, account: Account) -> Margin:
     symbols = margin_symbols(account, ledger.blotters[account.api_key])
     parts = [symbol_margin(ledger, account, symbol) for symbol in symbols]
-    of_positions = sum((part[0] for part in parts), ZERO)
+    of_positions = sum((part.of_position for part in parts), ZERO)
     return Margin(
         wallet=account.margin_balance,
         unrealized=sum((unrealized_profit(ledger, account, symbol) for symbol in symbols), ZERO),
         of_positions=of_positions,
-        of_orders=sum((part[1] for part in parts), ZERO) - of_positions,
+        of_orders=sum((part.total for part in parts), ZERO) - of_positions,
     )
 
 
 def affords_order(ledger: Ledger, account: Account, symbol: str, side: str, notional: Decimal) -> bool:
     """Whether one more order fits; one that needs no more margin than now (a close) always does."""
     extra = (notional, ZERO) if side == "BUY" else (ZERO, notional)
-    before = symbol_margin(ledger, account, symbol)[1]
-    after = symbol_margin(ledger, account, symbol, *extra)[1]
+    before = symbol_margin(ledger, account, symbol).total
+    after = symbol_margin(ledger, account, symbol, *extra).total
     now = account_margin(ledger, account)
     return after <= before or now.balance >= now.initial + after - before

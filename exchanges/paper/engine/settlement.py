@@ -1,6 +1,7 @@
 """What orders and fills do to wallets and positions."""
 
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from typing import NamedTuple
 
 from exchanges.paper.engine.catalog import FUTURES, MARKETS, SPOT
 from exchanges.paper.engine.codec import EIGHT
@@ -57,7 +58,7 @@ def fill_order(
     order.status = "FILLED" if order.executed == order.qty else "PARTIALLY_FILLED"
     reserve_funds(ledger, account, order)
     settle = _settle_spot if order.market == SPOT else _settle_futures
-    fee, asset, realized = settle(ledger, account, order, qty, price, maker, now)
+    settlement = settle(ledger, account, order, qty, price, maker, now)
     trade = Trade(
         id=ledger.next_trade_id(order.market, order.symbol),
         order_id=order.order_id,
@@ -69,9 +70,9 @@ def fill_order(
         price=price,
         qty=qty,
         quote_qty=qty * price,
-        commission=fee,
-        commission_asset=asset,
-        realized_pnl=realized,
+        commission=settlement.fee,
+        commission_asset=settlement.fee_asset,
+        realized_pnl=settlement.realized_pnl,
         maker=maker,
         time=now,
     )
@@ -84,26 +85,34 @@ def fill_order(
     return trade
 
 
-def _settle_spot(ledger, account: Account, order: Order, qty: Decimal, price: Decimal, maker: bool, now: int):
+class _Settlement(NamedTuple):
+    fee: Decimal
+    fee_asset: str
+    realized_pnl: Decimal
+
+
+def _settle_spot(
+    ledger: Ledger, account: Account, order: Order, qty: Decimal, price: Decimal, maker: bool, now: int
+) -> _Settlement:
     market = MARKETS[SPOT][order.symbol]
     base, quote = (market.base, qty), (market.quote, qty * price)
     (got, received), (gave, paid) = (base, quote) if order.side == "BUY" else (quote, base)
     fee = (received * SPOT_FEE).quantize(EIGHT, ROUND_DOWN)
     account.wallet(gave).free -= paid
     account.wallet(got).free += received - fee
-    return fee, got, ZERO
+    return _Settlement(fee, got, ZERO)
 
 
 def _settle_futures(
     ledger: Ledger, account: Account, order: Order, qty: Decimal, price: Decimal, maker: bool, now: int
-):
+) -> _Settlement:
     rate = FUTURES_MAKER_FEE if maker else FUTURES_TAKER_FEE
     fee = (qty * price * rate).quantize(EIGHT, ROUND_HALF_EVEN)
     position = ledger.position(account, order.symbol)
     realized = shift_position(position, qty if order.side == "BUY" else -qty, price)
     position.updated = now
     account.margin_balance += realized - fee
-    return fee, "USDT", realized
+    return _Settlement(fee, "USDT", realized)
 
 
 def shift_position(position: Position, change: Decimal, price: Decimal) -> Decimal:

@@ -1,13 +1,13 @@
 """The ledger as the control API shows it. All amounts are exact decimal strings."""
 
 from exchanges.paper.engine.catalog import FUTURES
-from exchanges.paper.engine.codec import decimal_text
+from exchanges.paper.engine.codec import Json, decimal_text
 from exchanges.paper.engine.ledger import Ledger
 from exchanges.paper.engine.margin import account_margin, unrealized_profit
 from exchanges.paper.engine.records import Account, AlgoOrder, Order, Trade
 
 
-def ledger_json(ledger: Ledger, api_key: str = "") -> dict:
+def ledger_json(ledger: Ledger, api_key: str = "") -> Json:
     """Of one account, or of all."""
     accounts = [account for key, account in ledger.accounts.items() if api_key in ("", key)]
     shown = {account.api_key: _account_json(ledger, account) for account in accounts}
@@ -17,7 +17,7 @@ def ledger_json(ledger: Ledger, api_key: str = "") -> dict:
     }
 
 
-def _account_json(ledger: Ledger, account: Account) -> dict:
+def _account_json(ledger: Ledger, account: Account) -> Json:
     blotter = ledger.blotters[account.api_key]
     waiting = [_waiting_json(algo) for algo in blotter.algos.values() if not algo.actual_order_id]
     orders = sorted(
@@ -36,7 +36,7 @@ def _account_json(ledger: Ledger, account: Account) -> dict:
     }
 
 
-def _balances_json(ledger: Ledger, account: Account) -> dict:
+def _balances_json(ledger: Ledger, account: Account) -> Json:
     now = account_margin(ledger, account)
     held = {
         asset: {"free": decimal_text(w.free), "locked": decimal_text(w.locked)}
@@ -50,7 +50,7 @@ def _balances_json(ledger: Ledger, account: Account) -> dict:
     return {"spot": held, "futures": {"USDT": futures}}
 
 
-def _position_json(ledger: Ledger, account: Account, symbol: str) -> dict:
+def _position_json(ledger: Ledger, account: Account, symbol: str) -> Json:
     position = account.position(symbol)
     return {
         "symbol": symbol,
@@ -61,7 +61,7 @@ def _position_json(ledger: Ledger, account: Account, symbol: str) -> dict:
     }
 
 
-def _order_json(order: Order) -> dict:
+def _order_json(order: Order) -> Json:
     return {
         "orderId": order.order_id,
         "clientOrderId": order.client_order_id,
@@ -83,7 +83,7 @@ def _order_json(order: Order) -> dict:
     }
 
 
-def _waiting_json(algo: AlgoOrder) -> dict:
+def _waiting_json(algo: AlgoOrder) -> Json:
     """A conditional order is shown as an order until it has become one."""
     return {
         "orderId": algo.algo_id,
@@ -106,7 +106,7 @@ def _waiting_json(algo: AlgoOrder) -> dict:
     }
 
 
-def _algo_json(algo: AlgoOrder) -> dict:
+def _algo_json(algo: AlgoOrder) -> Json:
     return {
         "algoId": algo.algo_id,
         "clientAlgoId": algo.client_algo_id,
@@ -117,7 +117,7 @@ def _algo_json(algo: AlgoOrder) -> dict:
     }
 
 
-def _trade_json(trade: Trade) -> dict:
+def _trade_json(trade: Trade) -> Json:
     return {
         "id": trade.id,
         "orderId": trade.order_id,

@@ -10,15 +10,17 @@ import sqlite3
 import typing
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from exchanges.paper.engine.codec import dumps, loads
-from exchanges.paper.engine.ledger import Ledger
-from exchanges.paper.engine.records import Account, AlgoOrder, Order, Trade
+from exchanges.paper.engine.codec import Json, dumps, loads
+from exchanges.paper.engine.ledger import Changed, ChangeKey, Ledger
+from exchanges.paper.engine.records import Account, AlgoOrder, Order, Position, Trade, Wallet
 from exchanges.paper.engine.settlement import restore_reserved_margin
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL)"
-KINDS: dict[str, type] = {"account": Account, "order": Order, "algo": AlgoOrder, "trade": Trade}
+KINDS = ("account", "order", "algo", "trade", "counters")
+
+Record = TypeVar("Record", Account, Order, AlgoOrder, Trade, Wallet, Position)
 
 
 class Store:
@@ -29,14 +31,13 @@ class Store:
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=NORMAL")
         self.db.execute(SCHEMA)
-        self._turn: asyncio.Future | None = None
+        self._turn: asyncio.Future[None] | None = None
 
     def load(self) -> None:
-        found: dict[str, list] = {kind: [] for kind in (*KINDS, "counters")}
+        rows: dict[str, list[Json]] = {kind: [] for kind in KINDS}
         for kind, body in self.db.execute("SELECT kind, body FROM rows"):
-            found[kind].append(loads(body))
-        rows = {kind: [build_record(KINDS[kind], row) for row in found[kind]] for kind in KINDS}
-        for row in found["counters"]:
+            rows[kind].append(loads(body))
+        for row in rows["counters"]:
             _set_counters(self.ledger, row)
         _restore_ledger(self.ledger, rows)
         self.ledger.changes.clear()
@@ -51,7 +52,7 @@ class Store:
             loop.call_soon(self._end_turn, self._turn)
         await asyncio.shield(self._turn)
 
-    def _end_turn(self, turn: asyncio.Future) -> None:
+    def _end_turn(self, turn: asyncio.Future[None]) -> None:
         self._turn = None
         try:
             self.write()
@@ -82,12 +83,12 @@ class Store:
         self.db.close()
 
 
-def _stored_row(key: tuple, value: Any) -> tuple[str, str, bytes]:
+def _stored_row(key: ChangeKey, value: Changed) -> tuple[str, str, bytes]:
     body = value.counters() if isinstance(value, Ledger) else value
     return ":".join(map(str, key)), key[0], dumps(body)
 
 
-def build_record(kind: Any, row: dict) -> Any:
+def build_record(kind: type[Record], row: Json) -> Record:
     """A record from its JSON."""
     types = {field.name: field.type for field in dataclasses.fields(kind)}
     return kind(**{name: _field_value(types[name], value) for name, value in row.items() if name in types})
@@ -97,25 +98,28 @@ def _field_value(kind: Any, value: Any) -> Any:
     if kind is Decimal:
         return Decimal(value)
     inner: Any = typing.get_args(kind)[-1] if typing.get_origin(kind) is dict else None
-    if inner and dataclasses.is_dataclass(inner):
+    if inner in (Wallet, Position):
         return {name: build_record(inner, row) for name, row in value.items()}
     return value
 
 
-def _set_counters(ledger: Ledger, row: dict) -> None:
+def _set_counters(ledger: Ledger, row: Json) -> None:
     ledger.last_id = row["last_id"]
     ledger.trade_ids = row["trade_ids"]
     ledger.prices |= {symbol: Decimal(price) for symbol, price in row["prices"].items()}
     ledger.liquidity = {symbol: Decimal(qty) for symbol, qty in row["liquidity"].items()}
 
 
-def _restore_ledger(ledger: Ledger, rows: dict[str, list]) -> None:
-    for account in rows["account"]:
-        ledger.restore_account(account)
-    for algo in sorted(rows["algo"], key=lambda algo: algo.algo_id):
+def _restore_ledger(ledger: Ledger, rows: dict[str, list[Json]]) -> None:
+    algos = [build_record(AlgoOrder, row) for row in rows["algo"]]
+    orders = [build_record(Order, row) for row in rows["order"]]
+    trades = [build_record(Trade, row) for row in rows["trade"]]
+    for row in rows["account"]:
+        ledger.restore_account(build_record(Account, row))
+    for algo in sorted(algos, key=lambda algo: algo.algo_id):
         ledger.add_algo(algo)
-    for order in sorted(rows["order"], key=lambda order: order.order_id):
+    for order in sorted(orders, key=lambda order: order.order_id):
         ledger.add_order(order)
         restore_reserved_margin(ledger, order)
-    for trade in sorted(rows["trade"], key=lambda trade: (trade.time, trade.id)):
+    for trade in sorted(trades, key=lambda trade: (trade.time, trade.id)):
         ledger.add_trade(trade)

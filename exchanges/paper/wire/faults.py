@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from exchanges.paper.engine.codec import dumps, loads
+from exchanges.paper.engine.codec import Json, dumps, loads
 from exchanges.paper.engine.errors import TABLE, Refusal
 from exchanges.paper.engine.records import AnyOrder, exchange_id
 from exchanges.paper.wire.replies import HTML, Reply, refusal_reply
@@ -48,7 +48,7 @@ class Fault:
         return sent.path.startswith(self.path) and all(want in ("", got) for want, got in chosen)
 
 
-def parse_fault(row: dict) -> Fault:
+def parse_fault(row: Json) -> Fault:
     """Raises Refusal with the words of what is wrong."""
     names = {"times": "left"}
     given = {

@@ -1,18 +1,35 @@
 """The log of signed requests, in the order they came. In memory: it is evidence for tests, not state."""
 
+from typing import TypedDict
+
 from exchanges.paper.wire.signing import SentRequest
 
 MOST = 200_000
 
 
+class Entry(TypedDict):
+    """One request in the journal. `status` is None where the client got no whole answer."""
+
+    index: int
+    method: str
+    path: str
+    api_key: str
+    clientOrderId: str | None
+    symbol: str | None
+    received_at: int
+    outcome: str
+    fault: str | None
+    status: int | None
+
+
 class Journal:
     def __init__(self) -> None:
-        self.entries: list[dict] = []
+        self.entries: list[Entry] = []
         self.first = 0
 
-    def open(self, sent: SentRequest) -> dict:
+    def open(self, sent: SentRequest) -> Entry:
         """A new entry; the server fills in how it went."""
-        entry = {
+        entry: Entry = {
             "index": self.first + len(self.entries),
             "method": sent.method,
             "path": sent.path,
@@ -33,7 +50,7 @@ class Journal:
         del self.entries[:MOST]
         self.first += MOST
 
-    def since(self, index: int) -> list[dict]:
+    def since(self, index: int) -> list[Entry]:
         return self.entries[max(0, index - self.first) :]
 
     def clear(self) -> None:

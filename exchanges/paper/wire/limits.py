@@ -1,6 +1,7 @@
 """Request weights per address and order counts per account, by fixed windows as Binance counts them."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.wire.parameters import Params
@@ -29,33 +30,54 @@ def request_weight(path: str, params: Params, weight: int) -> int:
     return weight if params.get("symbol") else WITHOUT_SYMBOL.get(path, weight)
 
 
+class Counter(NamedTuple):
+    """Names one counter: the address or API key that sends, and the name of the limit."""
+
+    sender: str
+    limit: str
+
+
+class Count(NamedTuple):
+    """The number that a counter has reached in a window. Windows are numbered from the epoch."""
+
+    window: int
+    used: int
+
+
+class OrderCounts(NamedTuple):
+    in_ten_seconds: int
+    in_a_minute: int
+
+
 @dataclass(slots=True)
 class Limits:
     """`weight_limit` is the most weight of one address and family in a minute; 0 is no limit."""
 
     weight_limit: int = 0
-    counts: dict[tuple, tuple[int, int]] = field(default_factory=dict)
+    counts: dict[Counter, Count] = field(default_factory=dict)
 
     def spend(self, remote: str, path: str, weight: int, now: int) -> int:
         """Weight used in this minute, this request included. Raises -1003 beyond the limit."""
-        used = self._count((remote, path[1:5]), MINUTE_MS, weight, now)
+        used = self._count(Counter(remote, path[1:5]), MINUTE_MS, weight, now)
         if self.weight_limit and used > self.weight_limit:
             raise Refusal(-1003)
         return used
 
     def used(self, remote: str, path: str, now: int) -> int:
-        return self._count((remote, path[1:5]), MINUTE_MS, 0, now)
+        return self._count(Counter(remote, path[1:5]), MINUTE_MS, 0, now)
 
-    def order_counts(self, api_key: str, orders: int, now: int) -> tuple[int, int]:
-        """Orders of this account in (ten seconds, one minute)."""
-        in_ten_seconds = self._count((api_key, "10S"), TEN_SECONDS_MS, orders, now)
-        return in_ten_seconds, self._count((api_key, "1M"), MINUTE_MS, orders, now)
+    def order_counts(self, api_key: str, orders: int, now: int) -> OrderCounts:
+        """Counts the orders of a request, and returns the orders of the account in both windows."""
+        return OrderCounts(
+            in_ten_seconds=self._count(Counter(api_key, "10S"), TEN_SECONDS_MS, orders, now),
+            in_a_minute=self._count(Counter(api_key, "1M"), MINUTE_MS, orders, now),
+        )
 
-    def _count(self, key: tuple, window_ms: int, added: int, now: int) -> int:
+    def _count(self, counter: Counter, window_ms: int, added: int, now: int) -> int:
         window = now // window_ms
-        last, used = self.counts.get(key, (window, 0))
-        used = used + added if last == window else added
-        self.counts[key] = window, used
+        last = self.counts.get(counter, Count(window, 0))
+        used = last.used + added if last.window == window else added
+        self.counts[counter] = Count(window, used)
         return used
 
 

@@ -29,7 +29,7 @@ class Reply:
     manner: str = "whole"
 
 
-def success_reply(answer: Any) -> Reply:
+def success_reply(answer: object) -> Reply:
     return Reply(200, dumps(answer))
 
 
