@@ -25,8 +25,14 @@ Session = aiohttp.ClientSession
 
 
 def new_session(*, ca_file: str = "") -> aiohttp.ClientSession:
-    """The process's connection pool. Call it on the loop that will use it."""
-    context = ssl.create_default_context(cafile=ca_file or certifi.where())
+    """The connection pool of this process. Call this function on the loop that will use the pool.
+
+    The pool trusts certifi's certificates, and the certificates of `ca_file` too. Raises OSError where the file cannot
+    be read.
+    """
+    context = ssl.create_default_context(cafile=certifi.where())
+    if ca_file:
+        context.load_verify_locations(cafile=ca_file)
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=_KEEP_ALIVE_S, ssl=context)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 

@@ -75,6 +75,25 @@ def test_a_certificate_that_we_trust_is_talked_to(tmp_path):
     assert KEY.encode() in heard[0]
 
 
+def count_trusted(ca_file=""):
+    """The number of certificates that a session trusts."""
+
+    async def run():
+        async with new_session(ca_file=str(ca_file)) as session:
+            return session.connector._ssl.cert_store_stats()["x509"]
+
+    return asyncio.run(run())
+
+
+def test_a_certificate_of_our_own_is_added_to_the_public_ones(tmp_path):
+    cert, _ = certificate(tmp_path)
+
+    trusted = count_trusted(ca_file=cert)
+
+    assert trusted == count_trusted() + 1
+    assert trusted > 100
+
+
 @pytest.mark.parametrize("how", ["self-signed", "expired", "of another name", "another's"])
 def test_a_certificate_that_proves_nothing_gets_no_request(tmp_path, how):
     cert, key = certificate(tmp_path, age=timedelta(days=500 if how == "expired" else 0))
