@@ -1,4 +1,4 @@
-"""Who may trade what (SPEC section 5): the table of owners, subscribers and strangers as one function."""
+"""A token's reach in a strategy: the table of owners, subscribers and strangers in SPEC section 5."""
 
 from strategies.models import Strategy, StrategyAccount, Subscription, WebhookToken
 
@@ -8,7 +8,7 @@ class NoAccess(Exception):
 
 
 def reachable_accounts(token: WebhookToken, strategy: Strategy) -> list[StrategyAccount]:
-    """The strategy accounts that a valid token moves, by account name. Raises NoAccess."""
+    """Returns the strategy accounts within a valid token's reach, sorted by account name. Raises NoAccess."""
     if token.strategy_id not in (None, strategy.pk):
         raise NoAccess
     strategy_accounts = StrategyAccount.objects.taking_part_in(strategy)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import FixedOnceMadeForm
+from exchanges.admin import FixedOnceMadeForm, ModelAdmin, TabularInline
 from strategies import tokens
 from strategies.models import (
     LIMIT_NAMES,
@@ -37,7 +37,8 @@ class StrategyForm(FixedOnceMadeForm):
 
     @property
     def is_fixed(self) -> bool:
-        return self.instance.is_in_use
+        strategy: Strategy = self.instance
+        return strategy.is_in_use
 
 
 class StrategyAccountForm(FixedOnceMadeForm):
@@ -48,7 +49,7 @@ class TokenForm(FixedOnceMadeForm):
     fixed = ["user", "strategy"]
 
 
-class StrategyAccountInline(admin.TabularInline):
+class StrategyAccountInline(TabularInline[StrategyAccount, Strategy]):
     model = StrategyAccount
     form = StrategyAccountForm
     fields = ["account", "capital", "capital_currency", "leverage", "weight", "is_active"]
@@ -57,7 +58,7 @@ class StrategyAccountInline(admin.TabularInline):
 
 
 @admin.register(Strategy)
-class StrategyAdmin(admin.ModelAdmin):
+class StrategyAdmin(ModelAdmin[Strategy]):
     form = StrategyForm
     list_display = ["group_name", "name", "owner", "market_type", "is_active", "is_public"]
     list_filter = ["is_active", "is_public", "market_type"]
@@ -84,7 +85,7 @@ class StrategyAdmin(admin.ModelAdmin):
 
 
 @admin.register(StrategyAccount)
-class StrategyAccountAdmin(admin.ModelAdmin):
+class StrategyAccountAdmin(ModelAdmin[StrategyAccount]):
     form = StrategyAccountForm
     list_display = [
         "strategy",
@@ -118,7 +119,7 @@ class StrategyAccountAdmin(admin.ModelAdmin):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(admin.ModelAdmin):
+class SubscriptionAdmin(ModelAdmin[Subscription]):
     list_display = ["user", "strategy", "is_active", "created_at"]
     list_filter = ["is_active", "strategy"]
     list_select_related = ["user", "strategy"]
@@ -126,8 +127,8 @@ class SubscriptionAdmin(admin.ModelAdmin):
     autocomplete_fields = ["user", "strategy"]
 
 
-class TokenAdmin(admin.ModelAdmin):
-    """Tokens are shown once, when they are made; later they are only revoked."""
+class TokenAdmin(ModelAdmin[Token]):
+    """The clear text of a token is shown once, when the token is made. A token is revoked, never deleted."""
 
     form = TokenForm
     list_filter = ["revoked_at"]
@@ -138,7 +139,7 @@ class TokenAdmin(admin.ModelAdmin):
         if not change:
             issued = tokens.new_token(obj.mark)
             obj.prefix, obj.digest = issued.prefix, issued.digest
-            request.issued = issued.clear  # type: ignore[attr-defined]  # for response_add
+            request.issued = issued.clear  # type: ignore[attr-defined]  # read by response_add
         obj.save()
 
     def response_add(self, request: HttpRequest, obj: Token, *args: Any) -> HttpResponse:
@@ -148,7 +149,7 @@ class TokenAdmin(admin.ModelAdmin):
     def show_once(
         self, request: HttpRequest, shown: Sequence[tuple[Token, str]], explanation: Any
     ) -> HttpResponse:
-        """On a page that nobody keeps: a message would pass through a cookie, or the table of sessions."""
+        """Shows clear texts on a page that is stored nowhere: a message would pass through a cookie or a session."""
         context = {**self.admin_site.each_context(request), "shown": shown, "explanation": explanation}
         context["back"] = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
         response = TemplateResponse(request, "admin/strategies/shown_once.html", context)
@@ -156,7 +157,7 @@ class TokenAdmin(admin.ModelAdmin):
         return response
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # deliveries name the token that they came with; revoke it
+        return False  # deliveries refer to their token; a token is revoked instead
 
     @admin.action(description=_("Revoke the selected tokens"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Who reads through the REST API: `Authorization: Token tr_…`."""
+"""Authenticates users of the REST API by the header `Authorization: Token tr_…`."""
 
 from django.contrib.auth.models import User
 from django.utils import timezone

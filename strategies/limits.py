@@ -1,4 +1,4 @@
-"""How much may go out: what a person set, at the narrowest level that says anything. Pure."""
+"""Risk limits: persons set limits at several levels, and the narrowest level with a value decides. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LIMIT_NAMES = [
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits that hold for one strategy account: its own, else its strategy's, else the system's."""
+    """A strategy account's limits. Each value is the strategy account's, else the strategy's, else the system's."""
 
     max_order_notional: Decimal | None = None
     max_position_notional: Decimal | None = None
@@ -27,11 +27,11 @@ class Limits:
 
     @classmethod
     def of(cls, *levels: Any) -> "Limits":
-        """`levels` from the narrowest to the widest: rows of RiskLimits."""
+        """Merges `levels`, which are rows of RiskLimits from the narrowest level to the widest."""
         return cls(**{name: _first_set(getattr(level, name) for level in levels) for name in LIMIT_NAMES})
 
     def narrowed(self, own: Sequence[Any]) -> "Limits":
-        """With one level's own values (in the order of LIMIT_NAMES) before these."""
+        """Adds a narrower level: the values in `own`, in the order of LIMIT_NAMES, win unless None."""
         if all(value is None for value in own):
             return self
         pairs = zip(LIMIT_NAMES, own, strict=True)

@@ -1,4 +1,4 @@
-"""Tokens: 256 random bits, shown once, kept as a digest that is found by a public prefix."""
+"""Tokens: 256 random bits, shown once. The database keeps a public prefix and a digest, and finds a token by both."""
 
 import base64
 import hashlib
@@ -7,23 +7,20 @@ import re
 import secrets
 from dataclasses import dataclass, field
 
-WEBHOOK_MARK, API_MARK, SIGNING_MARK = (
-    "th_",
-    "tr_",
-    "whsec_",
-)  # masked in logs and answers, wherever they turn up
+# Logs mask texts with these marks (tradehub.masking); answers mask texts with the first two marks (webhooks.errors).
+WEBHOOK_MARK, API_MARK, SIGNING_MARK = "th_", "tr_", "whsec_"
 RANDOM_BYTES = 32
 PREFIX_LENGTH = len(WEBHOOK_MARK) + 8
 
 _RANDOM = re.compile(r"[A-Za-z0-9_-]{43}")
 
-# The digest of no token: what has none to be compared with is compared with this.
+# The digest of no token. A token without a row is compared with this digest, so that every token costs a comparison.
 DUMMY_DIGEST = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """`clear` is for its owner's eyes, once; `prefix` and `digest` are what we keep."""
+    """A new token. `clear` is shown to the owner once; `prefix` and `digest` are stored."""
 
     clear: str = field(repr=False)
     prefix: str
@@ -45,15 +42,15 @@ def digest_of(clear: str) -> str:
 
 
 def is_token(clear: str, mark: str) -> bool:
-    """Whether it can be one of ours; what cannot is not worth asking the database about."""
+    """Whether the text has the shape of a token with this mark. No query uses the prefix of another text."""
     return clear.startswith(mark) and _RANDOM.fullmatch(clear, len(mark)) is not None
 
 
 def digests_match(digest: str, other: str) -> bool:
-    """Takes the same time for every pair."""
+    """Compares two digests, in the same time for every pair of digests."""
     return hmac.compare_digest(digest.encode(), other.encode())
 
 
 def new_signing_secret() -> str:
-    """A key for Standard Webhooks: 256 random bits in base64 behind its mark."""
+    """Makes a key for Standard Webhooks: 256 random bits in base64, behind the mark."""
     return SIGNING_MARK + base64.b64encode(secrets.token_bytes(RANDOM_BYTES)).decode()

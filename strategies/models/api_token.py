@@ -12,7 +12,7 @@ NOTED_EVERY = timedelta(minutes=1)
 
 
 class ApiToken(Token):
-    """Opens the REST API for one user: their own rows, to read."""
+    """Opens the REST API for one user, who then reads the user's own rows."""
 
     mark = tokens.API_MARK
 
@@ -30,6 +30,6 @@ class ApiToken(Token):
         refuse_change(self, "user")
 
     def note_use(self, *, now: datetime) -> None:
-        """At most once a minute: reading must not cost a write each time."""
+        """Stores the time of use at most once a minute, so that few reads cost a write."""
         if self.last_used_at is None or now - self.last_used_at >= NOTED_EVERY:
             ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)

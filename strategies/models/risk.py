@@ -14,12 +14,15 @@ def _amount_field(label: Any, help_text: Any) -> ExactDecimalField:
     )
 
 
-def _count_field(label: Any, help_text: Any) -> models.PositiveIntegerField:
+def _count_field(label: Any, help_text: Any) -> "models.PositiveIntegerField[int | None, int | None]":
     return models.PositiveIntegerField(label, null=True, blank=True, help_text=help_text)
 
 
 class RiskLimits(models.Model):
-    """What may go out, and when to stop. Empty: the next wider level decides; empty everywhere: no limit."""
+    """The trading state and the limits of one level.
+
+    Where a limit is empty, the next wider level decides. A limit that is empty at every level does not exist.
+    """
 
     trading_state = models.CharField(
         _("trading state"), max_length=12, choices=TradingState.choices, default=TradingState.ACTIVE
@@ -50,7 +53,7 @@ class RiskLimits(models.Model):
 
 
 class SystemRisk(RiskLimits):
-    """The widest level: one row, made by the first who asks."""
+    """The widest level: a single row, stored when the admin first shows the row or a trading state is first set."""
 
     class Meta:
         verbose_name = _("system risk")
@@ -62,4 +65,5 @@ class SystemRisk(RiskLimits):
 
     @classmethod
     def current(cls) -> "SystemRisk":
+        """Returns the stored row, else an unsaved row without limits."""
         return cls.objects.filter(pk=1).first() or cls(pk=1)

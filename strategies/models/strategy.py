@@ -12,10 +12,10 @@ class StrategyQuerySet(models.QuerySet["Strategy"]):
         return self.filter(is_active=True)
 
     def locked(self, pk: int) -> "Strategy":
-        """Holds the strategy's row until the transaction ends, so that its deliveries are stored one at a time.
+        """Locks the strategy's row until the transaction ends, so that a strategy's deliveries are stored in sequence.
 
-        Order and batch ids then grow in commit order per strategy, which is what makes "earlier" mean something.
-        On SQLite the IMMEDIATE transaction does the same for everyone.
+        The ids of a strategy's orders and batches then grow in commit order, so a smaller id always belongs to
+        an earlier delivery. On SQLite the IMMEDIATE transaction has the same effect for all strategies.
         """
         return self.select_for_update(no_key=True).get(pk=pk)
 
@@ -55,5 +55,5 @@ class Strategy(RiskLimits):
 
     @property
     def is_in_use(self) -> bool:
-        """Accounts take part in it, or alerts have come for it."""
+        """Whether the strategy has strategy accounts or batches."""
         return self.pk is not None and (self.strategy_accounts.exists() or self.batch_set.exists())

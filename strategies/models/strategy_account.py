@@ -13,14 +13,15 @@ from strategies.models.risk import RiskLimits
 from strategies.models.strategy import Strategy
 from strategies.models.subscription import Subscription
 
-# A delivery loads hundreds of these and needs none of that: limits and states are read anew when an order goes out.
+# A delivery loads hundreds of strategy accounts and leaves out these columns: the pre-trade check reads limits and
+# states again before an order is sent.
 RARELY_READ_OF_ACCOUNTS = ["trading_state", "state_reason", "state_changed_at", "created_at"]
 RARELY_READ = [*LIMIT_NAMES, "trading_state", "state_reason", "state_changed_at", "weight"]
 
 
 class StrategyAccountQuerySet(models.QuerySet["StrategyAccount"]):
     def with_participation(self, strategy: Strategy) -> "StrategyAccountQuerySet":
-        """The strategy's shares with `takes_part`."""
+        """Strategy accounts of the strategy, each with the annotation `takes_part`."""
         takes_part = ExpressionWrapper(_takes_part(strategy), output_field=BooleanField())
         return self.filter(strategy=strategy).annotate(takes_part=takes_part)
 
@@ -37,14 +38,14 @@ class StrategyAccountQuerySet(models.QuerySet["StrategyAccount"]):
 
 
 def _takes_part(strategy: Strategy) -> Q:
-    """Active shares of active accounts whose owner may follow the strategy today."""
+    """Active strategy accounts of active accounts, where the owner owns the strategy or follows the strategy now."""
     follows = Subscription.objects.active().filter(strategy=strategy, user=OuterRef("account__owner"))
     may_follow = Q(account__owner=strategy.owner_id) | Q(Exists(follows))
     return Q(is_active=True, account__is_active=True) & may_follow
 
 
 class StrategyAccount(RiskLimits):
-    """One account's share in one strategy."""
+    """One account's part in one strategy, with capital and leverage."""
 
     strategy = models.ForeignKey(
         Strategy, models.PROTECT, related_name="strategy_accounts", verbose_name=_("strategy")

@@ -12,7 +12,7 @@ T = TypeVar("T", bound="Token")
 
 class TokenQuerySet(models.QuerySet[T]):
     def issue(self, **fields: Any) -> tuple[T, str]:
-        """Creates a token; returns the row and the clear text, which exists nowhere else and is shown once."""
+        """Creates a token, and returns the row and the clear text. The clear text is stored nowhere and shown once."""
         issued = tokens.new_token(self.model.mark)
         row = self.create(prefix=issued.prefix, digest=issued.digest, **fields)
         return row, issued.clear
@@ -22,11 +22,11 @@ class TokenQuerySet(models.QuerySet[T]):
         return self.filter(unexpired, revoked_at__isnull=True, user__is_active=True)
 
     def find(self, clear: str, *, now: datetime) -> T | None:
-        """The valid token with this clear text.
+        """Returns the valid token with this clear text, or None.
 
-        Unknown, revoked, expired and wrong behind a known prefix take the same steps: one digest, one query that
-        finds no row, one comparison. That the database compares digests in its own time tells nothing: nobody can
-        choose the digest of a guess.
+        An unknown token, a revoked token, an expired token, and a wrong token behind a known prefix cost the same
+        steps: a digest, a query without a result, a comparison. The database's comparison of digests may take any
+        time without telling a guesser anything, because nobody can choose the digest of a guess.
         """
         digest = tokens.digest_of(clear)
         prefix = tokens.prefix_of(clear) if tokens.is_token(clear, self.model.mark) else ""
@@ -36,7 +36,7 @@ class TokenQuerySet(models.QuerySet[T]):
 
 
 class Token(models.Model):
-    """What opens something for one user, as long as it is neither revoked nor expired."""
+    """A user's secret for the webhook or the REST API, valid until revoked or expired, while the user is active."""
 
     mark: ClassVar[str]
     user: Any

@@ -10,12 +10,12 @@ from strategies.models.token import Token, TokenQuerySet
 
 class WebhookTokenQuerySet(TokenQuerySet["WebhookToken"]):
     def sealed(self) -> "WebhookTokenQuerySet":
-        """Rows that hold a secret; read by rotate_credentials."""
+        """Tokens with a signing secret. Read by rotate_credentials."""
         return self.exclude(sealed_signing_secret="")
 
 
 class WebhookToken(Token):
-    """Opens the webhook for one user, for all their strategies or for one."""
+    """Opens the webhook for one user: for every strategy within the user's reach, or for `strategy` only."""
 
     mark = tokens.WEBHOOK_MARK
 
@@ -52,23 +52,23 @@ class WebhookToken(Token):
 
     @property
     def signing_secret(self) -> str:
-        """Raises vault.CredentialsUnreadable."""
+        """The signing secret in clear text. Raises vault.CredentialsUnreadable."""
         return vault.unseal_fields(self.sealed_signing_secret, identity=self.identity)[0]
 
     def renew_signing_secret(self) -> str:
-        """Stores a new one and returns it: from now on deliveries with this token must be signed with it."""
+        """Stores and returns a new signing secret. From now on deliveries with this token must carry a signature."""
         clear = tokens.new_signing_secret()
         self.sealed_signing_secret = vault.seal_fields([clear], identity=self.identity)
         self.save(update_fields=["sealed_signing_secret"])
         return clear
 
     def drop_signing_secret(self) -> None:
-        """From now on signatures are not looked at."""
+        """Deletes the signing secret. Signatures of deliveries with this token are ignored from now on."""
         self.sealed_signing_secret = ""
         self.save(update_fields=["sealed_signing_secret"])
 
     def refresh_seal(self) -> None:
-        """As Account's: only this, and only if nobody renewed it meanwhile."""
+        """Encrypts the signing secret again with the newest key, unless the stored secret changed meanwhile."""
         WebhookToken.objects.filter(pk=self.pk, sealed_signing_secret=self.sealed_signing_secret).update(
             sealed_signing_secret=vault.reseal(self.sealed_signing_secret)
         )
