@@ -12,7 +12,7 @@ class PositionDifferenceQuerySet(models.QuerySet["PositionDifference"]):
         return self.filter(resolved_at__isnull=True)
 
     def freezing(self) -> "PositionDifferenceQuerySet":
-        """Lasting differences: unresolved and seen often enough in a row. Entries for the account and symbol are denied."""
+        """Unresolved differences seen FREEZES_AFTER_LOOKS times in a row. Entries for such a holding are denied."""
         return self.unresolved().filter(looks__gte=FREEZES_AFTER_LOOKS)
 
 
