@@ -13,7 +13,7 @@ from exchanges.models import Account, ExchangePause, Market, MarketList
 from exchanges.registry import EXCHANGES
 
 # The type checker's stubs name the model of an admin class or form, as in ModelAdmin[Account]. Django's own classes
-# refuse the brackets at run time. The admin modules of all apps take these three classes from here.
+# refuse the brackets at run time. The admin modules of all apps import these three classes from this module.
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ModelAdmin
     from django.contrib.admin import TabularInline as TabularInline
@@ -35,7 +35,7 @@ else:
 
 
 class ReadOnlyAdmin(ModelAdmin[Any]):
-    """Rows that only the program writes."""
+    """Shows rows to staff; only the program writes the rows."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -48,14 +48,17 @@ class ReadOnlyAdmin(ModelAdmin[Any]):
 
 
 class FixedOnceMadeForm(ModelForm[Any]):
-    """For rows that money hangs on: what is in `fixed` is chosen when a row is made, and from then on only shown."""
+    """Edits rows on which money depends.
+
+    A person chooses the fields named in `fixed` when the row is made. Afterwards the form only shows these fields.
+    """
 
     fixed: Sequence[str] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in self.fixed if self.is_fixed else ():
-            if name in self.fields:  # those who may only look get no fields at all
+            if name in self.fields:  # a user with only the view permission gets a form without fields
                 self.fields[name].disabled = True
 
     @property
@@ -64,17 +67,17 @@ class FixedOnceMadeForm(ModelForm[Any]):
 
 
 class UnseenInput(forms.TextInput):
-    """Shows what is typed, and never what was sent."""
+    """Shows the characters during typing, and never sends a submitted value back to the browser."""
 
     def format_value(self, value: Any) -> None:
         return None
 
 
 class AccountForm(FixedOnceMadeForm):
-    """Credentials go in and never come out: empty fields keep what is stored.
+    """Takes credentials in, and never shows stored credentials. Empty fields keep the stored credentials.
 
-    New ones are kept only once their exchange has said that they may not withdraw. `verdict` is what it said, where
-    somebody has asked already.
+    The form keeps new credentials only after the exchange answered about their permissions, and refuses credentials
+    with permission to withdraw. `verdict` holds the exchange's answer where the view asked the exchange before.
     """
 
     api_key = forms.CharField(label=_("API key"), required=False, widget=UnseenInput)
@@ -117,7 +120,7 @@ class AccountForm(FixedOnceMadeForm):
 
 
 def credentials_in(fields: Any) -> Credentials:
-    """As the form cleans them."""
+    """The credentials in a form's fields, without the spaces around the text."""
     return Credentials(*(str(fields.get(name, "")).strip() for name in ("api_key", "secret", "password")))
 
 
@@ -134,7 +137,10 @@ class AccountAdmin(ModelAdmin[Account]):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Asks the exchange first: from here on Django is in a transaction, where nobody waits for a network."""
+        """Asks the exchange about the key before Django opens the transaction of the change form.
+
+        No code waits for the network inside a transaction.
+        """
         known = self.get_object(request, unquote(object_id)) if object_id else None
         exchange = known.exchange if known else request.POST.get("exchange", "")
         request.verdict = self._verdict(request, exchange)  # type: ignore[attr-defined]

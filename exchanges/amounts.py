@@ -1,6 +1,6 @@
-"""Exact arithmetic on amounts, and the grids that exchanges put them on.
+"""Exact arithmetic on amounts, and rounding to an exchange's lots and ticks.
 
-Nothing here depends on the thread's decimal context, which ccxt changes.
+No function of this module depends on the thread's decimal context, because ccxt changes the thread's context.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from typing import ParamSpec, TypeVar
 
 from exchanges.enums import Side
 
-# Products of three amounts of 38 digits fit; what is divided is cut, never rounded up.
+# A product of three amounts of 38 digits fits. Quotients are cut after the last digit, never rounded up.
 EXACT = Context(prec=120, rounding=ROUND_DOWN)
 
 P = ParamSpec("P")
@@ -27,11 +27,13 @@ R = TypeVar("R")
 
 
 def exact(function: Callable[P, R]) -> Callable[P, R]:
-    """Runs a function under a decimal context of its own."""
+    """Runs the function under the context EXACT, whatever context the thread has."""
 
     @wraps(function)
     def under_own_context(*args: P.args, **kwargs: P.kwargs) -> R:
-        if getcontext().prec == EXACT.prec:  # nobody else's has this many digits: called from within
+        if (
+            getcontext().prec == EXACT.prec
+        ):  # only EXACT has so many digits: the caller runs under EXACT already
             return function(*args, **kwargs)
         with localcontext(EXACT):
             return function(*args, **kwargs)
@@ -40,35 +42,35 @@ def exact(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def plain(value: Decimal) -> str:
-    """Shortest decimal notation without an exponent: 5.20 -> '5.2', 1E+2 -> '100'."""
+    """The shortest decimal notation without an exponent: 5.20 -> '5.2', 1E+2 -> '100'."""
     text = format(value, "f")
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in ("-0", "") else text
 
 
 def floor_to_step(value: Decimal, step: Decimal) -> Decimal:
-    """The largest multiple of the step that is not above the value; with a step of 0 the value itself."""
+    """Rounds the value down to a multiple of the step. A step of 0 or below leaves the value as it is."""
     return _on_grid(value, step, ROUND_FLOOR)
 
 
 def ceil_to_step(value: Decimal, step: Decimal) -> Decimal:
-    """The smallest multiple of the step that is not below the value."""
+    """Rounds the value up to a multiple of the step."""
     return _on_grid(value, step, ROUND_CEILING)
 
 
 def round_to_tick(price: Decimal, tick: Decimal, side: Side) -> Decimal:
-    """A limit price on the tick, never worse than asked: down for a buy, up for a sell."""
+    """Rounds a limit price to the tick, never to a worse price: down for a buy, up for a sell."""
     return _on_grid(price, tick, ROUND_FLOOR if side is Side.BUY else ROUND_CEILING)
 
 
 def nearest_tick(price: Decimal, tick: Decimal) -> Decimal:
-    """A stop price on the tick; halves go up."""
+    """Rounds a stop price to the nearest tick; halves go up."""
     return _on_grid(price, tick, ROUND_HALF_UP)
 
 
 @exact
 def to_contracts(quantity: Decimal, contract_size: Decimal) -> Decimal:
-    """Base units to contracts. Quantities on a market's lot, which is in base units, divide evenly."""
+    """Converts base units to contracts. A quantity on the market's lot (in base units) divides without a remainder."""
     return quantity / contract_size
 
 

@@ -1,4 +1,4 @@
-"""Whether a key may be kept here, asked of its exchange before it is stored."""
+"""The check of a new API key: the exchange tells the key's permissions before the key is stored."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from exchanges.registry import EXCHANGES
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """On one key at one exchange. With a `refusal` it must not be stored; `warnings` are for the person's eyes."""
+    """The result for one key at one exchange. A key with a `refusal` must not be stored; a person reads `warnings`."""
 
     exchange: str
     credentials: Credentials
@@ -23,9 +23,9 @@ class Verdict:
 
 
 def examine_key(exchange: str, credentials: Credentials) -> Verdict:
-    """Asks the exchange what the key may do. Waits for the network: never call it inside a transaction.
+    """Asks the exchange for the permissions of the key. Waits for the network: never call inside a transaction.
 
-    What cannot be asked is refused, except where the exchange has no way to ask.
+    A question without an answer refuses the key. An exchange without such a question leads to a warning only.
     """
     outcomes = gateway.call_all(
         [

@@ -1,13 +1,13 @@
-"""One error class per conclusion that a caller may draw about a call to an exchange."""
+"""One error class for each conclusion that a caller may draw from a call to an exchange."""
 
 from typing import ClassVar
 
 
 class ExchangeError(Exception):
-    """Base of everything an adapter raises.
+    """The base of all errors of adapters.
 
-    `code` is stable and ours; `exchange_code` and `http_status` are the exchange's own words, kept as evidence.
-    `message` is safe to store and show: it never holds a URL, a key or a signature.
+    `code` is tradehub's own code and never changes. `exchange_code` and `http_status` come from the exchange, as
+    evidence. `message` is safe to store and show: no message holds a URL, a key or a signature.
     """
 
     default_code: ClassVar[str] = "exchange_error"
@@ -23,15 +23,16 @@ class ExchangeError(Exception):
 
 
 class Rejected(ExchangeError):
-    """The exchange read the request and refused it: nothing happened there."""
+    """The exchange read the request and refused the request: nothing happened at the exchange."""
 
     default_code = "rejected"
 
 
 class Throttled(Rejected):
-    """Refused for too many requests. `retry_after_s`: seconds until the next try is welcome.
+    """The exchange refused the request because of too many requests.
 
-    `per_account`: only one account sent too much; the others behind this address may go on.
+    `retry_after_s` counts the seconds until the exchange takes the next request. `per_account` is true where a single
+    account sent too many requests; then the other accounts of this address may go on.
     """
 
     default_code = "throttled"
@@ -51,25 +52,25 @@ class AuthenticationFailed(Rejected):
 
 
 class NotSent(ExchangeError):
-    """It provably never left this machine."""
+    """The request certainly never left this machine."""
 
     default_code = "not_sent"
 
 
 class DuplicateClientOrderId(ExchangeError):
-    """An order with this client order id exists: an earlier attempt arrived. Look it up and adopt it."""
+    """An order with this client order id exists: an earlier request arrived. Look up the order and adopt the order."""
 
     default_code = "duplicate_client_order_id"
 
 
 class OrderNotFound(ExchangeError):
-    """The exchange does not know the order *now*; by itself no proof that it never will."""
+    """The exchange does not know the order *now*. This answer alone does not prove the order's absence."""
 
     default_code = "order_not_found"
 
 
 class OutcomeUnknown(ExchangeError):
-    """A command may or may not have taken effect. Never repeat it: look it up."""
+    """A command may or may not have taken effect. Never repeat the command: look up the order."""
 
     default_code = "outcome_unknown"
 

@@ -2,7 +2,7 @@
 
 `reply read, not written:1` kills the process the first time that the place is passed; `reply read, not written:2:stop`
 stops the process (SIGSTOP) the second time. A semicolon separates several places. The product's settings have no
-FAILPOINTS, so there every place is empty.
+FAILPOINTS, so no place does anything in the product.
 """
 
 import os
@@ -33,7 +33,7 @@ def disarm() -> None:
 def failpoint(place: str) -> None:
     if place in _armed and next(_passed[place]) == _armed[place][0]:
         os.kill(os.getpid(), _armed[place][1])
-        time.sleep(1)  # the signal may meet another thread first; this thread must not run on meanwhile
+        time.sleep(1)  # the kernel may signal another thread first; meanwhile this thread must not run on
 
 
 arm(getattr(settings, "FAILPOINTS", ""))

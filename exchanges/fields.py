@@ -1,8 +1,9 @@
-"""Decimals that are exact on every database, and reasons that speak their reader's language.
+"""Model fields for exact decimals on every database, and for reasons in the reader's language.
 
-Django keeps a DecimalField on SQLite in a NUMERIC column, which turns more than 15 digits into a double. Money may not
-do that, so on SQLite these columns are text; on PostgreSQL they are numeric. Comparisons on SQLite go through REAL,
-which is monotonic: enough for constraints and filters, while arithmetic is done in Python.
+Django keeps a DecimalField on SQLite in a NUMERIC column, and SQLite turns a number of more than 15 digits into a
+double. Money must keep every digit. Therefore the column type of an ExactDecimalField is text on SQLite and numeric on
+PostgreSQL. SQLite compares through REAL. The conversion to REAL keeps the order of numbers, so constraints and filters
+hold; Python does the arithmetic.
 """
 
 from decimal import Context, Decimal, InvalidOperation
@@ -19,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from exchanges.amounts import plain
 from exchanges.state_reasons import StateReason
 
-# The type checker's stubs name the type of a field's value. Django's own classes refuse the brackets at run time.
+# The type checker's stubs name the type of a field's value in brackets. Django's own classes refuse the brackets.
 if TYPE_CHECKING:
     _Field = models.Field[Any, Any]  # a nullable column may hold None
     _CharField = models.CharField[str, StateReason]
@@ -35,7 +36,11 @@ def normalized(value: Decimal) -> Decimal:
 
 
 class ExactDecimalField(_Field):
-    """No DecimalField: by that name SQLite's backend would send values through a double, and the admin pad zeros."""
+    """A decimal of at most 38 digits, 18 of them after the point.
+
+    The class is no DecimalField, because Django's SQLite backend converts a DecimalField through a double, and the
+    admin pads a DecimalField with zeros.
+    """
 
     description = _("Exact decimal number")
     max_digits, decimal_places = DIGITS, PLACES
@@ -95,7 +100,7 @@ for _lookup in (lookups.GreaterThan, lookups.GreaterThanOrEqual, lookups.LessTha
 
 
 class StateReasonField(_CharField):
-    """A CharField whose values are told by what reads them, as the admin does with any value."""
+    """A CharField of StateReasons: `str()` of the value, as in the admin, is a sentence in the reader's language."""
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> StateReason:
         return StateReason(value)

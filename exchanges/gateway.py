@@ -1,7 +1,7 @@
 """The process's way to the exchanges: one asyncio loop on a thread of its own, one connection pool, warm clients.
 
-Callers are ordinary threads. They hand over calls and get each outcome as it arrives; nothing here touches the
-database, and nothing in here ever repeats a call.
+Callers are ordinary threads. A caller hands over calls and gets each outcome at the outcome's arrival. The gateway
+never touches the database and never repeats a call.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
@@ -31,18 +31,24 @@ logger = logging.getLogger(__name__)
 
 CLOCK_SKEW = "clock_skew"
 PLACE_ORDER = "place_order"
-# Calls that can wait are so few at a time that each hears of the weight that those before it used.
+# So few calls that can wait run at a time that each call learns the request weight of the calls before.
 _PATIENT_AT_A_TIME = 8
 
-Line = tuple[str, MarketType]  # an exchange's host: request weight is counted per address and host
+
+class Line(NamedTuple):
+    """Names one host of an exchange. An exchange counts request weight per address and host."""
+
+    exchange: str
+    market_type: MarketType
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One verb of `ExchangeAdapter` with its arguments. `tag` is the caller's own, handed back with the outcome.
+    """One verb of `ExchangeAdapter` with arguments. The outcome hands the caller's own `tag` back.
 
-    One that `can_wait` leaves the exchange's request weight to those that cannot: few of them are under way at a
-    time, and none starts while half of a minute's weight is used; that raises Unavailable, code "budget".
+    A call with `can_wait` leaves the exchange's request weight to urgent calls: few calls with `can_wait` run at a
+    time, and none starts after more than half of the minute's weight was used. Such a call ends with Unavailable, code
+    "budget".
     """
 
     exchange: str
@@ -55,12 +61,12 @@ class Call:
 
     @property
     def line(self) -> Line:
-        return (self.exchange, self.market_type)
+        return Line(self.exchange, self.market_type)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Exactly one of `value` and `error` speaks; `error` None means that the call succeeded."""
+    """The result of one call: `value` where `error` is None, else `error`."""
 
     call: Call
     value: Any = None
@@ -78,26 +84,27 @@ class Gateway:
         self._pid = 0
         self._loop: asyncio.AbstractEventLoop
         self._session: Session
-        self._templates: dict[tuple[str, MarketType], Any] = {}
-        self._capabilities: dict[tuple[str, MarketType], Capabilities] = {}
-        self._paused_until: dict[
-            tuple[str, str], float
-        ] = {}  # by exchange, and API key where it is one account's
-        self._used: dict[Line, tuple[int, int]] = {}  # minute -> request weight used in it
+        self._templates: dict[Line, Any] = {}
+        self._capabilities: dict[Line, Capabilities] = {}
+        # By exchange and API key. The API key is empty for a pause of the whole address.
+        self._paused_until: dict[tuple[str, str], float] = {}
+        self._used: dict[
+            Line, tuple[int, int]
+        ] = {}  # a minute of the clock, and the request weight used in the minute
         self._patient: dict[Line, asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, calls: Sequence[Call], deliver: Callable[[Outcome], None]) -> None:
-        """Sends all calls at once. `deliver` is called on the loop's thread, once per call, and must not block."""
+        """Sends all calls at once. The loop's thread calls `deliver` once for each call; `deliver` must not block."""
         self._ensure_running()
         self._loop.call_soon_threadsafe(self._spawn, tuple(calls), deliver)
 
     def call(self, call: Call) -> Any:
-        """One call, waited for. Raises ExchangeError."""
+        """Makes one call and waits for the value. Raises ExchangeError."""
         return self.call_all([call])[0].unwrap()
 
     def call_all(self, calls: Sequence[Call]) -> list[Outcome]:
-        """All calls side by side, waited for; outcomes in the order of the calls."""
+        """Makes all calls side by side and waits. Returns the outcomes in the order of the calls."""
         outcomes: dict[int, Outcome] = {}
         done = threading.Event()
 
@@ -114,7 +121,7 @@ class Gateway:
     def install_markets(
         self, exchange: str, market_type: MarketType, raw_markets: Sequence[dict[str, Any]]
     ) -> None:
-        """Gives the exchange's clients the markets that the database holds."""
+        """Gives the markets of the database to the exchange's clients."""
         self._ensure_running()
 
         async def install() -> None:
@@ -123,33 +130,33 @@ class Gateway:
         asyncio.run_coroutine_threadsafe(install(), self._loop).result()
 
     def capabilities(self, exchange: str, market_type: MarketType) -> Capabilities:
-        """What the exchange can do. Its markets must be installed."""
-        key = (exchange, market_type)
+        """The capabilities of the exchange. The exchange's markets must be installed before."""
+        key = Line(exchange, market_type)
         if key not in self._capabilities:
             self._ensure_running()
             reading = asyncio.run_coroutine_threadsafe(self._read_capabilities(key), self._loop)
             self._capabilities[key] = reading.result()
         return self._capabilities[key]
 
-    async def _read_capabilities(self, key: tuple[str, MarketType]) -> Capabilities:
+    async def _read_capabilities(self, key: Line) -> Capabilities:
         return self._adapter(*key, credentials=None).capabilities
 
     def pause(self, exchange: str, seconds: float, *, api_key: str = "") -> None:
-        """Lets nothing leave for the exchange, or for one account at it, for so long. Never shortens a pause."""
+        """Lets no request leave to the exchange, or to one account there, for `seconds`. Never shortens a pause."""
         until = time.monotonic() + seconds
         with self._lock:
             key = (exchange, api_key)
             self._paused_until[key] = max(until, self._paused_until.get(key, 0.0))
 
     def pause_left_s(self, exchange: str, credentials: Credentials | None = None) -> float:
-        """Seconds until the exchange wants to hear from this address, and this account, again; 0 when it does now."""
+        """The seconds until the exchange takes requests of this address and account again; 0 without a pause."""
         if not self._paused_until:
             return 0.0
         names = ("", credentials.api_key) if credentials else ("",)
         return max(self._left_s(exchange, name) for name in names)
 
     def pauses(self) -> dict[str, float]:
-        """Exchange -> seconds left, of the pauses that hold for the whole address."""
+        """The seconds left for each exchange with a pause of the whole address."""
         addresses = [exchange for exchange, api_key in list(self._paused_until) if not api_key]
         return {exchange: left for exchange in addresses if (left := self._left_s(exchange, ""))}
 
@@ -157,7 +164,7 @@ class Gateway:
         return max(0.0, self._paused_until.get((exchange, api_key), 0.0) - time.monotonic())
 
     def set_clock(self, exchange: str, market_type: MarketType) -> None:
-        """Has later calls carry the exchange's time. In the background; where it fails they carry ours, as before."""
+        """Makes later calls carry the exchange's time. Runs in the background; a failure leaves the time as before."""
         self._ensure_running()
         self._loop.call_soon_threadsafe(self._begin_set_clock, exchange, market_type)
 
@@ -168,7 +175,7 @@ class Gateway:
             self._keep(self._loop.create_task(self._run(call, deliver)))
 
     def _keep(self, task: asyncio.Task[None]) -> None:
-        """The loop itself holds tasks only weakly."""
+        """Keeps a reference to the task until the task ends, because the loop itself holds only a weak reference."""
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -197,14 +204,14 @@ class Gateway:
         except TimeoutError:
             return Outcome(call, error=OutcomeUnknown("No answer in time.", code="timeout"))
         except Exception as error:
-            # Boundary: whatever broke, the request may have been sent, and the caller must hear of it.
+            # Boundary: after any failure the request may have been sent, and the caller must learn of the failure.
             logger.exception("exchange call failed exchange=%s verb=%s", call.exchange, call.verb)
             return Outcome(call, error=OutcomeUnknown(f"Unexpected {type(error).__name__}."))
 
     def _held_back(self, call: Call) -> ExchangeError | None:
-        """During a pause nothing leaves: whoever goes on asking is banned for longer.
+        """Refuses the call during a pause, because an exchange bans an address for longer after further requests.
 
-        An order is refused by the words that the exchange said before, since this one provably was not sent.
+        An order gets Throttled, the exchange's own refusal, because the order certainly was not sent.
         """
         left_s = self.pause_left_s(call.exchange, call.credentials)
         if not left_s:
@@ -222,12 +229,12 @@ class Gateway:
         return await getattr(adapter, call.verb)(*call.args)
 
     def _is_scarce(self, line: Line, per_minute: int | None) -> bool:
-        """Whether more than half of this minute's weight is used, by anyone behind this address."""
+        """Whether this address has used more than half of this minute's request weight."""
         minute, used = self._used.get(line, (0, 0))
         return per_minute is not None and minute == _clock_minute() and 2 * used > per_minute
 
     def _note_weight(self, line: Line, minute: int, used: int) -> None:
-        if minute >= self._used.get(line, (0, 0))[0]:  # an answer that came late says nothing of this minute
+        if minute >= self._used.get(line, (0, 0))[0]:  # a late answer tells nothing about this minute
             self._used[line] = (minute, used)
 
     def _adapter(
@@ -235,11 +242,11 @@ class Gateway:
     ) -> CcxtAdapter:
         dialect = DIALECTS[EXCHANGES[exchange].dialect]
         client = clone_client(self._template(exchange, market_type), credentials)
-        client.note_weight = partial(self._note_weight, (exchange, market_type), _clock_minute())
+        client.note_weight = partial(self._note_weight, Line(exchange, market_type), _clock_minute())
         return dialect.adapters[market_type](client, market_type)
 
     def _begin_set_clock(self, exchange: str, market_type: MarketType) -> None:
-        """After "your time is off" for the calls that follow: the refused one is not repeated."""
+        """Sets the clock for later calls, for example after a refusal for clock skew. No refused call is repeated."""
         self._keep(self._loop.create_task(self._set_clock(exchange, market_type)))
 
     async def _set_clock(self, exchange: str, market_type: MarketType) -> None:
@@ -270,7 +277,7 @@ class Gateway:
         )  # fmt: skip
 
     def _template(self, exchange: str, market_type: MarketType) -> Any:
-        key = (exchange, market_type)
+        key = Line(exchange, market_type)
         if key not in self._templates:
             self._templates[key] = self._build(EXCHANGES[exchange], market_type)
         return self._templates[key]
@@ -291,14 +298,17 @@ class Gateway:
         self._paused_until, self._used = {}, {}
 
     def _ensure_running(self) -> None:
-        """Starts the loop on first use, and again in a forked child, whose copy of the thread does not exist."""
+        """Starts the loop on first use, and again in a forked child, because a fork does not copy the thread."""
         if self._pid == os.getpid():
             return
         with self._lock:
             if self._pid == os.getpid():
                 return
             self._templates, self._running = {}, set()
-            self._used, self._patient = {}, {}  # pauses hold for a child as well
+            self._used, self._patient = (
+                {},
+                {},
+            )  # pauses stay, because a child process sends from the same address
             self._loop = asyncio.new_event_loop()
             started = threading.Event()
             threading.Thread(target=self._serve, args=(started,), name="exchanges", daemon=True).start()
@@ -316,7 +326,7 @@ class Gateway:
 
 
 def _clock_minute() -> int:
-    """Exchanges count by the minutes of the clock."""
+    """The number of the present minute. Exchanges count request weight by the minutes of the clock."""
     return int(time.time()) // 60
 
 

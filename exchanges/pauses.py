@@ -1,17 +1,18 @@
-"""Pauses that exchanges impose on an address, shared by all processes behind it."""
+"""The pauses that exchanges impose on this address. All processes behind the address share the pauses."""
 
 from datetime import datetime, timedelta
 
 from exchanges.gateway import gateway
 from exchanges.models import ExchangePause
 
-_SLACK = timedelta(seconds=1)  # a pause that went through the database and back is a little longer each time
+_SLACK = timedelta(seconds=1)  # each trip of a pause through the database makes the pause a little longer
 
 
 def synchronize(*, now: datetime) -> None:
-    """Makes this process keep the pauses that others were told of, and tells them of its own. Shortens none.
+    """Takes over the pauses of other processes, and stores the pauses of this process. Shortens no pause.
 
-    One statement where there is nothing new. Call it outside of transactions, where a pause would be seen too late.
+    Runs one statement where nothing is new. Call this function outside of transactions, because other processes would
+    see a pause from inside a transaction too late.
     """
     stored = dict(ExchangePause.objects.values_list("exchange", "until"))
     ours = {exchange: now + timedelta(seconds=left_s) for exchange, left_s in gateway.pauses().items()}

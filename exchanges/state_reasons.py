@@ -1,4 +1,4 @@
-"""Why trading is stopped, kept so that each reader has it in their own language. Pure."""
+"""The reasons of a trading state. Each reader gets the reason in the reader's own language. Pure."""
 
 import json
 from typing import Self
@@ -14,7 +14,10 @@ TEXTS = {
 
 
 class StateReason(str):
-    """As it is stored: a person's own words, or a code of TEXTS with its numbers. `str()` of it is the sentence."""
+    """The stored form of a reason: a person's own words, or a code of TEXTS with numbers.
+
+    `str()` of a reason is the sentence for the reader.
+    """
 
     @classmethod
     def of(cls, code: str, **params: str) -> Self:
@@ -25,5 +28,5 @@ class StateReason(str):
             code, params = json.loads(self)
             sentence: str = str(TEXTS[code]) % params
         except (ValueError, TypeError, LookupError):
-            return str.__str__(self)  # a person's
+            return str.__str__(self)  # a person's own words
         return sentence

@@ -1,4 +1,4 @@
-"""Scheduled by the worker. Each ends in one call and may run twice."""
+"""Tasks on the worker's schedule. Each task makes one call and may run twice."""
 
 from django.utils import timezone
 

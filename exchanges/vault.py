@@ -1,7 +1,7 @@
-"""Credentials at rest: MultiFernet, with the row's identity inside the plaintext.
+"""Encryption of stored credentials: MultiFernet, with the row's identity inside the plaintext.
 
-Fernet has no associated data, so a ciphertext copied into another row would decrypt there. The identity is checked
-after decryption; a moved ciphertext fails like a forged one.
+Fernet has no associated data, so a ciphertext copied into another row would decrypt in the other row. The check of the
+identity after decryption makes a moved ciphertext fail like a forged ciphertext.
 """
 
 import json
@@ -16,7 +16,7 @@ from exchanges.adapters.protocol import Credentials
 
 
 class CredentialsUnreadable(Exception):
-    """The stored credentials do not decrypt for this row: enter them again, or restore the key."""
+    """The stored credentials do not decrypt for this row. Enter the credentials again, or restore the key."""
 
 
 @cache
@@ -41,7 +41,7 @@ def unseal(sealed: str, *, identity: str) -> Credentials:
 
 
 class SealedRow(Protocol):
-    """An account's row: a ciphertext, and the identity that the ciphertext is bound to."""
+    """An account's row: a ciphertext, and the identity inside the ciphertext."""
 
     @property
     def sealed_credentials(self) -> str: ...
@@ -55,10 +55,10 @@ def credentials_of(account: SealedRow) -> Credentials:
     return _cached_credentials(account.sealed_credentials, account.identity, tuple(settings.CREDENTIAL_KEYS))
 
 
-# Decrypting costs as much as signing, and the process holds the keys that could decrypt anyway.
+# Decrypting costs as much as signing. A cache of credentials gives nothing away: the process holds the keys anyway.
 @lru_cache(maxsize=4096)
 def _cached_credentials(sealed: str, identity: str, keys: tuple[str, ...]) -> Credentials:
-    """`keys` are part of the question: a ciphertext is not readable any more once its key was taken away."""
+    """`keys` are part of the cache key, so a ciphertext becomes unreadable once its encryption key was taken away."""
     return unseal(sealed, identity=identity)
 
 

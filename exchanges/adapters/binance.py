@@ -1,7 +1,7 @@
-"""Binance Spot and USDⓈ-M futures, and whatever speaks their REST (the paper exchange).
+"""Adapters for Binance Spot, for Binance USDⓈ-M futures, and for the paper exchange, which has the same REST API.
 
-ccxt signs, names endpoints and builds requests; answers are read here, field by field, because the unified parse costs
-more than the rest of the call and hides what an answer does not say.
+ccxt signs, names endpoints and builds requests. This module reads the answers field by field, because ccxt's unified
+parser costs more than the rest of the call and hides the fields that are missing from an answer.
 https://developers.binance.com/docs/binance-spot-api-docs/rest-api
 https://developers.binance.com/docs/derivatives/usds-margined-futures
 """
@@ -41,7 +41,7 @@ from exchanges.amounts import EXACT
 from exchanges.enums import OrderType, ReportStatus, Side
 from exchanges.errors import ExchangeError, OrderNotFound, Unavailable
 
-# A word that is not here keeps the order as it is.
+# A status that is missing here leaves the order's status unchanged.
 _STATUSES = {
     "NEW": ReportStatus.ACCEPTED,
     "PENDING_NEW": ReportStatus.ACCEPTED,
@@ -52,7 +52,7 @@ _STATUSES = {
     "EXPIRED_IN_MATCH": ReportStatus.EXPIRED,
     "REJECTED": ReportStatus.REJECTED,
 }
-_PAGE = 1000  # rows of an answer at most
+_PAGE = 1000  # the most rows of one answer
 T = TypeVar("T")
 _PLAIN = frozenset({OrderType.MARKET, OrderType.LIMIT})
 _STOPS = frozenset({OrderType.STOP_LIMIT, OrderType.STOP_MARKET})
@@ -60,15 +60,15 @@ _TIME_IN_FORCE = {OrderType.LIMIT: "GTC"}  # the order types for which Binance w
 
 
 def _read_flag(raw: dict[str, Any], name: str) -> bool:
-    """Raises ValueError where the answer says neither yes nor no: silence is no permission, and no refusal."""
+    """Reads a flag. Raises ValueError or KeyError without a flag: silence is neither permission nor prohibition."""
     said = raw[name]
     if not isinstance(said, bool):
-        raise ValueError(name)  # noqa: TRY004 - an answer that cannot be read, not a mistake of ours
+        raise ValueError(name)  # noqa: TRY004 - the answer is unreadable; the program made no mistake of types
     return said
 
 
 def _complete_history(page: list[T]) -> list[T]:
-    """A full page may be a part of the history only, from which nobody may conclude that something is absent."""
+    """Raises Unavailable for a full page: no order is proved absent by a page that may be a part of the history."""
     if len(page) >= _PAGE:
         raise Unavailable("There is more history than one answer holds.", code="history_too_long")
     return page
@@ -78,15 +78,15 @@ class BinanceTransport(StrictTransport):
     weight_header = "X-MBX-USED-WEIGHT-1M"
 
     def _doubt(self, *_: object) -> None:
-        """Binance refuses by HTTP status, and every answer is read field by field."""
+        """Doubts no answer: Binance refuses by HTTP status, and the adapters read every answer field by field."""
 
     def classify(self, http_status: int, body: object | None, retry_after: str | None) -> ExchangeError:
         return classify_binance(http_status, body, retry_after=retry_after)
 
 
 class BinanceSpot(CcxtAdapter):
-    response_type = "FULL"  # with the fills of what was taken at once
-    stop_options: dict[str, str | bool] = {}  # for ccxt, which then knows the endpoint
+    response_type = "FULL"  # the answer includes the fills that happened at once
+    stop_options: dict[str, str | bool] = {}  # ccxt picks the endpoint by these options
     capabilities = Capabilities(order_types=_PLAIN | _STOPS, weight_per_minute=6000)
     trading_permission = "enableSpotAndMarginTrading"
 
@@ -100,7 +100,7 @@ class BinanceSpot(CcxtAdapter):
     async def cancel_order(self, key: OrderKey) -> OrderReport | None:
         async with self._commanding():
             raw = await self._delete(self._name_parameters(key))
-            # Spot echoes the cancel's own client order id and names ours as the original.
+            # Spot echoes the cancel's own client order id as clientOrderId, and our client order id as the original.
             echoed = raw.get("origClientOrderId") or raw.get("clientOrderId")
             report = self._raw_report({**raw, "clientOrderId": echoed}, key.symbol)
             return confirmed_report(report, key.client_order_id)
@@ -147,7 +147,7 @@ class BinanceSpot(CcxtAdapter):
             }
 
     async def fetch_permissions(self) -> KeyPermissions:
-        """https://developers.binance.com/docs/wallet/account/api-key-permission"""
+        """Reads the key's permissions: https://developers.binance.com/docs/wallet/account/api-key-permission"""
         async with self._asking():
             raw = await self.client.sapiGetAccountApiRestrictions()
             return KeyPermissions(
@@ -184,7 +184,7 @@ class BinanceSpot(CcxtAdapter):
         return found[0]["symbol"] if found else read_name(market_id)
 
     def _name_parameters(self, key: OrderKey) -> dict[str, str]:
-        """By the exchange's id where we have it: it may reuse our client order id, theirs never repeats."""
+        """Names the order by the exchange order id where known, because Binance may take a client order id twice."""
         name = {"orderId": key.order_id} if key.order_id else {"origClientOrderId": key.client_order_id}
         return {"symbol": self._id(key.symbol), **name}
 
@@ -197,7 +197,7 @@ class BinanceSpot(CcxtAdapter):
         return {"symbol": self._id(symbol), "startTime": str(start), "limit": str(_PAGE)}
 
     def _order_parameters(self, request: OrderRequest) -> dict[str, Any]:
-        """As ccxt makes them, for plain orders without the many questions that it asks on the way."""
+        """The same parameters as from ccxt. Plain orders skip ccxt, whose many checks take longer."""
         if request.order_type in _STOPS:
             return self._stop_parameters(request)
         amount, price = self._plain_numbers(request)
@@ -259,7 +259,7 @@ class BinanceSpot(CcxtAdapter):
         )
 
     async def _all_fills(self, order_id: str, symbol: str) -> list[Fill]:
-        """An order's fills, page after page."""
+        """All fills of an order, page after page."""
         fills: list[Fill] = []
         asked: dict[str, Any] = {"symbol": self._id(symbol), "orderId": order_id, "limit": str(_PAGE)}
         while True:
@@ -293,7 +293,7 @@ class BinanceSpot(CcxtAdapter):
 
 
 class BinanceFutures(BinanceSpot):
-    """Stop orders live at endpoints of their own ("algo orders") and become another order when they trigger."""
+    """A stop order is an "algo order" with separate endpoints. A triggered stop order becomes another order."""
 
     capabilities = Capabilities(
         order_types=_PLAIN | _STOPS, has_reduce_only=True, has_leverage=True, weight_per_minute=2400
@@ -380,7 +380,7 @@ class BinanceFutures(BinanceSpot):
             )
 
     async def fetch_permissions(self) -> KeyPermissions:
-        """Only a key that may trade futures is told the position mode.
+        """Reads the permissions. Binance tells the position mode only to a key with permission to trade futures.
 
         https://developers.binance.com/docs/derivatives/usds-margined-futures/account/rest-api/Get-Current-Position-Mode
         """
@@ -443,18 +443,18 @@ class BinanceFutures(BinanceSpot):
         )
 
     async def _working_key(self, key: OrderKey) -> OrderKey | None:
-        """The order that a triggered stop became; None while it waits for its price."""
+        """The key of the order that a triggered stop order became; None before the trigger."""
         report = self._algo_report(await self._get_algo(key), key.symbol)
         if not report.working_order_id:
             return None
         return OrderKey(key.symbol, key.client_order_id, report.working_order_id)
 
     async def _followed(self, stop: OrderReport) -> OrderReport:
-        """What became of a triggered stop, under the stop's own ids."""
+        """The report of the order that a triggered stop order became, under the ids of the stop order."""
         try:
             raw = await self._get({"symbol": self._id(stop.symbol), "orderId": stop.working_order_id})
         except OrderNotFound:
-            return stop  # triggered, and its order is not visible yet
+            return stop  # the stop order triggered, and look-ups do not show the new order yet
         child = self._raw_report(raw, stop.symbol)
         return OrderReport(
             order_id=stop.order_id,

@@ -1,4 +1,4 @@
-"""Any exchange through ccxt's unified methods. Exchanges with traps of their own get a subclass."""
+"""The adapter for any exchange through ccxt's unified methods. An exchange with traps of its own gets a subclass."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -36,14 +36,15 @@ _STATUSES = {
 }
 
 
-# What an answer may break on when it is not what its documentation says. ArithmeticError: no number, or out of range.
+# The errors from reading an answer that differs from the exchange's documentation. ArithmeticError: the text is no
+# number, or the number is out of range.
 UNREADABLE = (ccxt.BaseError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 
-MAX_NAME = 80  # characters of an exchange's ids and symbols that we keep
+MAX_NAME = 80  # the most characters that columns keep of an exchange's id or symbol
 
 
 def read_number(value: Any) -> Decimal:
-    """A number out of an answer. None and empty count as zero. Raises one of UNREADABLE."""
+    """Reads a number of an answer. None and an empty text count as zero. Raises one of UNREADABLE."""
     number = Decimal(str(value)) if value not in (None, "") else Decimal(0)
     if not number.is_finite():
         raise ValueError("not a number")
@@ -55,7 +56,7 @@ def read_number_or_none(value: Any) -> Decimal | None:
 
 
 def read_amount(value: Any) -> Decimal:
-    """A quantity, price, fee or balance, which our columns keep to the last digit."""
+    """Reads a quantity, price, fee or balance. Raises ValueError where a column cannot keep every digit."""
     number = read_number(value)
     exponent = EXACT.normalize(number).as_tuple().exponent
     if number.adjusted() >= DIGITS - PLACES or (isinstance(exponent, int) and exponent < -PLACES):
@@ -78,7 +79,7 @@ def read_positive_amount(value: Any) -> Decimal:
 
 
 def read_name(value: Any) -> str:
-    """An id, a symbol or a currency out of an answer; "" where there is none."""
+    """Reads an id, a symbol or a currency of an answer; "" for None."""
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int):
@@ -90,7 +91,7 @@ def read_name(value: Any) -> str:
 
 
 def read_required_name(value: Any) -> str:
-    """A name that must be there."""
+    """Reads an id that the answer must have. Raises ValueError for None and for an empty text."""
     found = read_name(value)
     if not found:
         raise ValueError("no name")
@@ -102,7 +103,7 @@ def read_time(milliseconds: Any) -> datetime | None:
 
 
 class CcxtAdapter:
-    """One call of one account. `client` is a clone that nobody else uses."""
+    """Makes one call of one account. `client` is a clone for this call only."""
 
     def __init__(self, client: Any, market_type: MarketType) -> None:
         self.client = client
@@ -114,7 +115,8 @@ class CcxtAdapter:
         features: Any = self.client.features or {}
         for name in kind:
             features = (features or {}).get(name) or {}
-        # `has` lies about stops; `features` tells what is really sent. What it denies would go out as a plain order.
+        # ccxt's `has` lies about stop orders, and `features` does not. ccxt would send a stop order that `features`
+        # denies as a plain order.
         triggers = bool((features.get("createOrder") or {}).get("triggerPrice"))
         is_futures = self.market_type is MarketType.FUTURES
         return Capabilities(
@@ -204,7 +206,7 @@ class CcxtAdapter:
             }
 
     async def fetch_permissions(self) -> KeyPermissions:
-        """Unknown: ccxt has no word for it."""
+        """Returns unknown permissions: ccxt has no unified method for the permissions of a key."""
         return KeyPermissions()
 
     async def load_markets(self) -> Sequence[MarketSpec]:
@@ -213,10 +215,10 @@ class CcxtAdapter:
             return [self._spec(market) for market in markets if self._is_ours(market)]
 
     async def aclose(self) -> None:
-        """Nothing to close: the pool belongs to the process."""
+        """Closes nothing: the connection pool belongs to the process."""
 
     def _require_order_type(self, request: OrderRequest) -> None:
-        """An order type that this adapter does not list would leave as another type. Raises NotSent."""
+        """Raises NotSent for an order type outside the capabilities, because ccxt would send another order type."""
         if request.order_type not in self.capabilities.order_types:
             raise NotSent(
                 f"{request.order_type} orders cannot be placed here.", code="order_type_unsupported"
@@ -254,7 +256,7 @@ class CcxtAdapter:
         return read_number(self.client.market(symbol).get("contractSize")) or Decimal(1)
 
     def _amount(self, request: OrderRequest) -> str:
-        """In the exchange's unit: contracts where it counts those."""
+        """The quantity in the exchange's unit: contracts for a market with a contract size, else base units."""
         return format(request.quantity / self._contract_size(request.symbol), "f")
 
     @staticmethod
@@ -295,7 +297,8 @@ class CcxtAdapter:
         sign = -1 if row["side"] == "short" else 1
         return read_name(row["symbol"]), sign * quantity
 
-    # Conclusions. Our transport raises ours; what else comes out of ccxt is judged by whether anything was sent.
+    # Conclusions. The transport raises errors of exchanges.errors. For other errors of ccxt, the conclusion depends
+    # on the request: sent or not sent.
 
     @asynccontextmanager
     async def _commanding(self) -> AsyncIterator[None]:
@@ -317,9 +320,10 @@ class CcxtAdapter:
 
 
 def confirmed_report(report: OrderReport, client_order_id: str, *, is_echoed: bool = True) -> OrderReport:
-    """The report, if it proves acceptance: an exchange id, and our client order id. Raises OutcomeUnknown.
+    """Returns the report where the report proves acceptance, by an exchange order id and our client order id.
 
-    Where the exchange does not always echo our id, its absence is no contradiction; another one is.
+    Raises OutcomeUnknown otherwise. An exchange with `is_echoed` False may leave the client order id out, but a foreign
+    client order id contradicts acceptance at every exchange.
     """
     is_ours = report.client_order_id == client_order_id or not (is_echoed or report.client_order_id)
     if report.order_id and is_ours:
@@ -328,7 +332,7 @@ def confirmed_report(report: OrderReport, client_order_id: str, *, is_echoed: bo
 
 
 def net_positions(rows: Iterable[tuple[str, Decimal]]) -> list[PositionReport]:
-    """One report per symbol: an account may hold a long and a short of it apart."""
+    """Adds the rows of a symbol into one report, because an account may hold a long and a short position apart."""
     held: dict[str, Decimal] = {}
     for symbol, quantity in rows:
         held[symbol] = EXACT.add(held.get(symbol, Decimal(0)), quantity)
@@ -336,13 +340,13 @@ def net_positions(rows: Iterable[tuple[str, Decimal]]) -> list[PositionReport]:
 
 
 def _check_id(key: OrderKey) -> None:
-    """ccxt asks by the exchange's id, and by what it makes of an empty one."""
+    """Raises Unavailable without an exchange order id, because ccxt would ask with an empty id."""
     if not key.order_id:
         raise Unavailable("The exchange's id of the order is not known.", code="no_order_id")
 
 
 def _base_units(contracts: Any, size: Decimal) -> Decimal | None:
-    """Base units; None where the exchange sets no limit."""
+    """Converts a limit in contracts to base units; None where the exchange sets no limit."""
     return EXACT.multiply(read_number(contracts), size) or None
 
 

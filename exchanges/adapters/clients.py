@@ -1,7 +1,7 @@
-"""ccxt clients: one template per exchange and market type, cloned for each call.
+"""ccxt clients: one template for each exchange and market type, and a clone of the template for each call.
 
-A clone costs microseconds and kilobytes, where a constructed client costs milliseconds and, with its own session, an
-SSL context; markets and the connection pool are shared by reference.
+A clone costs microseconds and kilobytes. A constructed client costs milliseconds and, with a session of its own, an SSL
+context. Clones share the markets and the connection pool by reference.
 """
 
 import re
@@ -18,20 +18,19 @@ from exchanges.errors import ExchangeError, Throttled, Unavailable
 
 _SLOW_MS = 2000
 
-# Else a spot list asks the futures hosts as well, and fails where those are not reached.
+# Without this option the load of spot markets asks the futures hosts too, and fails where no futures host is reached.
 _OPTIONS: dict[str, dict[str, Any]] = {"binance": {"fetchMarkets": {"types": ["spot"]}}}
 
 
 def new_template(
     client_class: str, *, transport: type[StrictTransport], session: aiohttp.ClientSession, address: str = ""
 ) -> Any:
-    """A key-less client. `address` replaces scheme, host and port of every endpoint."""
+    """Builds a client without keys. `address` replaces the scheme, host and port of every endpoint."""
     base = getattr(ccxt, client_class)
-    client = type(
-        base.__name__, (transport, base), {}
-    )(
+    client = type(base.__name__, (transport, base), {})(
         {
-            "enableRateLimit": False,  # ours would wait even after idle seconds; limits are per address, not per client
+            # ccxt's limiter would wait even after idle time, and counts per client; exchanges count per address.
+            "enableRateLimit": False,
             "number": str,
             "session": session,
             "options": {
@@ -44,7 +43,7 @@ def new_template(
         }
     )
     client.own_session = False
-    client.ssl_context = False  # anything but None: the client would build one of its own
+    client.ssl_context = False  # for None the client would build an SSL context of its own
     client.has = {**client.has, "fetchCurrencies": False}
     if address:
         client.urls = {**client.urls, "api": _with_address(client.urls["api"], address.rstrip("/"))}
@@ -76,9 +75,9 @@ def clone_client(template: Any, credentials: Credentials | None) -> Any:
 
 
 async def read_clock_offset(template: Any) -> int:
-    """How far our clock is ahead of the exchange's, in milliseconds.
+    """The milliseconds that our clock is ahead of the exchange's clock.
 
-    Wrong by up to half of the time that the answer took; a slow one is none. Raises Throttled or Unavailable.
+    The error is at most half of the answer's time, so a slow answer is refused. Raises Throttled or Unavailable.
     """
     client = clone_client(template, None)
     asked: int = client.milliseconds()

@@ -1,6 +1,6 @@
-"""What an exchange's answer proves, by its code and the HTTP status; what is not listed proves nothing.
+"""Conclusions from an exchange's answer, by the exchange's code and the HTTP status. An unlisted code proves nothing.
 
-ccxt's error classes are not used: they mix the two and depend on the URL.
+This module does not use ccxt's error classes, because the classes mix refusals with doubts and depend on the URL.
 https://developers.binance.com/docs/binance-spot-api-docs/errors
 https://developers.binance.com/docs/derivatives/usds-margined-futures/error-code
 """
@@ -21,14 +21,14 @@ DEFAULT_RETRY_S = 60
 MAX_RETRY_S = 3 * 24 * 3600  # Binance's longest ban
 MAX_MESSAGE = 200
 
-_BANNED = 418  # the address, whatever the code
+_BANNED = 418  # the exchange bans the address, whatever the code
 _THROTTLED = (_BANNED, 429)
 _FORBIDDEN_BY_FIREWALL = 403
 _UNAUTHORIZED = 401
-_NO_REFUSAL = (408, 409)  # timed out; partly done
+_NO_REFUSAL = (408, 409)  # the exchange gave up waiting; the exchange did a part of the request
 
 _NEW_ORDER_REJECTED = -2010
-_TOO_MANY_ORDERS = -1015  # counted per account, where everything else is counted per address
+_TOO_MANY_ORDERS = -1015  # Binance counts orders per account, and everything else per address
 _TOO_MANY = (-1003, _TOO_MANY_ORDERS)
 _NO_SUCH_ORDER = (-2011, -2013)
 _DUPLICATE = -4116
@@ -37,7 +37,7 @@ _BY_MESSAGE = (
     ("insufficient balance", "insufficient_balance"),
     ("filter failure", "filter_failure"),
 )
-# Refusals that say more than "rejected".
+# Codes of certain refusals, with a reason code more exact than "rejected" where we know such a reason.
 _REFUSALS = {
     -1013: "filter_failure",
     -1021: "clock_skew",
@@ -59,7 +59,7 @@ _REFUSALS = {
     -4120: "order_type_unsupported",
     -4164: "below_min_notional",
 }
-_STOP_IS_TRIGGERING = -4117  # may be in the book by now
+_STOP_IS_TRIGGERING = -4117  # the order may be in the order book by now
 _PARAMETER_REFUSALS = range(-1199, -1099)
 _FUTURES_FILTERS = range(-4999, -3999)
 
@@ -68,9 +68,9 @@ _SECRET = re.compile(r"\S*(?:://|signature=|api-?key[=:])\S*|[\w+/=-]{32,}", re.
 
 
 def classify_binance(http_status: int, body: object | None, *, retry_after: str | None) -> ExchangeError:
-    """The conclusion for the caller to raise, from an answer that is no success.
+    """Returns the error that the caller raises after an answer without success.
 
-    `body` is the parsed JSON, None if it was none; `retry_after` is that header as it came.
+    `body` is the parsed JSON, None for any other content. `retry_after` is the unread header Retry-After.
     """
     code, message = _code_of(body), _message_of(body)
     is_firewall = http_status == _FORBIDDEN_BY_FIREWALL and code is None
@@ -89,7 +89,7 @@ def classify_binance(http_status: int, body: object | None, *, retry_after: str 
 def classify_generic(
     http_status: int, body: object | None, *, retry_after: str | None = None
 ) -> ExchangeError:
-    """For exchanges whose codes nobody has listed: only what HTTP itself says beyond doubt."""
+    """Returns the error for an exchange with unlisted codes, where only certain HTTP statuses allow a conclusion."""
     code, message = _code_of(body), _message_of(body)
     if http_status in _THROTTLED:
         return _throttled_error(http_status, code, message, retry_after)
@@ -99,7 +99,7 @@ def classify_generic(
 
 
 def retry_after_s(header: str | None) -> int:
-    """Seconds of a Retry-After header, at most three days; 60 where it is missing, a date or no number."""
+    """Reads the seconds of a Retry-After header, at most three days; 60 for a missing header, a date or other text."""
     digits = (header or "").strip()
     if not re.fullmatch(r"\d+", digits, re.ASCII):
         return DEFAULT_RETRY_S
@@ -107,7 +107,7 @@ def retry_after_s(header: str | None) -> int:
 
 
 def safe_message(text: str) -> str:
-    """An exchange's words as they may be stored and shown: one short line, no URL, key or signature."""
+    """Makes an exchange's message safe to store and show: one short line without URLs, keys and signatures."""
     line = " ".join(_SECRET.sub("***", text[: 10 * MAX_MESSAGE]).split())
     printable = "".join(char for char in line if char.isprintable())
     return printable if len(printable) <= MAX_MESSAGE else printable[: MAX_MESSAGE - 1] + "…"
@@ -127,7 +127,10 @@ def _by_code(http_status: int, code: int, message: str) -> ExchangeError:
 
 
 def _new_order_rejected(http_status: int, code: int, message: str) -> ExchangeError:
-    """One code for every refusal by the matching engine; without words it may also mean a duplicate."""
+    """Reads the message of -2010, the code for every refusal by the matching engine.
+
+    Without a message the refusal may mean a duplicate too, so the outcome stays unknown.
+    """
     words = message.lower()
     if not words:
         return _error_of(OutcomeUnknown, http_status, code, message)
@@ -138,7 +141,7 @@ def _new_order_rejected(http_status: int, code: int, message: str) -> ExchangeEr
 
 
 def _refusal_reason(code: int) -> str:
-    """The reason code of a certain refusal, or "" for a code that does not prove one."""
+    """The reason code of a certain refusal; "" for a code that proves no refusal."""
     if code in _REFUSALS:
         return _REFUSALS[code]
     if code in _PARAMETER_REFUSALS:
@@ -173,7 +176,7 @@ def _code_text(code: int | None) -> str:
 
 
 def _code_of(body: object | None) -> int | None:
-    """Adapters read numbers as int or as text."""
+    """The exchange's code; None where the body has no code. The code may come as a number or as text."""
     code = body.get("code") if isinstance(body, dict) else None
     return int(str(code)) if _CODE.fullmatch(str(code)) else None
 

@@ -1,4 +1,4 @@
-"""What every exchange looks like from above: frozen dataclasses in, reports out, Decimals throughout."""
+"""The protocol of all exchange adapters: frozen dataclasses go in, reports come out, with Decimals throughout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from exchanges.enums import MarketType, OrderType, ReportStatus, Side
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """Secrets of one account. Never printed: `repr` shows the class only."""
+    """The secrets of one account. `repr` hides the secrets."""
 
     api_key: str
     secret: str
@@ -32,20 +32,21 @@ class MarketSpec:
     min_quantity: Decimal
     max_quantity: Decimal | None
     min_notional: Decimal
-    market_max_quantity: Decimal | None = (
-        None  # of orders without a limit price, where those may be smaller only
-    )
+    # The maximum of orders without a limit price, where the exchange sets a smaller maximum for these orders.
+    market_max_quantity: Decimal | None = None
     contract_size: Decimal = Decimal(1)
     is_active: bool = True
-    raw: dict[str, Any] = field(
-        default_factory=dict, compare=False, repr=False
-    )  # the adapter's own market record
+    # The adapter's own record of the market.
+    raw: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an exchange can do. `has_client_order_ids`, `has_fractions` and `has_leverage` describe it and decide
-    nothing: every order carries our id, quantities follow the market's lot, and nobody changes a leverage there."""
+    """The capabilities of an exchange.
+
+    `has_client_order_ids`, `has_fractions` and `has_leverage` describe the exchange and decide nothing: every order
+    carries our client order id, quantities follow the market's lot, and the service changes no leverage.
+    """
 
     order_types: frozenset[OrderType]
     has_client_order_ids: bool = True
@@ -53,15 +54,18 @@ class Capabilities:
     has_reduce_only: bool = False
     has_fractions: bool = True
     has_leverage: bool = False
-    receive_window_s: int = 5  # after this a request that was not yet seen can no longer be accepted
-    weight_per_minute: int | None = None  # of requests that one address may send; None where it is not known
+    receive_window_s: int = (
+        5  # the exchange accepts no request that arrives later than this time after sending
+    )
+    weight_per_minute: int | None = None  # the request weight allowed to one address; None where unknown
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
     """One order, sized and rounded: `quantity` in base units on the lot, prices on the tick.
 
-    It does not leave after `send_before`: a process that slept must not send what was given up meanwhile.
+    The order does not leave after `send_before`, because a process that slept must not send an order that another
+    process gave up meanwhile.
     """
 
     client_order_id: str
@@ -77,7 +81,7 @@ class OrderRequest:
 
 @dataclass(frozen=True, slots=True)
 class OrderKey:
-    """Names one order at an exchange. `order_type` tells adapters that keep stop orders apart where to look."""
+    """Names one order at an exchange. `order_type` tells the endpoint where stop orders have separate endpoints."""
 
     symbol: str
     client_order_id: str
@@ -87,7 +91,7 @@ class OrderKey:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One execution. `fee` is positive when paid, in `fee_currency`."""
+    """One execution. A paid `fee` is positive; the unit is `fee_currency`."""
 
     trade_id: str
     order_id: str
@@ -103,9 +107,9 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class OrderReport:
-    """What the exchange says of one order. `fills` is None where the answer did not carry them.
+    """The exchange's report of one order. `fills` is None where the answer carried no list of fills.
 
-    `status` is None when the exchange used a word that we do not know: keep what we have.
+    `status` is None where the exchange used an unknown status word; our status of the order stays.
     """
 
     order_id: str
@@ -117,7 +121,7 @@ class OrderReport:
     average: Decimal | None
     reported_at: datetime | None
     fills: tuple[Fill, ...] | None = None
-    # The order in the matching engine, where a conditional order has another id than the order it triggers.
+    # The id of the triggered order in the matching engine, where a conditional order gets a new id by its trigger.
     working_order_id: str = ""
 
 
@@ -131,14 +135,14 @@ class Balance:
 @dataclass(frozen=True, slots=True)
 class PositionReport:
     symbol: str
-    quantity: Decimal  # signed: negative is short
+    quantity: Decimal  # signed; a short position is negative
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPermissions:
-    """What a key may do, by its exchange's word; None where the exchange does not say.
+    """The permissions of a key, as told by the exchange; None where the exchange tells nothing.
 
-    `is_hedge_mode`: its account holds long and short positions of one symbol apart.
+    `is_hedge_mode`: the key's account holds long and short positions of one symbol apart.
     """
 
     can_trade: bool | None = None
@@ -159,13 +163,13 @@ class ExchangeAdapter(Protocol):
     async def place_order(self, request: OrderRequest) -> OrderReport: ...
 
     async def cancel_order(self, key: OrderKey) -> OrderReport | None:
-        """The order as the answer shows it; None where the answer only says yes: look it up."""
+        """Returns the order of the answer; None where the answer only confirms the cancel: look up the order."""
         ...
 
     async def fetch_order(self, key: OrderKey) -> OrderReport: ...
 
     async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
-        """Of one symbol, or of all: some exchanges count that question forty times as much."""
+        """The open orders of one symbol, or of all symbols. Some exchanges count all symbols forty times as much."""
         ...
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]: ...

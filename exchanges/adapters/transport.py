@@ -1,7 +1,7 @@
-"""How requests leave: one shared pool, one request per call, no redirects, and conclusions drawn from status and code.
+"""Sends requests: one shared pool, one request per call, no redirects, and conclusions from status and code.
 
-ccxt's own `fetch` follows redirects (a 307 would post the order again), returns an order without an id for an
-unreadable answer, and hides ambiguous failures in its generic error; hence this one.
+This transport replaces ccxt's own `fetch`, because ccxt's `fetch` follows redirects (a 307 would post the order again),
+returns an order without an id for an unreadable answer, and hides ambiguous failures in a generic error.
 """
 
 import json
@@ -19,7 +19,7 @@ from exchanges.adapters.outcomes import classify_generic
 from exchanges.errors import ExchangeError, NotSent, OutcomeUnknown
 
 _KEEP_ALIVE_S = 75
-_MAX_DIGITS = 9  # of a number in a header
+_MAX_DIGITS = 9  # the most digits read of a number in a header
 
 Session = aiohttp.ClientSession
 
@@ -38,19 +38,18 @@ def new_session(*, ca_file: str = "") -> aiohttp.ClientSession:
 
 
 class StrictTransport:
-    """Mixed into a ccxt client class, before it. One instance serves one call, so `sent` speaks of that call."""
+    """A mix-in before a ccxt client class. One instance serves one call, so `sent` concerns this one request."""
 
     session: aiohttp.ClientSession
-    call_timeout = aiohttp.ClientTimeout(sock_connect=3)  # the whole call is timed by the gateway
+    call_timeout = aiohttp.ClientTimeout(sock_connect=3)  # the gateway limits the time of the whole call
     sent = False
     send_before: datetime | None = None
-    weight_header = (
-        ""  # in which the exchange tells how much of this minute's weight is used; "" where it does not
-    )
+    # The header in which the exchange tells the used request weight of this minute; "" where no header tells.
+    weight_header = ""
     note_weight: Callable[[int], None] | None = None
 
     def __del__(self) -> None:
-        """ccxt's own complains about open sessions; ours belongs to the process."""
+        """Replaces ccxt's destructor, which complains about open sessions: the session belongs to the process."""
 
     def classify(self, http_status: int, body: object | None, retry_after: str | None) -> ExchangeError:
         return classify_generic(http_status, body, retry_after=retry_after)
@@ -58,13 +57,16 @@ class StrictTransport:
     async def fetch2(
         self, path: str, api: Any = "public", method: str = "GET", params: Any = None, config: Any = None
     ) -> Any:
-        """Signs one request and sends it, once: ccxt's own can repeat it, and looking up whether to costs more than the
-        signature."""
+        """Signs one request and sends the request once.
+
+        ccxt's own `fetch2` can repeat a request, and reading ccxt's options for repetition costs more than the
+        signature.
+        """
         request = self.sign(path, api, method, params or {})  # type: ignore[attr-defined]
         return await self.fetch(request["url"], request["method"], request["headers"], request["body"])
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        # The request is signed by now: should the process sleep from here on, its receive window has passed.
+        # The request is signed by now. If the process sleeps after this check, the request's receive window passes.
         if self.send_before is not None and datetime.now(UTC) > self.send_before:
             raise NotSent("Too late to send it.", code="too_late")
         self.sent = True
@@ -90,8 +92,11 @@ class StrictTransport:
         return answer
 
     def _doubt(self, answer: Any, raw: bytes, headers: Mapping[str, str], url: str, method: str) -> None:
-        """Many exchanges refuse with HTTP 200. What ccxt takes for a refusal is no answer, and proves nothing else:
-        its classes mix what was refused with what may have happened all the same."""
+        """Raises OutcomeUnknown where ccxt takes an HTTP 200 for a refusal: many exchanges refuse with HTTP 200.
+
+        Such a refusal proves nothing, because ccxt's error classes mix refused requests with requests that may have
+        taken effect.
+        """
         text = raw.decode(errors="replace")
         try:
             self.handle_errors(200, "", url, method, headers, text, answer, {}, None)  # type: ignore[attr-defined]
@@ -111,7 +116,7 @@ class StrictTransport:
 
 
 def parse_json(raw: bytes) -> Any | None:
-    """The answer with its numbers as exact text; None when it is no JSON object or list."""
+    """Parses an answer, with fractions as exact text. Returns None for content other than a JSON object or list."""
     try:
         parsed = json.loads(raw, parse_float=str)
     except (ValueError, RecursionError):

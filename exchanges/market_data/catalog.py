@@ -1,7 +1,7 @@
 """The markets of each exchange: loaded once without keys, kept in the database, shared in memory.
 
-A restart needs no network before its first order; a list that got old is replaced by the worker, or by the next one
-who needs it when there is none at all.
+After a restart the first order needs no request for markets. The worker replaces an old list. Where the database has no
+list, the first caller loads the list.
 """
 
 import os
@@ -28,7 +28,7 @@ _JUST_NOW = timedelta(minutes=5)
 
 @dataclass(slots=True)
 class MarketCatalog:
-    """What one exchange trades of one market type. Read-only for callers."""
+    """All markets of one exchange and market type. Callers never change a catalog."""
 
     specs: dict[str, MarketSpec]
     index: SymbolIndex
@@ -44,15 +44,22 @@ Catalogs = dict[str, MarketCatalog | ExchangeError]
 
 _catalogs: dict[tuple[str, MarketType], MarketCatalog] = {}
 _locks: dict[tuple[str, MarketType], threading.Lock] = defaultdict(threading.Lock)
-os.register_at_fork(after_in_child=_catalogs.clear)  # a child's clients have no markets installed yet
+os.register_at_fork(
+    after_in_child=_catalogs.clear
+)  # the clients of a child process have no markets installed yet
 
 
 def open_catalog(exchange: str, market_type: MarketType, *, now: datetime) -> MarketCatalog:
-    """From memory, else from the database, else from the exchange. Raises ExchangeError when none of them has it."""
+    """Returns the catalog from memory, else from the database, else from the exchange.
+
+    Raises ExchangeError where the catalog had to come from the exchange, and did not come.
+    """
     known = _catalogs.get((exchange, market_type))
     if known is not None and now - known.checked_at < _RECHECK:
         return known
-    with _locks[exchange, market_type]:  # one exchange that does not answer holds up nobody else's orders
+    with _locks[
+        exchange, market_type
+    ]:  # a lock for each list: a silent exchange holds up no orders at other exchanges
         return _refreshed_catalog(exchange, market_type, now)
 
 
@@ -69,9 +76,10 @@ def _catalog_or_error(exchange: str, market_type: MarketType, now: datetime) -> 
 
 
 def reload_markets(exchange: str, market_type: MarketType, *, now: datetime) -> int:
-    """Fetches the list from the exchange and stores it; returns how many markets. Raises ExchangeError.
+    """Fetches the markets from the exchange and stores the markets. Returns their number. Raises ExchangeError.
 
-    A list in which most of what was open is closed tells of maintenance, not of the markets, and is not taken.
+    A list in which more than half of the open markets are closed is refused, because such a list tells of maintenance
+    at the exchange and not of the markets.
     """
     specs = gateway.call(Call(exchange, market_type, "load_markets"))
     if not specs:
@@ -85,15 +93,15 @@ def reload_markets(exchange: str, market_type: MarketType, *, now: datetime) -> 
 
 
 def reload_soon(exchange: str, market_type: MarketType, *, now: datetime) -> None:
-    """Has the worker reload a list that an exchange's refusal contradicts, unless it was loaded just now."""
+    """Asks the worker to reload a list that a refusal contradicts, unless the list is less than 5 minutes old."""
     lists = MarketList.objects.filter(exchange=exchange, market_type=market_type, is_doubted=False)
     lists.filter(loaded_at__lt=now - _JUST_NOW).update(is_doubted=True)
 
 
 def reload_old(*, now: datetime) -> dict[str, str]:
-    """Reloads every list in use that is doubted or older than MARKETS_MAX_AGE_S.
+    """Reloads every list of a registered exchange that is doubted or older than MARKETS_MAX_AGE_S.
 
-    One exchange's failure leaves the others be.
+    Returns the number of markets, or the code of the error, by list. A failure of one exchange stops no other exchange.
     """
     limit = now - timedelta(seconds=settings.MARKETS_MAX_AGE_S)
     outcome = {}
@@ -108,14 +116,14 @@ def reload_old(*, now: datetime) -> dict[str, str]:
 
 
 def forget_catalogs() -> None:
-    """Drops what is in memory."""
+    """Drops all catalogs in memory."""
     _catalogs.clear()
 
 
 def _refreshed_catalog(exchange: str, market_type: MarketType, now: datetime) -> MarketCatalog:
     known = _catalogs.get((exchange, market_type))
     if known is not None and now - known.checked_at < _RECHECK:
-        return known  # someone else was faster
+        return known  # another thread was faster
     loaded_at = _list_loaded_at(exchange, market_type)
     if loaded_at is None:
         reload_markets(exchange, market_type, now=now)

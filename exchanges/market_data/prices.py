@@ -1,4 +1,4 @@
-"""Last prices, at most PRICE_MAX_AGE_S old, shared through the cache; one fetch serves all who wait for it."""
+"""Last prices, at most PRICE_MAX_AGE_S old. The cache shares prices, and one fetch serves all waiting callers."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ _lock = threading.Lock()
 
 
 def cached_price(key: Key, *, now: datetime) -> tuple[Decimal, datetime] | None:
-    """The price we have and when it came, if it is young enough."""
+    """The cached price with the time of its arrival; None where no young price is cached."""
     known = cache.get(_cache_key(key))
     if known is None or not is_young(known[1], now=now):
         return None
@@ -37,10 +37,10 @@ def remember_prices(prices: dict[Key, Decimal], *, now: datetime) -> None:
 
 
 def request_price(key: Key, arrived: Arrival) -> None:
-    """Asks for one price; who asks while an answer is under way shares it.
+    """Asks the exchange for one price. Callers who ask before the answer arrives share the answer.
 
-    `arrived` is called once, on the exchanges' thread, with None when there is no price; remembering it is the
-    receiver's part, since a cache may be a network away.
+    The gateway's thread calls `arrived` once, with None where the exchange gave no price. The receiver has to call
+    `remember_prices`, because the cache may be a network away and the gateway's thread must not wait.
     """
     with _lock:
         others = _waiting.get(key)
@@ -53,7 +53,7 @@ def request_price(key: Key, arrived: Arrival) -> None:
 
 
 def fetch_now(keys: Iterable[Key], *, now: datetime) -> dict[Key, Decimal]:
-    """Cached or fetched, all side by side, waited for; those without a price are left out."""
+    """Returns cached prices, fetches the missing prices side by side, and waits. Leaves out keys without a price."""
     known = {key: cached_price(key, now=now) for key in keys}
     found: dict[Key, Decimal | None] = {key: price[0] if price else None for key, price in known.items()}
     missing = [key for key, price in found.items() if price is None]

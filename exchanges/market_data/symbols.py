@@ -1,4 +1,4 @@
-"""From a symbol as a chart or a person writes it to the one market that it means."""
+"""Finds the market that a chart or a person means with a symbol."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,11 +10,11 @@ from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType
 
 _DATED = re.compile(r"-\d{6}(?:-|$)")
-_DELAYED = ("_DL", "_DLY")  # TradingView's {{exchange}} for delayed data
+_DELAYED = ("_DL", "_DLY")  # the endings of TradingView's {{exchange}} for delayed data
 
 
 class SymbolError(ValueError):
-    """A symbol reaches no market, or not exactly one. `candidates` are symbols that may be meant."""
+    """A symbol reaches no market, or several markets. `candidates` are the symbols that the sender may mean."""
 
     code: ClassVar[str]
     template: ClassVar[object]
@@ -30,7 +30,7 @@ class SymbolError(ValueError):
 
     @property
     def text(self) -> str:
-        """The sentence in the language that is active now."""
+        """The sentence in the active language."""
         return str(self.template) % self.params
 
 
@@ -50,10 +50,11 @@ class DelayedFeed(SymbolError):
 
 
 class SymbolIndex:
-    """The markets of one exchange and one market type by every name that they go by.
+    """The markets of one exchange and one market type, indexed by every name of a market.
 
-    Markets that are closed now are found as well, since positions are held in them, but no name that an open one
-    goes by reaches them. Dated contracts are reached by their exact symbol only. Look-up is by hash and ignores case.
+    Closed markets are found too, because accounts hold positions in closed markets; but a name shared with an open
+    market reaches the open market only. Only the exact symbol reaches a dated contract. Look-up hashes the name and
+    ignores case.
     """
 
     def __init__(self, markets: Iterable[MarketSpec]) -> None:
@@ -65,8 +66,8 @@ class SymbolIndex:
     def resolve(self, text: str) -> MarketSpec:
         """Raises UnknownSymbol, AmbiguousSymbol or DelayedFeed.
 
-        A feed prefix (`BINANCE:`) says where a chart's prices come from, not where to trade, and is dropped;
-        that of a security is a part of its symbol.
+        A feed prefix (`BINANCE:`) names the source of a chart's prices and not the exchange of the trade, so the index
+        drops the prefix. The prefix of a security (`KRX:`) is a part of the symbol.
         """
         feed, name = _split_feed(text.strip().upper())
         if feed.endswith(_DELAYED):
@@ -103,7 +104,7 @@ def _may_come_from(feed: str, market: MarketSpec) -> bool:
 
 
 def _market_aliases(market: MarketSpec) -> Iterator[str]:
-    """The names of a market beside its symbol; several markets may share one."""
+    """The names of a market beside the symbol. Several markets may share a name."""
     if _DATED.search(market.symbol):
         return
     yield market.exchange_symbol

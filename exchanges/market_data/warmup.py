@@ -1,4 +1,4 @@
-"""Before the first delivery: markets in memory, clients built, clocks compared."""
+"""Prepares a process for the first delivery: markets in memory, clients built, clocks compared."""
 
 import logging
 from datetime import datetime
@@ -16,9 +16,9 @@ logger = logging.getLogger(__name__)
 
 
 def warm_up(*, now: datetime) -> None:
-    """Opens the market book of every exchange in use, and has its clock read in the background.
+    """Opens the market catalogs of all exchanges in use, and reads the exchanges' clocks in the background.
 
-    What fails here is tried again by who needs it.
+    After a failure the first caller who needs the catalog tries again.
     """
     try:
         in_use = set(Account.objects.active().values_list("exchange", flat=True))

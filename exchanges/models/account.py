@@ -17,7 +17,7 @@ class AccountQuerySet(models.QuerySet["Account"]):
         return self.filter(is_active=True)
 
     def sealed(self) -> "AccountQuerySet":
-        """Rows that hold a secret; read by rotate_credentials."""
+        """The rows with a secret; the command rotate_credentials reads these rows."""
         return self.exclude(sealed_credentials="")
 
 
@@ -38,7 +38,8 @@ class Account(models.Model):
     uid = models.UUIDField(default=uuid4, unique=True, editable=False)
     sealed_credentials = models.TextField(editable=False, blank=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-    # When our books were last held against the exchange, and when with all that it knows; read by the tracker.
+    # The tracker last compared our records with the exchange at `compared_at`. The comparison last covered everything
+    # that the exchange knows of the account at `swept_at`. The tracker reads both times.
     compared_at = models.DateTimeField(null=True, editable=False)
     swept_at = models.DateTimeField(null=True, editable=False)
 
@@ -58,16 +59,16 @@ class Account(models.Model):
         return f"account:{self.uid}"
 
     def set_credentials(self, credentials: Credentials) -> None:
-        """Seals them into this row; call save() afterwards."""
+        """Encrypts the credentials into this row; call save() afterwards."""
         self.sealed_credentials = vault.seal(credentials, identity=self.identity)
 
     @property
     def opaque_name(self) -> str:
-        """What someone else than its owner sees of it; stable, and says nothing."""
+        """The name of the account for other users than the owner; the name never changes and tells nothing."""
         return f"subscriber-{self.uid.hex[:8]}"
 
     def refresh_seal(self) -> None:
-        """Re-encrypts with the newest key and saves only that, unless someone changed the credentials meanwhile."""
+        """Encrypts the secret again with the newest key, and saves the secret unless the secret changed meanwhile."""
         Account.objects.filter(pk=self.pk, sealed_credentials=self.sealed_credentials).update(
             sealed_credentials=vault.reseal(self.sealed_credentials)
         )

@@ -6,7 +6,10 @@ from django.utils.translation import gettext_lazy as _
 
 
 def refuse_change(row: models.Model, *names: str) -> None:
-    """Raises ValidationError where a stored row would be pointed elsewhere: its orders and tokens mean the former."""
+    """Raises ValidationError where a named field of a stored row would change.
+
+    The row's orders and tokens belong to the former value, for example to the former owner.
+    """
     if row.pk is None:
         return
     stored = type(row)._default_manager.filter(pk=row.pk).values(*names).first() or {}

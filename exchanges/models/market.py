@@ -11,7 +11,7 @@ from exchanges.fields import ExactDecimalField
 
 
 class MarketList(models.Model):
-    """When the markets of one exchange and market type were last loaded."""
+    """The list of markets of one exchange and market type, with the time of the last load."""
 
     exchange = models.CharField(_("exchange"), max_length=40)
     market_type = models.CharField(_("market type"), max_length=10, choices=MarketType.choices)
@@ -40,7 +40,7 @@ class MarketQuerySet(models.QuerySet["Market"]):
         return set(self.values_list("symbol", flat=True))
 
     def replace(self, exchange: str, specs: Iterable[MarketSpec], *, now: datetime) -> None:
-        """Stores what the exchange lists now; what it no longer lists stays as inactive, since orders name it."""
+        """Stores the exchange's present markets. Other stored markets stay as inactive, because orders name markets."""
         rows: list[Any] = [Market.from_spec(exchange, spec) for spec in specs]
         market_type = rows[0].market_type
         with transaction.atomic():
@@ -58,7 +58,7 @@ class MarketQuerySet(models.QuerySet["Market"]):
 
 
 class Market(models.Model):
-    """A tradable instrument and its rules, as its exchange published them last."""
+    """A tradable instrument with the rules that the exchange published last."""
 
     SPEC_FIELDS = [
         "exchange_symbol", "base", "quote", "tick_size", "lot_size", "min_quantity", "max_quantity",

@@ -7,14 +7,14 @@ from django.utils.translation import gettext_lazy as _
 
 class ExchangePauseQuerySet(models.QuerySet["ExchangePause"]):
     def extend(self, exchange: str, until: datetime) -> None:
-        """Whoever else writes at the same time, the longer pause stays."""
+        """Stores the pause, unless a longer pause is stored. The longer pause wins over a concurrent write too."""
         row: Any = ExchangePause(exchange=exchange, until=until)
         self.bulk_create([row], ignore_conflicts=True)
         self.filter(exchange=exchange, until__lt=until).update(until=until)
 
 
 class ExchangePause(models.Model):
-    """Until when an exchange wants to hear nothing from our address, whichever process it told so."""
+    """The time until which an exchange takes no request of our address. The pause may come from any process."""
 
     exchange = models.CharField(_("exchange"), max_length=40, unique=True)
     until = models.DateTimeField(_("until"))

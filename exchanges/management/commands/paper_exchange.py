@@ -1,4 +1,4 @@
-"""`manage.py paper_exchange`: a local exchange that speaks Binance's REST, without keys or money."""
+"""`manage.py paper_exchange` runs a local exchange with Binance's REST API, without keys or money."""
 
 from argparse import ArgumentParser
 from typing import Any

@@ -25,7 +25,7 @@ class Command(BaseCommand):
             )
 
     def rotate(self, model: Any) -> list[str]:
-        """Names the rows that cannot be read."""
+        """Encrypts all secrets of a model again. Returns the names of the unreadable rows."""
         unreadable, count = [], 0
         for row in model.objects.sealed().iterator():
             try:
