@@ -71,7 +71,7 @@ def test_on_spot_an_exit_after_a_take_profit_that_filled_unseen_sells_nobody_els
     assert held(second, "BTC/USDT") == kept
 
 
-def test_a_stop_is_withdrawn_when_its_strategys_position_is_gone(deliver, paper, solo, other):
+def test_a_stop_is_canceled_when_its_strategys_position_is_gone(deliver, paper, solo, other):
     deliver(solo.alert(BTC_MARKET, ONE))
     deliver(other.alert(BTC_MARKET, ONE))
     deliver(solo.alert(BTC_CLOSE, STOP))

@@ -46,9 +46,9 @@ def _stop_if_due(strategy_account: StrategyAccount, system: SystemRisk, now: dat
         return False
     state, reason = verdict
     # A halt by a person in the meantime must not be loosened.
-    set_trading_state(
-        strategy_account, state, reason=reason, now=now, only_from=strategy_account.trading_state
-    )
+    before = strategy_account.trading_state
+    if not set_trading_state(strategy_account, state, reason=reason, now=now, only_from=before):
+        return False
     logger.warning(
         "trading stopped strategy_account=%s state=%s reason=%r", strategy_account.pk, state, reason
     )

@@ -26,10 +26,10 @@ Level = SystemRisk | Strategy | Account | StrategyAccount
 
 def set_trading_state(
     level: Level, state: TradingState, *, reason: str, now: datetime, only_from: str = ""
-) -> None:
+) -> bool:
     """Sets the trading state of a level. After the commit no order is committed as `submitted` under the former state.
 
-    With `only_from`, the row changes only where the stored state is still `only_from`.
+    With `only_from`, the row changes only where the stored state is still `only_from`. Returns whether the row changed.
     """
     if isinstance(level, SystemRisk):
         SystemRisk.objects.get_or_create(pk=1)
@@ -37,8 +37,10 @@ def set_trading_state(
         state_lock.hold_exclusive()
         rows = type(level)._default_manager.filter(pk=level.pk)
         rows = rows.filter(trading_state=only_from) if only_from else rows
-        rows.update(trading_state=state, state_reason=reason[:200], state_changed_at=now)
-    level.trading_state, level.state_reason = state, reason
+        changed = rows.update(trading_state=state, state_reason=reason[:200], state_changed_at=now) == 1
+    if changed:
+        level.trading_state, level.state_reason = state, reason
+    return changed
 
 
 def change_trading_state(

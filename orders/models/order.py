@@ -15,6 +15,7 @@ from orders.domain.ids import new_client_order_id
 from orders.domain.keys import AccountSymbol, PositionKey
 from orders.domain.lifecycle import FAILED, IN_FLIGHT, OPEN, UNSENT, WORKING
 from orders.domain.reasons import reason_text
+from orders.models.status_row import StatusRow
 from orders.models.transitions import Transition, apply_transitions
 from strategies.models import StrategyAccount
 
@@ -56,7 +57,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
         return self.filter(account__owner=user_id)
 
 
-class Order(models.Model):
+class Order(StatusRow):
     """One instruction for one account. `status` changes only through `OrderQuerySet.transition`."""
 
     batch = models.ForeignKey("orders.Batch", models.PROTECT, related_name="orders", verbose_name=_("batch"))
@@ -90,9 +91,6 @@ class Order(models.Model):
     client_order_id = models.CharField(_("client order id"), max_length=36, unique=True)
     exchange_order_id = models.CharField(_("exchange order id"), max_length=80, blank=True)
 
-    status = models.CharField(
-        _("status"), max_length=20, choices=OrderStatus.choices, default=OrderStatus.INITIALIZED
-    )
     filled = ExactDecimalField(_("filled"), default=0)
     average = ExactDecimalField(_("average price"), null=True)
     reason = models.CharField(_("reason"), max_length=60, blank=True)
@@ -207,11 +205,6 @@ class Order(models.Model):
             created_at=created_at,
             attempt=attempt,
         )
-
-    def adopt(self, fresh: "Order") -> None:
-        """Copies every column of `fresh`, a newer reading of the same row, to this instance."""
-        for column in self._meta.concrete_fields:
-            setattr(self, column.attname, getattr(fresh, column.attname))
 
     @property
     def sent_at(self) -> datetime:

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -15,9 +15,7 @@ from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.lifecycle import UNSENT, require_transition
 from orders.models.event import OrderEvent
 from orders.models.row_values import spread_rows
-
-if TYPE_CHECKING:
-    from orders.models.order import Order
+from orders.models.status_row import StatusRow
 
 EVENT_COLUMNS = [
     "order", "at", "from_status", "to_status", "evidence", "actor", "reason", "exchange_code", "filled",
@@ -33,7 +31,7 @@ class Transition:
     `fields` are the columns written together with the status, by attribute name (`canceled_by_id`).
     """
 
-    order: "Order"
+    order: StatusRow
     target: OrderStatus
     at: datetime
     evidence: Evidence
@@ -64,7 +62,7 @@ class Transition:
 
 
 def cancel_of(
-    order: "Order", *, evidence: Evidence, actor: str, now: datetime, canceled_by: int | None = None
+    order: StatusRow, *, evidence: Evidence, actor: str, now: datetime, canceled_by: int | None = None
 ) -> Transition:
     """Returns the transition for a cancel of an order. Every caller who wants an order canceled starts here.
 
@@ -110,7 +108,7 @@ def _bring_up_to_date(changes: Sequence[Transition], moved: Container[int]) -> N
             _show_change(change)
     overtaken = [change.order for change in changes if change.order.pk not in moved]
     if overtaken:
-        rows = type(overtaken[0]).objects.in_bulk([order.pk for order in overtaken])
+        rows = type(overtaken[0])._base_manager.in_bulk([order.pk for order in overtaken])
         for order in overtaken:
             order.adopt(rows[order.pk])
 

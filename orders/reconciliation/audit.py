@@ -158,6 +158,6 @@ def _check_turns(orders: QuerySet[Order]) -> Iterator[str]:
     """Checks finished batches: an unreleased order or cancellation would hold up the later batches."""
     left = orders.filter(released_at__isnull=True, batch__finished_at__isnull=False)
     for name in left.values_list("client_order_id", flat=True):
-        yield f"order {name}: unsettled in a finished batch"
+        yield f"order {name}: unreleased in a finished batch"
     for cancellation in Cancellation.objects.unreleased().filter(batch__finished_at__isnull=False):
-        yield f"cancellation {cancellation.pk}: unsettled in the finished batch {cancellation.batch_id}"
+        yield f"cancellation {cancellation.pk}: unreleased in the finished batch {cancellation.batch_id}"

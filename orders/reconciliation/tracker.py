@@ -201,7 +201,7 @@ class Tracker:
     def _cancel_stale_exits(self) -> None:
         stale = mark_stale_exits(actor=self._name, now=self._clock())
         for order in stale:
-            logger.info("exit without a position withdrawn order=%s", order.client_order_id)
+            logger.info("exit without a position canceled order=%s", order.client_order_id)
         self._open_catalogs(stale)
         self._cancel_orders(stale)
 

@@ -49,18 +49,18 @@ BREAKS = {
         lambda: Trade.objects.update(account=AccountFactory(name="A9")),
         "its account is not its order's",
     ),
-    "unsettled order": (
+    "unreleased order": (
         lambda: Order.objects.filter(filled__gt=0).update(released_at=None),
-        "unsettled in a finished batch",
+        "unreleased in a finished batch",
     ),
-    "unsettled cancellation": (
+    "unreleased cancellation": (
         lambda: Cancellation.objects.create(
             batch=Batch.objects.earliest("pk"),
             strategy_account=Order.objects.first().strategy_account,
             leg=0,
             sequence=9,
         ),
-        "unsettled in the finished batch",
+        "unreleased in the finished batch",
     ),
 }
 

@@ -8,7 +8,9 @@ import pytest
 from django.utils import timezone
 
 from exchanges.enums import TradingState
+from orders.controls import circuit_breaker
 from orders.controls.circuit_breaker import drawdown, net_result, trip_circuit_breakers
+from orders.controls.trading_state import set_trading_state
 from orders.models import Trade
 from strategies.models import StrategyAccount
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET
@@ -115,3 +117,17 @@ def test_the_drawdown_is_the_distance_from_the_best_result(profits, expected):
 
 def test_fees_count_against_the_result():
     assert net_result([trade("10", "1"), trade("-2", "0.5")]) == Decimal("6.5")
+
+
+def test_a_halt_by_a_person_in_the_meantime_is_not_loosened(deliver, test1, monkeypatch):
+    limit(test1, max_daily_loss=Decimal(1000))
+    lose(deliver, test1)
+
+    def after_a_halt(level, state, **how):
+        StrategyAccount.objects.filter(pk=level.pk).update(trading_state=TradingState.HALTED)
+        return set_trading_state(level, state, **how)
+
+    monkeypatch.setattr(circuit_breaker, "set_trading_state", after_a_halt)
+
+    assert trip_circuit_breakers(now=timezone.now()) == []
+    assert test1.strategy_account("A1").trading_state == TradingState.HALTED

@@ -2,10 +2,11 @@ import re
 from itertools import pairwise
 
 import pytest
+from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orders.domain.enums import OrderStatus
+from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.lifecycle import (
     FAILED,
     FINAL,
@@ -20,6 +21,9 @@ from orders.domain.lifecycle import (
     require_transition,
     sources_of,
 )
+from orders.models import OpenOrder, Order
+from orders.models.transitions import Transition
+from tests.desk import BTC_LIMIT
 
 SPEC = """
 initialized: queued, denied, submitted, canceled
@@ -111,3 +115,19 @@ def test_a_life_is_legal_exactly_if_each_step_is(walk):
     else:
         with pytest.raises(IllegalTransition):
             replay_events(steps)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_order_that_somebody_else_moved_is_read_again_also_from_the_page_of_open_orders(deliver, test1):
+    deliver(test1.alert(BTC_LIMIT))
+    stale = OpenOrder.objects.first()
+    row = Order.objects.get(pk=stale.pk)
+    Order.objects.transition([change(row, OrderStatus.CANCELED)])
+
+    moved = OpenOrder.objects.transition([change(stale, OrderStatus.PENDING_CANCEL)])
+
+    assert (moved, stale.status) == (set(), OrderStatus.CANCELED)
+
+
+def change(order, target):
+    return Transition(order, target, timezone.now(), Evidence.OPERATOR, "user:1")
