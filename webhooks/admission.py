@@ -1,4 +1,4 @@
-"""Whether a delivery may do anything: its strategy, its token, and the accounts that the token moves."""
+"""Admission of a delivery: checks the strategy, the token, and the strategy accounts within the token's reach."""
 
 import logging
 from dataclasses import dataclass
@@ -23,16 +23,17 @@ class Admission:
     strategy: Strategy
     token: WebhookToken
     strategy_accounts: list[StrategyAccount]
-    signed_id: str = ""  # the sender's name for this message, where its signature vouches for it
+    signed_id: str = ""  # the sender's name for this message, where a valid signature proves the name
 
 
 def admit_delivery(delivery: Delivery, signed: Signed, *, address: str, now: datetime) -> Admission:
-    """Raises WebhookError: throttled, invalid_token, strategy_not_found or no_accounts.
+    """Returns the admission. Raises WebhookError: throttled, invalid_token, strategy_not_found or no_accounts.
 
-    The token is looked up first and always, so that a stranger neither learns more nor waits less for an unknown
-    strategy than for a known one. Every wrong token counts against its address, and those beyond the limit are told
-    nothing and leave no row, however many come at once. A right token passes all the same: TradingView's addresses are
-    everyone's, and a stranger's wrong tokens must not cost an alert. Its own limit counts whatever it asks for.
+    The token is looked up first and for every delivery, so a stranger waits as long for an unknown strategy as for a
+    known strategy. Every wrong token counts against the sender's address. Above the limit a delivery with a wrong token
+    is refused as `throttled` and leaves no row, also when many such deliveries arrive at once. A right token passes
+    even then: many senders use TradingView's addresses, and a stranger's wrong tokens must not cost an alert. Every
+    delivery with a right token counts against the token's own limit, also for an unknown strategy.
     """
     token = WebhookToken.objects.find(delivery.token, now=now)
     signed_id = ""
@@ -51,7 +52,7 @@ def admit_delivery(delivery: Delivery, signed: Signed, *, address: str, now: dat
 
 
 def _signed_by(token: WebhookToken, signed: Signed) -> tuple[WebhookToken | None, str]:
-    """The token and the message's name, or None where the signature does not hold: then the token opens nothing."""
+    """Returns the token and the message's name; without a valid signature None and "", as the token opens nothing."""
     try:
         return token, verify_signature(signed, token.signing_secret)
     except BadSignature:
@@ -62,7 +63,7 @@ def _signed_by(token: WebhookToken, signed: Signed) -> tuple[WebhookToken | None
 
 
 def _count_failure(address: str) -> None:
-    """Raises WebhookError (throttled)."""
+    """Counts a failure against the sender's address. Raises WebhookError (throttled) above the limit."""
     throttle.spend_attempt("failed-auth", neighborhood_of(address), settings.WEBHOOK_FAILED_AUTH_PER_MINUTE)
 
 

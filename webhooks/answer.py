@@ -1,4 +1,4 @@
-"""The answer's JSON (SPEC section 4), built from rows alone, so that a duplicate gets the same."""
+"""The answer's JSON (SPEC section 4). Results are built from rows, so a duplicate gets results of the same rows."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -24,8 +24,8 @@ def action_of(legs: Sequence[Leg]) -> str:
 
 
 def order_results(orders: Iterable[Order], *, viewer_id: int) -> list[Json]:
-    """One result per order in run order, then by account."""
-    # Of several attempts the last one counts.
+    """Returns a result per leg and strategy account, in run order, then by account."""
+    # The last attempt of a leg and strategy account counts.
     last = {
         (order.strategy_account_id, order.leg): order for order in sorted(orders, key=lambda o: o.attempt)
     }
@@ -36,7 +36,7 @@ def order_results(orders: Iterable[Order], *, viewer_id: int) -> list[Json]:
 def cancel_results(
     cancellations: Iterable[Cancellation], orders: Iterable[Order], *, viewer_id: int
 ) -> list[Json]:
-    """One result per order that a cancel instruction meant, and one per instruction whose target is not open."""
+    """Returns a result per order in `orders`, the orders covered by the cancel instructions `cancellations`."""
     legs = {cancellation.pk: cancellation.leg for cancellation in cancellations}
     ordered = sorted(orders, key=lambda order: _sort_key(order, viewer_id))
     return [
@@ -46,7 +46,7 @@ def cancel_results(
 
 
 def missing_results(legs: Iterable[Leg]) -> list[Json]:
-    """CANCEL legs that name nothing."""
+    """Returns an `order_not_found` result per leg. `legs` are CANCEL legs without a single matching order."""
     return [
         {
             "account_name": None,
@@ -77,7 +77,7 @@ def _count_results(results: Sequence[Json], noun: str) -> Json:
 
 
 def _sort_key(order: Order, viewer_id: int) -> tuple[bool, str, int]:
-    """The viewer's own accounts first, each group by the names that are shown: an order tells about hidden ones."""
+    """Sorts the viewer's own accounts first, then by shown name, because the order must not tell hidden names."""
     is_others = order.account.owner_id != viewer_id
     return is_others, _shown_name(order, viewer_id), order.pk or 0
 
@@ -88,7 +88,7 @@ def _shown_name(order: Order, viewer_id: int) -> str:
 
 
 def _order_outcome(order: Order) -> tuple[str, str | None, str | None]:
-    """Status, error and error code of an order."""
+    """Returns status, error and error code for an order's result."""
     if order.status in FAILED or (order.status == OrderStatus.CANCELED and order.submitted_at is None):
         return FAILED_RESULT, order.reason_text, order.reason
     if order.status == OrderStatus.SUBMITTED and order.unknown_since:
@@ -111,7 +111,7 @@ def _cancel_outcome(order: Order) -> tuple[str, str | None, str | None]:
 def _result_json(order: Order, leg: int, outcome: tuple[str, str | None, str | None], viewer_id: int) -> Json:
     status, error, error_code = outcome
     if order.account.owner_id != viewer_id:
-        # Someone else's account: whether it worked, and nothing about whose it is or what it holds.
+        # Another user's account: the result tells status and error code, but neither the owner nor any amount.
         return {
             "account_name": _shown_name(order, viewer_id),
             "status": status,

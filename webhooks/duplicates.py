@@ -1,4 +1,4 @@
-"""Whether a delivery was here before (SPEC section 4, Duplicates). Called while the strategy's row is held."""
+"""Recognizes repeated deliveries (SPEC section 4, Duplicates). The caller holds the lock on the strategy's row."""
 
 from datetime import datetime
 
@@ -9,14 +9,14 @@ from webhooks.models import KEY_LIFETIME, WebhookLog
 
 
 def dedupe_key(delivery: Delivery) -> str | None:
-    """The sender's name for this firing, else the body with its time; None when the sender gave neither."""
+    """Returns the sender's name for this firing, else the body if it has a time; None if the sender gave neither."""
     if delivery.alert_id:
         return f"id:{delivery.alert_id}"
     return f"body:{delivery.fingerprint}" if delivery.sent_at else None
 
 
 def find_first(delivery: Delivery, admission: Admission, *, now: datetime) -> WebhookLog | None:
-    """The delivery that this one repeats. Raises WebhookError (id_conflict)."""
+    """Returns the earlier delivery with the same claim, or None. Raises WebhookError (id_conflict)."""
     strategy, token = admission.strategy.pk, admission.token.pk
     key = dedupe_key(delivery)
     if key is None:
@@ -25,7 +25,7 @@ def find_first(delivery: Delivery, admission: Admission, *, now: datetime) -> We
     if first is None:
         return None
     if first.received_at < now - KEY_LIFETIME:
-        WebhookLog.objects.filter(pk=first.pk).update(dedupe_key=None)  # the name is free again
+        WebhookLog.objects.filter(pk=first.pk).update(dedupe_key=None)  # the claim has lapsed
         return None
     if first.fingerprint != delivery.fingerprint:
         raise WebhookError("id_conflict")

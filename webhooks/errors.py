@@ -1,4 +1,4 @@
-"""Why a delivery is refused: one table of codes, HTTP statuses and sentences."""
+"""The reasons for refusing a delivery: a table of codes, HTTP statuses and sentences."""
 
 import re
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from http import HTTPStatus
 from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
-MAX_SHOWN = 80  # of one value
-MAX_PARAM = 400  # of an explanation that holds several
+MAX_SHOWN = 80  # characters of a value
+MAX_PARAM = 400  # characters of an explanation with several values
 _WHOLE_TOKEN = re.compile(r"t[hr]_[\w-]{40,}")
-# Also a part of one, but not nor(th_wind).
+# Also matches a part of a token, but not the end of nor(th_wind).
 _TOKEN = re.compile(rf"(?<!\w)t[hr]_[\w-]{{4,}}|{_WHOLE_TOKEN.pattern}")
-_MARK = 3  # characters
+_MARK = 3  # characters of a token that stay readable
 
 TEXTS = {
     "invalid_json": (HTTPStatus.BAD_REQUEST, _("The body is not valid JSON")),
@@ -43,9 +43,9 @@ TEXTS = {
 
 
 class WebhookError(Exception):
-    """A delivery is refused as a whole. `code` is stable; `leg` is the place in `orders` of the bad one."""
+    """The refusal of a whole delivery. `code` never changes; `leg` is the bad leg's place in `orders`."""
 
-    webhook_id: int | None = None  # the delivery's row, once it has one
+    webhook_id: int | None = None  # the delivery's row, once stored
 
     def __init__(self, code: str, *, leg: int | None = None, **params: object) -> None:
         super().__init__(code)
@@ -64,7 +64,7 @@ class WebhookError(Exception):
 
 
 def shown_value(value: object, limit: int = MAX_SHOWN) -> str:
-    """Someone's input as it may be repeated to them: one short line, never a token."""
+    """Makes a sender's value fit for the answer: a short line of printable characters, with tokens masked."""
     masked = _TOKEN.sub(lambda found: f"{found[0][:_MARK]}***", str(value))
     line = "".join(char if char.isprintable() else "?" for char in masked[: limit + 1])
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -25,7 +25,7 @@ class WebhookLogQuerySet(models.QuerySet["WebhookLog"]):
     def unanswered_twin(
         self, strategy_id: int, token_id: int, fingerprint: str, *, now: datetime
     ) -> "WebhookLog | None":
-        """A first delivery of the same body that nobody has been answered for yet: under way, or lost in a crash."""
+        """Returns the first accepted delivery of the same body without an answer yet: under way, or lost in a crash."""
         return (
             self.filter(
                 status=DeliveryStatus.ACCEPTED,
@@ -41,7 +41,7 @@ class WebhookLogQuerySet(models.QuerySet["WebhookLog"]):
         )
 
     def of_strangers(self) -> "WebhookLogQuerySet":
-        """Refused before anybody had proved who they are."""
+        """Refused deliveries of senders who had not proved their identity: the row has no token."""
         return self.filter(status=DeliveryStatus.REFUSED, token__isnull=True)
 
     def older_than(self, moment: datetime) -> "WebhookLogQuerySet":
@@ -49,7 +49,7 @@ class WebhookLogQuerySet(models.QuerySet["WebhookLog"]):
 
 
 class WebhookLog(models.Model):
-    """One POST. Never holds a token; `content` is what was understood, not what was sent."""
+    """A received POST. No column holds a token in clear; `content` has the fields as understood, not as sent."""
 
     status = models.CharField(_("status"), max_length=10, choices=DeliveryStatus.choices)
     strategy = models.ForeignKey("strategies.Strategy", models.PROTECT, null=True, verbose_name=_("strategy"))
@@ -69,9 +69,8 @@ class WebhookLog(models.Model):
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
     error = models.CharField(_("error"), max_length=400, blank=True)
     signaled_at = models.DateTimeField(_("signaled at"), null=True)
-    received_at = models.DateTimeField(
-        _("received at"), db_index=True
-    )  # read by retention and the admin's list
+    # The index of received_at is read by drop_old_deliveries and by the admin's list.
+    received_at = models.DateTimeField(_("received at"), db_index=True)
     validated_at = models.DateTimeField(_("validated at"), null=True)
     sent_at = models.DateTimeField(_("sent at"), null=True)
     answered_at = models.DateTimeField(_("answered at"), null=True)
@@ -90,7 +89,7 @@ class WebhookLog(models.Model):
             models.UniqueConstraint(fields=["strategy", "token", "dedupe_key"], name="delivery_once_per_key"),
         ]
         indexes = [
-            # read by unanswered_twin
+            # Read by unanswered_twin.
             models.Index(
                 fields=["strategy", "token", "fingerprint"],
                 condition=Q(status="accepted", answered_at__isnull=True),

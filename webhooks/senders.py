@@ -1,7 +1,8 @@
-"""Who sent a request, seen through our own proxies, and whether they may.
+"""Finds the address of a request's sender behind our own proxies, and checks the address against the allowed senders.
 
-python-ipware was looked at: it wants one proxy for each hop in a fixed order, also reads headers that nobody but the
-sender wrote, and falls back to its best guess. Here only X-Forwarded-For counts, and only what our proxies added to it.
+The library python-ipware does not fit: python-ipware expects a proxy for each hop in a fixed order, also reads headers
+that only the sender wrote, and falls back to a best guess. Here only X-Forwarded-For counts, and in X-Forwarded-For
+only the entries of our proxies.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,11 +14,11 @@ Network = IPv4Network | IPv6Network
 
 # https://www.tradingview.com/support/solutions/43000529348
 PRESETS = {"tradingview": ("52.89.214.238", "34.212.75.30", "54.218.53.128", "52.32.178.7")}
-_NEIGHBORS_V6 = 64  # bits that one customer is given: their addresses below are all one sender
+_NEIGHBORS_V6 = 64  # bits of the network that a provider gives to one customer, who counts as one sender
 
 
 def parse_networks(words: Iterable[str]) -> tuple[Network, ...]:
-    """Addresses, CIDRs and names of presets as networks. Raises ValueError, which names the bad word."""
+    """Turns addresses, CIDRs and names of presets into networks. Raises ValueError, and the text names the bad word."""
     return tuple(
         _plain_network(ip_network(text, strict=False))
         for word in words
@@ -26,9 +27,9 @@ def parse_networks(words: Iterable[str]) -> tuple[Network, ...]:
 
 
 def sender_of(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
-    """The rightmost hop that is none of our proxies, where our proxy asks; else the peer.
+    """Returns the sender's address: the rightmost hop outside our proxies where our proxy is the peer, else the peer.
 
-    "" where that is no address: what a stranger wrote is never believed, and never raises.
+    Returns "" where the sender's entry is no address. A stranger's header is never believed and never raises.
     """
     address = _parse_address(peer)
     if address is None or not _is_in(address, trusted):
@@ -41,18 +42,18 @@ def sender_of(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
 
 
 def sender_in(meta: Mapping[str, Any], trusted: Sequence[Network]) -> str:
-    """The sender of a Django request, from its META."""
+    """Returns the sender of a Django request. `meta` is the request's META."""
     return sender_of(meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", ""), trusted)
 
 
 def is_allowed(sender: str, allowed: Sequence[Network]) -> bool:
-    """An empty list allows everyone; a sender without an address is then the only one that no list can allow."""
+    """Whether a sender is allowed. An empty list allows every sender; no other list allows a sender without address."""
     address = _parse_address(sender)
     return not allowed or (address is not None and _is_in(address, allowed))
 
 
 def neighborhood_of(sender: str) -> str:
-    """What is counted as one sender: an IPv4 address, or an IPv6 network of 64 bits."""
+    """Returns the unit in which senders are counted: an IPv4 address, or an IPv6 network of 64 bits."""
     address = _parse_address(sender)
     if isinstance(address, IPv6Address):
         return str(ip_network((address, _NEIGHBORS_V6), strict=False))
@@ -61,9 +62,8 @@ def neighborhood_of(sender: str) -> str:
 
 def _parse_address(text: str) -> Address | None:
     try:
-        address = ip_address(
-            text.partition("%")[0]
-        )  # the zone of a link-local address is our machine's affair
+        # Without the zone of a link-local address, because a zone names an interface of our machine.
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
@@ -71,14 +71,14 @@ def _parse_address(text: str) -> Address | None:
 
 
 def _without_port(hop: str) -> str:
-    """Some proxies write 192.0.2.7:5001 and [2001:db8::7]:5001."""
+    """Removes the port, because some proxies write 192.0.2.7:5001 and [2001:db8::7]:5001."""
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def _plain_network(network: Network) -> Network:
-    """::ffff:192.0.2.0/120 is 192.0.2.0/24."""
+    """Turns an IPv4 network in IPv6 notation into IPv4: ::ffff:192.0.2.0/120 becomes 192.0.2.0/24."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     if mapped is None or network.prefixlen < 96:
         return network

@@ -1,7 +1,7 @@
-"""One POST from its bytes to its answer.
+"""Handles a POST from the bytes to the answer.
 
-Store first, then run: what is answered with 200 is in the database, and from there on nothing turns the answer into a
-5xx. What cannot be stored is answered 503, which makes TradingView send it again.
+A delivery is stored first and run afterwards. A delivery answered with 200 is in the database, and after storing no
+fault turns the answer into a 5xx. A delivery that cannot be stored gets 503, so TradingView sends the alert again.
 """
 
 import logging
@@ -36,17 +36,16 @@ from webhooks.timing import Timing
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.05
-_STORE_WITHIN_MS = (
-    2500  # or the answer budget, where that is more: senders wait 3 s, however little we want to take
-)
+# Storing may take this long, or as long as a larger answer budget: senders wait 3 s, also where the budget is small.
+_STORE_WITHIN_MS = 2500
 _COSTS_NO_ROW = ("throttled", "payload_too_large", "unavailable", "sender_not_allowed")
-_ROWS_OF_STRANGERS = 600  # a minute, whatever many addresses they come from
+_ROWS_OF_STRANGERS = 600  # rows a minute, from all addresses together
 Json = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Handling:
-    """One delivery on its way. What is known of it grows from top to bottom."""
+    """A delivery in progress. The fields are filled from top to bottom as the checks go on."""
 
     timing: Timing
     address: str
@@ -76,9 +75,10 @@ def receive_delivery(
     now: datetime,
     signature: Mapping[str, str] | None = None,
 ) -> Json:
-    """Handles one delivery and returns the answer's JSON. Raises WebhookError; its `webhook_id` names its row.
+    """Handles a delivery and returns the answer's JSON. `now` is the time of receipt.
 
-    `signature` holds the request's headers of Standard Webhooks by lower-case name.
+    `signature` holds the request's headers of Standard Webhooks by lower-case name. Raises WebhookError; the error's
+    `webhook_id` names the row of the refused delivery.
     """
     handling = Handling(Timing(now), address)
     try:
@@ -87,8 +87,8 @@ def receive_delivery(
         error.webhook_id = _log_refusal(error, handling)
         raise
     except Exception as error:
-        # Boundary: nothing is stored yet, whatever went wrong, so the sender is to send it again, and is told so in
-        # the shape that it knows. What happens after storing never comes here.
+        # Boundary: after an unexpected fault no orders are stored, so the answer asks the sender to send the delivery
+        # again, in the usual shape of an error. Faults after storing orders end in _answer_stored and never come here.
         logger.exception("delivery not stored")
         raise WebhookError("unavailable") from error
 
@@ -131,7 +131,7 @@ def _handle_delivery(accepted: Accepted) -> Json:
 
 
 def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
-    """The delivery and all its orders in one transaction; or the delivery that it repeats, and no run."""
+    """Stores the delivery and all orders in one transaction. For a duplicate, returns the first delivery and no run."""
     delivery, admission, now = accepted.delivery, accepted.admission, accepted.timing.received_at
     failpoint("checked, not stored")
     with transaction_within(accepted.timing.left_s(max(settings.WEBHOOK_ANSWER_BUDGET_MS, _STORE_WITHIN_MS))):
@@ -165,7 +165,7 @@ def _delivery_row(handling: Handling | Accepted, status: DeliveryStatus, **field
         token=admission.token if admission else None,
         sender=handling.address or None,
         fingerprint=delivery.fingerprint if delivery else "",
-        content=delivery.content if delivery and admission else {},  # a stranger's words only cost disk
+        content=delivery.content if delivery and admission else {},  # a stranger's content only costs disk
         signaled_at=delivery.sent_at if delivery else None,
         received_at=timing.received_at,
         validated_at=timing.at(timing.validated),
@@ -181,10 +181,11 @@ def _answered_row(handling: Handling | Accepted, status: DeliveryStatus, **field
 
 
 def _log_refusal(error: WebhookError, handling: Handling) -> int | None:
-    """The refused delivery's row; none for what was throttled or too large, which must not cost one.
+    """Stores a row for the refused delivery and returns the row's key; None where no row is stored.
 
-    Refusals of senders that did not prove who they are leave as many rows a minute and address as wrong tokens may,
-    and all of them together a fixed number: anyone can send what is no JSON, and nobody may fill the disk with it.
+    The codes in _COSTS_NO_ROW leave no row, because such refusals must stay cheap. Strangers are senders without a
+    proved identity. Per minute, a stranger's address leaves at most as many rows as wrong tokens are allowed, and all
+    strangers together leave a fixed number: anyone can send a bad body, and nobody may fill the disk with refusals.
     """
     if error.code in _COSTS_NO_ROW or not (handling.admission or _may_leave_a_row(handling.address)):
         return None
@@ -207,12 +208,12 @@ def _may_leave_a_row(address: str) -> bool:
 
 
 def _answer_stored(log: WebhookLog, run: BatchRun | None, accepted: Accepted) -> Json:
-    """From here on the delivery is stored: whatever happens, the answer is 200. No run: it repeats `log`'s."""
+    """Answers a stored delivery, always with 200. Without a run, the delivery repeats the delivery of `log`."""
     accepted.timing.send()
     try:
         body = _answer_duplicate(log, accepted) if run is None else _run_batch(log, run, accepted)
     except Exception:
-        # Boundary: a 5xx would make the sender repeat what is already under way. The tracker finishes it.
+        # Boundary: a 5xx would make the sender repeat a delivery already under way. The tracker finishes the delivery.
         logger.exception("answer without results webhook_id=%s", log.pk)
         body = _answer_envelope(log, accepted, [], [])
     if run is not None:
@@ -238,7 +239,7 @@ def _note_answer(log: WebhookLog, timing: Timing) -> None:
 
 
 def _answer_duplicate(log: WebhookLog, accepted: Accepted) -> Json:
-    """The first delivery's answer, waited for within our own budget."""
+    """Waits for the first delivery within the duplicate's own answer budget, and answers with the first's orders."""
     assert log.batch_id is not None
     while accepted.budget_left_s() > _POLL_S and Batch.objects.unfinished().filter(pk=log.batch_id).exists():
         time.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""Standard Webhooks: the optional signature of senders that can sign.
+"""Standard Webhooks: the optional signature of a delivery.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -15,23 +15,23 @@ HEADERS = (ID, TIMESTAMP, SIGNATURE)
 
 
 class BadSignature(Exception):
-    """The body is not what the holder of the secret sent within the last five minutes."""
+    """The signature does not prove that the holder of the secret sent this body within the last five minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A body to the byte as it came, and the request's signature headers by lower-case name, if any."""
+    """A body with exactly the received bytes, and the request's signature headers by lower-case name, if any."""
 
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def verify_signature(signed: Signed, secret: str) -> str:
-    """The sender's name for this message. Raises BadSignature, whatever the headers hold."""
+    """Returns the sender's name for this message. Raises BadSignature for any unusable headers, and no other error."""
     headers = {name: signed.headers.get(name, "") for name in HEADERS}
     try:
         Webhook(secret).verify(signed.body, headers, json_parse=False)
-    except (WebhookVerificationError, ValueError) as error:  # the library leaves bad base64 to its callers
+    except (WebhookVerificationError, ValueError) as error:  # the library passes errors of bad base64 on
         raise BadSignature from error
     if not is_name(headers[ID]):
         raise BadSignature

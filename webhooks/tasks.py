@@ -1,4 +1,4 @@
-"""Scheduled by the worker. Each ends in one call and may run twice."""
+"""Scheduled tasks of the worker. A task may run twice."""
 
 from datetime import timedelta
 
@@ -8,11 +8,11 @@ from django.utils import timezone
 from webhooks.models import WebhookLog, WebhookLogQuerySet
 
 STRANGERS_KEPT = timedelta(days=7)
-PORTION = 5_000  # what one DELETE looks up and names
+PORTION = 5_000  # rows that one DELETE looks up and names
 
 
 def drop_old_deliveries() -> int:
-    """Removes deliveries older than WEBHOOK_RETENTION_DAYS, whose orders and trades stay, and strangers' sooner."""
+    """Deletes deliveries after WEBHOOK_RETENTION_DAYS, and strangers' refusals after 7 days. Orders and trades stay."""
     now, rows = timezone.now(), WebhookLog.objects.all()
     strangers = rows.of_strangers().older_than(now - STRANGERS_KEPT)
     return _drop_rows(strangers) + _drop_rows(

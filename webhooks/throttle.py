@@ -1,4 +1,4 @@
-"""How often one may knock. Fixed windows of a minute, counted in the cache."""
+"""Throttles attempts: the cache counts the attempts of a name in fixed windows of a minute."""
 
 import time
 from contextlib import suppress
@@ -12,12 +12,12 @@ _TRIES = 3
 
 
 def is_within(scope: str, name: str, limit: int) -> bool:
-    """Counts one more in this minute, and says whether the limit allows it; however many ask at once."""
+    """Counts an attempt in this minute, and returns whether the limit allows the attempt. Exact under concurrency."""
     return _count_attempt(_window_key(scope, name), limit) <= limit
 
 
 def spend_attempt(scope: str, name: str, limit: int) -> None:
-    """Counts one and raises WebhookError (throttled) if that was one too many."""
+    """Counts an attempt. Raises WebhookError (throttled) for an attempt above the limit."""
     if not is_within(scope, name, limit):
         raise _throttled_error()
 
@@ -25,9 +25,9 @@ def spend_attempt(scope: str, name: str, limit: int) -> None:
 def _count_attempt(key: str, limit: int) -> int:
     for _ in range(_TRIES):
         cache.add(key, 0, timeout=2 * _WINDOW_S)
-        with suppress(ValueError):  # gone again: evicted, or Redis came back empty in between
+        with suppress(ValueError):  # the counter is gone again: evicted, or Redis came back empty
             return cache.incr(key)
-    return limit + 1  # what cannot be counted is not allowed
+    return limit + 1  # an attempt that cannot be counted is not allowed
 
 
 def _throttled_error() -> WebhookError:

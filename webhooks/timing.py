@@ -1,4 +1,4 @@
-"""The stations of a delivery: instants for its row, milliseconds for its answer."""
+"""Times of a delivery's stages: points in time for the row, milliseconds for the answer."""
 
 import time
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 @dataclass(slots=True)
 class Timing:
-    """`received_at` is the wall clock's, everything after it is measured from there by the monotonic clock."""
+    """`received_at` is a time of the wall clock. The monotonic clock measures the later stages from there."""
 
     received_at: datetime
     started: float = field(default_factory=time.monotonic)
@@ -25,7 +25,7 @@ class Timing:
         self.settled = time.monotonic()
 
     def left_s(self, budget_ms: int) -> float:
-        """What is left of the answer budget; never negative."""
+        """Returns the seconds left of the answer budget, never below 0."""
         return max(0.0, budget_ms / 1000 - (time.monotonic() - self.started))
 
     def at(self, station: float | None) -> datetime | None:

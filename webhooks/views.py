@@ -19,11 +19,11 @@ from webhooks.signatures import HEADERS
 
 logger = logging.getLogger(__name__)
 
-_TOLD_PER_MINUTE = 60  # enough to see who should be on the list, not enough to fill the disk
+_TOLD_PER_MINUTE = 60  # log lines: enough to find senders missing from the list, too few to fill the disk
 
 
 class AlwaysJson(BaseContentNegotiation):
-    """Senders of alerts say all sorts of things about what they accept; they get JSON."""
+    """Answers with JSON without regard to the Accept header, because alert senders send all sorts of Accept headers."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return parsers[0]
@@ -33,7 +33,7 @@ class AlwaysJson(BaseContentNegotiation):
 
 
 class WebhookView(APIView):
-    """POST one delivery. The token is in the body or in `Authorization: Bearer`, never in the URL."""
+    """Takes a delivery by POST. The token is in the body or in `Authorization: Bearer`, never in the URL."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -51,13 +51,13 @@ class WebhookView(APIView):
 
 
 def _require_https(request: Request) -> None:
-    """Raises WebhookError (https_required): a token that came in the clear is not to be sent that way again."""
+    """Raises WebhookError (https_required) without TLS, so that the sender stops sending the token in the clear."""
     if settings.SECURE_SSL_REDIRECT and not request.is_secure():
         raise WebhookError("https_required")
 
 
 def _allowed_sender(request: Request) -> str:
-    """Raises WebhookError (sender_not_allowed)."""
+    """Returns the sender's address. Raises WebhookError (sender_not_allowed)."""
     sender = sender_in(request.META, settings.TRUSTED_PROXIES)
     if not is_allowed(sender, settings.WEBHOOK_ALLOWED_SENDERS):
         if throttle.is_within("told", "all", _TOLD_PER_MINUTE):
@@ -67,13 +67,13 @@ def _allowed_sender(request: Request) -> str:
 
 
 def _read_body(request: Request) -> bytes:
-    """Raises WebhookError (payload_too_large, invalid_json)."""
+    """Returns the request's body. Raises WebhookError (payload_too_large, invalid_json)."""
     try:
         is_too_large = int(request.META.get("CONTENT_LENGTH") or 0) > settings.WEBHOOK_MAX_BYTES
         body = b"" if is_too_large else request._request.body
     except RequestDataTooBig as error:
         raise WebhookError("payload_too_large") from error
-    except (UnreadablePostError, ValueError) as error:  # ValueError: a length that is no number
+    except (UnreadablePostError, ValueError) as error:  # ValueError: CONTENT_LENGTH is no number
         raise WebhookError("invalid_json") from error
     if is_too_large:
         raise WebhookError("payload_too_large")

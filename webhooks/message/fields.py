@@ -1,4 +1,4 @@
-"""Reading one field of a delivery: where it is looked for, what counts as absent, what its value may be."""
+"""Reads single fields of a delivery: finds the value, recognizes absent values, and checks the value."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,16 +9,16 @@ from webhooks.message.strict_json import EXACT, NOT_A_NUMBER, decimal_of
 
 MAX_TEXT = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_MS = Decimal(10) ** 11  # as seconds this is the year 5138, as milliseconds 1973
+_FIRST_MS = Decimal(10) ** 11  # the year 5138 in seconds, the year 1973 in milliseconds
 _MAX_INTEGER = 2**31 - 1
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Fields:
-    """Fields by lower-case name, the nearest layer first; `leg` is named in every refusal.
+    """Fields by lower-case name, the nearest layer first. Every refusal names `leg`.
 
-    `""`, `"NaN"`, NaN and null count as absent. Readers return None for an absent field and raise
-    WebhookError for a value that cannot be used.
+    `""`, `"NaN"`, NaN and null count as absent. Readers raise WebhookError for an unusable value. For an absent field
+    `name` returns "", `flag` returns False, and the other readers return None.
     """
 
     def __init__(self, *layers: Mapping[str, object], leg: int | None = None) -> None:
@@ -26,7 +26,7 @@ class Fields:
         self.leg = leg
 
     def get(self, *names: str) -> object | None:
-        """The value under the first of these names that is present."""
+        """Returns the value of the first name with a value, from the nearest layer with a value."""
         for name in names:
             for layer in self.layers:
                 if not _is_absent(layer.get(name)):
@@ -34,7 +34,7 @@ class Fields:
         return None
 
     def nearest(self, name: str) -> object | None:
-        """What the nearest layer that has this field says, be it absent by our rules."""
+        """Returns the value from the nearest layer with this key, also a value that counts as absent."""
         return next((layer[name] for layer in self.layers if name in layer), None)
 
     def error(self, code: str, **params: object) -> WebhookError:
@@ -65,7 +65,7 @@ class Fields:
         return int(number)
 
     def name(self, *names: str) -> str:
-        """A text or number that names something; "" if absent."""
+        """Returns a name, which may be a text or a number; "" if absent."""
         value = self.get(*names)
         if value is None:
             return ""
@@ -74,7 +74,7 @@ class Fields:
         return str(value)
 
     def flag(self, name: str) -> bool:
-        """False only if absent or said; a word that we do not know is refused, never read as false."""
+        """Returns a flag, False if absent. Refuses an unknown word, so that no misspelling counts as false."""
         value = self.get(name)
         if value is None:
             return False
@@ -83,7 +83,7 @@ class Fields:
         return _FLAGS[str(value).lower()]
 
     def instant(self, *names: str) -> datetime | None:
-        """ISO 8601 (UTC where it names no zone), or an epoch in seconds or milliseconds; aware, UTC."""
+        """Reads ISO 8601 (UTC without a zone), or an epoch in seconds or milliseconds. Returns an aware time in UTC."""
         value = self.get(*names)
         if value is None:
             return None
@@ -96,7 +96,7 @@ class Fields:
 
 
 def is_name(text: str) -> bool:
-    """What may be stored: short, printable, and no token that got into the wrong field."""
+    """Whether a name may be stored: short, printable, and without a token, which may come in a wrong field."""
     return len(text) <= MAX_TEXT and text.isprintable() and not holds_token(text)
 
 

@@ -1,4 +1,4 @@
-"""One leg of a delivery, checked against the rules of its order type."""
+"""Reads a leg of a delivery, and checks the leg against the rules of the order type."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -35,7 +35,7 @@ _USED_BY_SOME = ("price", "stop_price", "qty_per", "qty", "order_id")
 
 
 def read_leg(index: int, fields: Fields) -> Leg:
-    """Raises WebhookError for the first rule of SPEC section 4 or 6 that the leg breaks."""
+    """Reads a leg. Raises WebhookError for the first broken rule of SPEC sections 4 and 6."""
     leg_type = _read_leg_type(fields)
     symbol = _read_symbol(fields, leg_type)
     if isinstance(leg_type, CancelType):
@@ -55,7 +55,7 @@ def read_leg(index: int, fields: Fields) -> Leg:
 
 
 def ignored_fields(leg: Leg, fields: Fields) -> Iterator[str]:
-    """A sentence, translated when it is read, for each given field that this type of leg does not use."""
+    """Yields a sentence, translated on reading, for each given field without a use in this type of leg."""
     for name in _USED_BY_SOME:
         if name not in _USES[leg.leg_type] and fields.get(name) is not None:
             yield lazy_phrase(
@@ -114,7 +114,10 @@ def _read_price(fields: Fields, leg_type: LegType, name: str, *, is_used: bool) 
 
 
 def _read_size(fields: Fields) -> tuple[Decimal | None, Decimal | None]:
-    """(qty_per, qty), of which exactly one is set. A qty_per of NaN is a failed calculation, not absence."""
+    """Returns (qty_per, qty) with one value set, the other None.
+
+    A qty_per of NaN without qty is the sender's failed calculation. The leg is refused: NaN is no absence here.
+    """
     qty, qty_per = fields.positive("qty"), fields.decimal("qty_per")
     if qty is not None and qty_per is not None:
         raise fields.invalid("qty, qty_per", f"{qty}, {qty_per}")
@@ -128,5 +131,5 @@ def _read_size(fields: Fields) -> tuple[Decimal | None, Decimal | None]:
 
 
 def _read_priority(fields: Fields) -> int | None:
-    """Of the leg only: the top level's would say nothing about the order of the legs."""
+    """Reads the priority from the leg only, because a priority at the top level could not sort the legs."""
     return Fields(fields.layers[0], leg=fields.leg).integer("priority")

@@ -1,4 +1,4 @@
-"""From the bytes of a POST to a checked delivery, before anyone looks into the database."""
+"""Turns the bytes of a POST into a checked delivery, without the database."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,10 +20,10 @@ MAX_NAMES = 20
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one POST asks for. `legs` are in list order.
+    """The checked message of a POST. `legs` are in list order.
 
-    `content` is what may be stored: the known fields as JSON, Decimals as strings, no token. `fingerprint` is
-    the SHA-256 of the whole body but the token. `warnings` are translated when they are read.
+    `content` is for storage: the known fields as JSON, Decimals as strings, without the token. `fingerprint` is the
+    SHA-256 of all fields except the token, also of unknown fields. `warnings` are translated on reading.
     """
 
     group_name: str
@@ -37,7 +37,7 @@ class Delivery:
     content: dict[str, object]
 
     def named(self, alert_id: str) -> "Delivery":
-        """With this name for the firing, where the body gives none."""
+        """Returns the delivery with `alert_id` as the name of the firing, unless the body has a name."""
         if self.alert_id or not alert_id:
             return self
         return replace(self, alert_id=alert_id, content={**self.content, "id": alert_id})
@@ -46,7 +46,7 @@ class Delivery:
 def parse_delivery(body: bytes, *, bearer: str | None, max_bytes: int, max_legs: int) -> Delivery:
     """Reads a body of any content type by SPEC sections 4 and 6. `bearer` is the token of the header, if any.
 
-    Raises WebhookError and nothing else, whatever the bytes.
+    Raises WebhookError for every unusable body, and no other exception.
     """
     top = read_object(body, max_bytes=max_bytes)
     fields = Fields(top)
@@ -69,7 +69,7 @@ def parse_delivery(body: bytes, *, bearer: str | None, max_bytes: int, max_legs:
 
 
 def _read_group_name(fields: Fields) -> str:
-    """A text that can name no strategy is answered as one that names none."""
+    """Reads the strategy's key. Refuses an impossible key like the key of an unknown strategy."""
     value = fields.get("group_name")
     if value is None:
         raise WebhookError("missing_field", field="group_name")
@@ -90,7 +90,7 @@ def _read_token(fields: Fields, bearer: str | None) -> str:
 
 
 def _leg_views(fields: Fields, top: Mapping[str, object], max_legs: int) -> list[Fields]:
-    """The fields of each leg; without `orders` the delivery is its own single leg."""
+    """Returns the fields of each leg. Without `orders` the message itself is the single leg."""
     entries = fields.get("orders")
     if entries is None:
         return [fields]
@@ -104,7 +104,7 @@ def _leg_views(fields: Fields, top: Mapping[str, object], max_legs: int) -> list
 def _leg_view(index: int, entry: object, top: Mapping[str, object]) -> Fields:
     if not isinstance(entry, dict):
         raise WebhookError("missing_field", leg=index, field="orders")
-    if "dry_run" in entry:  # there it would do nothing, and live orders would leave
+    if "dry_run" in entry:  # a dry_run inside a leg would have no effect, and live orders would be sent
         raise WebhookError("invalid_number", leg=index, field="dry_run", value=shown_value(entry["dry_run"]))
     return Fields(entry, top, leg=index)
 

@@ -1,4 +1,4 @@
-"""JSON as TradingView sends it, read without floats, surprises or unbounded work."""
+"""Reads the JSON of senders such as TradingView without floats, without ambiguity and with bounded work."""
 
 import hashlib
 import json
@@ -12,20 +12,20 @@ NOT_A_NUMBER = "NaN"
 MAX_DEPTH = 8
 MAX_DIGITS = 40
 MAX_EXPONENT = 30
-MAX_LITERAL = 64  # characters: sign, digits, point and exponent of the longest number that is read
-HIGHEST, LOWEST = 19, -18  # powers of ten of a first digit: what the columns for money keep
-EXACT = Context(prec=2 * MAX_DIGITS)  # never the thread's own context, which libraries change
+MAX_LITERAL = 64  # characters: room for sign, digits, point and exponent of the longest accepted number
+HIGHEST, LOWEST = 19, -18  # powers of ten of a number's first digit, as far as money columns store numbers
+EXACT = Context(prec=2 * MAX_DIGITS)  # libraries change the thread's own context
 
 _DECIMAL = re.compile(r"[+-]?(?P<digits>\d+\.?\d*|\.\d+)(?:[eE](?P<exponent>[+-]?\d{1,9}))?", re.ASCII)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def read_object(body: bytes, *, max_bytes: int) -> dict[str, object]:
-    """The body as a dict with lower-case keys; numbers are Decimals, or their text where out of bounds.
+    """Returns the body as a dict with lower-case keys. Numbers become Decimals, or stay text where out of bounds.
 
-    NaN and Infinity, which are not JSON but are sent, arrive as text. Raises WebhookError and nothing else,
-    whatever the bytes: `payload_too_large`, or `invalid_json` for what is not UTF-8, names a key twice (also
-    in two spellings), is too deep, or holds characters that no database stores.
+    NaN and Infinity are no JSON, but senders use both: both become text. Raises WebhookError and no other exception:
+    `payload_too_large`, or `invalid_json` for a body that is no JSON object in UTF-8, for a key that appears twice
+    (also in two spellings), for too many levels, and for characters that a database cannot store.
     """
     if len(body) > max_bytes:
         raise WebhookError("payload_too_large")
@@ -36,7 +36,10 @@ def read_object(body: bytes, *, max_bytes: int) -> dict[str, object]:
 
 
 def decimal_of(text: str) -> Decimal | None:
-    """The number that a text spells, or None: no number, over 40 digits, from 10^20 up or below 10^-18."""
+    """Returns the number in a text, or None for a text that is no number or a number that is out of bounds.
+
+    Bounds: 40 digits, an exponent of 30, below 10^20 and, unless zero, at least 10^-18, without regard to the sign.
+    """
     match = _DECIMAL.fullmatch(text) if len(text) <= MAX_LITERAL else None
     if match is None or len(match["digits"]) > MAX_DIGITS:
         return None
@@ -47,7 +50,7 @@ def decimal_of(text: str) -> Decimal | None:
 
 
 def fingerprint_of(fields: Mapping[str, object]) -> str:
-    """SHA-256 of the fields; order, spacing and case of keys do not matter, nor how a number is written."""
+    """Returns the SHA-256 of the fields. Order and case of keys, spaces, and the spelling of numbers do not matter."""
     canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=_canonical_number)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
