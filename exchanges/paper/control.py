@@ -1,4 +1,4 @@
-"""The control API under /__paper__/: what a test or a person at the desk does to the exchange."""
+"""The control API under /__paper__/, by which a test or a person at the desk changes the paper exchange."""
 
 import sqlite3
 from collections.abc import Callable
@@ -96,7 +96,7 @@ def post_prices(exchange: ExchangeState, body: object, query: Query, now: int) -
 
 
 def post_liquidity(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
-    """Base units that one order fills at its arrival or per move of the price; null is no cap."""
+    """Sets the base units that one order fills at arrival or at a move of the price; null removes the cap."""
     for symbol, qty in _json_object(body).items():
         _set_cap(exchange.ledger, _known_symbol(symbol), qty)
     exchange.ledger.touch_counters()
@@ -127,7 +127,7 @@ def _required_text(asked: Json, name: str) -> str:
 
 
 def post_balances(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
-    """Set what is free on spot, or the futures wallet (USDT)."""
+    """Sets the free amounts of a spot account, or the futures wallet (USDT)."""
     asked = _json_object(body)
     account = exchange.ledger.open_account(_required_text(asked, "api_key"))
     balances, kind = _parse_decimals(asked.get("balances")), asked.get("market", SPOT)

@@ -1,4 +1,4 @@
-"""The paper exchange as a whole: from a request to what happened and what is said about it."""
+"""The paper exchange as a whole: takes a request, changes the ledger, and answers."""
 
 import asyncio
 import sqlite3
@@ -33,7 +33,7 @@ class PaperExchange(ExchangeState):
         self.latency_s = latency_ms / 1000
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Runs to its end even when the client is gone: an order that arrived is an order."""
+        """Finishes every request, also after the client is gone: an order that arrived counts."""
         body = await request.read() if request.can_read_body else b""
         if request.raw_path.startswith(CONTROL):
             return await send_reply(
@@ -82,7 +82,7 @@ class PaperExchange(ExchangeState):
             check_window(sent, sent.received_at)
             spoiled = await self._before(sent, entry)
             if wipes != self.wipes:
-                spoiled = replace(NOT_ACCEPTED, manner="drop")  # sent to the exchange that was wiped
+                spoiled = replace(NOT_ACCEPTED, manner="drop")  # the request was sent before the wipe
             if spoiled:
                 entry["outcome"] = "not processed"
                 return spoiled
@@ -99,7 +99,7 @@ class PaperExchange(ExchangeState):
         return await self._after(sent, reply, entry)
 
     def _process(self, sent: SentRequest, route: Route) -> Reply:
-        """The matching engine: one request at a time, and late requests are refused once more."""
+        """Runs the matching engine, one request at a time. Checks the receive window a second time."""
         now = now_ms()
         account = self.ledger.accounts.get(sent.api_key) or self.ledger.open_account(sent.api_key)
         check_window(sent, now)
@@ -110,7 +110,7 @@ class PaperExchange(ExchangeState):
         return success_reply(answer)
 
     async def _before(self, sent: SentRequest, entry: Entry | None = None) -> Reply | None:
-        """Latency and faults before acceptance; an answer here means that nothing was processed."""
+        """Waits for the latency and applies faults before acceptance. A reply means that nothing was processed."""
         if self.latency_s and entry is not None:
             await asyncio.sleep(self.latency_s)
         for fault in self.faults.take(sent, BEFORE):
@@ -148,7 +148,7 @@ class PaperExchange(ExchangeState):
 
 
 def _weight_header(path: str) -> str:
-    """The wallet's endpoints count apart from the trading of the host that they share."""
+    """The header for used weight. Wallet endpoints count apart from trading endpoints of the same host."""
     return "X-SAPI-USED-IP-WEIGHT-1M" if path.startswith("/sapi/") else "X-MBX-USED-WEIGHT-1M"
 
 

@@ -1,4 +1,4 @@
-"""A running paper exchange's control API, for audits, the demo and tests."""
+"""A client of the control API of a running paper exchange, for audits, the demo and tests."""
 
 import json
 from http.client import HTTPException  # noqa: TID251 - to the control API only
@@ -12,7 +12,7 @@ _TIMEOUT_S = 10
 
 
 class PaperUnreachable(Exception):
-    """No paper exchange answers there: start it with `manage.py paper_exchange`."""
+    """No paper exchange answers at the address. `manage.py paper_exchange` starts a paper exchange."""
 
 
 class PaperControl:
@@ -54,7 +54,7 @@ class PaperControl:
         return self._call_object("POST", "balances", {"api_key": key, "market": market, "balances": balances})
 
     def reset(self) -> None:
-        """Empty ledger, opening prices, no faults, no request log, no weight used."""
+        """Empties the ledger, sets opening prices, and forgets faults, the request journal and used weight."""
         self._call("DELETE", "state")
 
     def _call_object(self, method: str, path: str, body: Json | None = None) -> Json:

@@ -17,7 +17,7 @@ SHUTDOWN_S = 1
 
 
 class CannotStart(Exception):
-    """Says in a sentence what keeps the server from starting."""
+    """The server cannot start. The message names the obstacle in a sentence."""
 
 
 def require_loopback(host: str) -> None:
@@ -46,7 +46,7 @@ def tls_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:
 async def listening(
     exchange: PaperExchange, host: str, port: int, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[int]:
-    """Serves while the block runs; yields the port (of use when 0 was asked for)."""
+    """Serves while the block runs. Yields the port, which the system chooses for port 0."""
     require_loopback(host)
     server = web.Server(
         exchange.handle, handler_cancellation=False, keepalive_timeout=KEEPALIVE_S, access_log=None
@@ -81,7 +81,7 @@ def serve(
     tls_key: str | None = None,
     say: Callable[[str], object] = print,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. Raises CannotStart."""
+    """Serves until SIGTERM or SIGINT. Raises CannotStart."""
     require_loopback(host)
     tls = tls_context(tls_cert, tls_key)
     exchange = PaperExchange(Path(state), latency_ms, weight_limit)

@@ -1,4 +1,4 @@
-"""Everything that the paper exchange knows: the ledger and its file, the faults, the journal, the used limits."""
+"""The whole state of the paper exchange: the ledger and the ledger's file, faults, journal and used limits."""
 
 from pathlib import Path
 

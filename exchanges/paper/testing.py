@@ -1,4 +1,4 @@
-"""A paper exchange for tests: a thread, a free port, a state that goes away."""
+"""A paper exchange for tests: a thread of its own, a free port, a temporary state."""
 
 import asyncio
 import tempfile
@@ -48,7 +48,10 @@ class _Server(threading.Thread):
 def running_paper_exchange(
     *, state: Path | None = None, port: int = 0, **options: int
 ) -> Iterator[PaperControl]:
-    """Options: `latency_ms`, `weight_limit`. Give `state` to find the ledger again in a later run."""
+    """Runs a paper exchange while the block runs. Options: `latency_ms`, `weight_limit`.
+
+    A later run with the same `state` finds the ledger again.
+    """
     with tempfile.TemporaryDirectory() as folder:
         server = _Server(state or Path(folder) / "paper.sqlite3", port, options)
         server.start()

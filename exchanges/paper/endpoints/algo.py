@@ -1,4 +1,4 @@
-"""Conditional futures orders: since December 2025 a service and an id of their own.
+"""Endpoints of conditional futures orders, which have a service and ids of their own since December 2025.
 
 https://developers.binance.com/docs/derivatives/usds-margined-futures/trade/rest-api/New-Algo-Order
 """

@@ -1,4 +1,4 @@
-"""One authenticated request as an endpoint sees it."""
+"""One authenticated request, in the form for an endpoint."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ def _nothing_hidden(order: AnyOrder) -> bool:
 
 @dataclass(slots=True)
 class Call:
-    """`now` is epoch milliseconds. `is_hidden` says whether look-ups do not see an order yet."""
+    """One call of an endpoint. `now` is epoch milliseconds. `is_hidden` tells whether look-ups miss an order."""
 
     ledger: Ledger
     account: Account
@@ -36,5 +36,5 @@ class Call:
         return [order for order in orders if not self.is_hidden(order)]
 
     def accepted(self, order: AnyOrder) -> None:
-        """Tell the caller which order this request made."""
+        """Notes the order made by this request for the caller."""
         self.orders.append(order)

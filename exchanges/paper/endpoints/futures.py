@@ -1,4 +1,4 @@
-"""Signed USDT-margined futures order endpoints.
+"""Signed endpoints for orders of USDT-margined futures.
 
 https://developers.binance.com/docs/derivatives/usds-margined-futures/trade/rest-api
 """
@@ -10,6 +10,7 @@ from decimal import Decimal
 from exchanges.paper.endpoints import rules
 from exchanges.paper.endpoints.call import Call
 from exchanges.paper.endpoints.lookup import Row, find_order, select_page
+from exchanges.paper.engine.blotter import MarketSymbol
 from exchanges.paper.engine.catalog import FUTURES, Market
 from exchanges.paper.engine.codec import Json, decimal_text, fixed_places
 from exchanges.paper.engine.errors import Refusal
@@ -177,13 +178,11 @@ def user_trades(call: Call) -> list[Json]:
     return [_trade_json(trade) for trade in select_page(rows, call.params, "fromId", lambda trade: trade.id)]
 
 
-def _rows_of_symbol(
-    call: Call, rows: dict[tuple[str, str], list[Row]], key: Callable[[Row], int]
-) -> list[Row]:
-    """Of one symbol, or of all in the order of the key."""
+def _rows_of_symbol(call: Call, rows: dict[MarketSymbol, list[Row]], key: Callable[[Row], int]) -> list[Row]:
+    """The rows of one symbol, or the rows of all symbols sorted by the key."""
     symbol = call.params.get("symbol")
     if symbol:
-        return rows.get((FUTURES, call.ledger.market(FUTURES, symbol).symbol), [])
+        return rows.get(MarketSymbol(FUTURES, call.ledger.market(FUTURES, symbol).symbol), [])
     return sorted((row for (kind, _), found in rows.items() if kind == FUTURES for row in found), key=key)
 
 
@@ -219,7 +218,7 @@ def order_json(order: Order) -> Json:
 
 
 def _created_json(order: Order, params: parameters.Params) -> Json:
-    """ACK, Binance's default here, tells nothing of fills: it shows a new order."""
+    """The answer to a new order. ACK, Binance's default, shows a new order and tells nothing of fills."""
     answer = order_json(order)
     del answer["time"]
     if params.get("newOrderRespType") == "RESULT":

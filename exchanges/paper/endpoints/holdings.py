@@ -1,4 +1,4 @@
-"""Signed futures account endpoints: balances, positions, leverage, modes.
+"""Signed endpoints of futures accounts: balances, positions, leverage, modes.
 
 https://developers.binance.com/docs/derivatives/usds-margined-futures/account/rest-api
 """
@@ -6,6 +6,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/account/re
 from decimal import Decimal
 
 from exchanges.paper.endpoints.call import Call
+from exchanges.paper.engine.blotter import SymbolSide
 from exchanges.paper.engine.catalog import FUTURES, MARKETS, MAX_LEVERAGE
 from exchanges.paper.engine.codec import Json, decimal_text, eight_places
 from exchanges.paper.engine.errors import Refusal
@@ -42,12 +43,12 @@ def get_balance(call: Call) -> list[Json]:
 
 
 def get_account(call: Call) -> Json:
-    """Version 3: only symbols with a position or an open order."""
+    """Version 3 shows only symbols with a position or an open order."""
     return _account_json(call, _active_symbols(call))
 
 
 def get_account_v2(call: Call) -> Json:
-    """Version 2: every symbol, and the account's rights."""
+    """Version 2 shows every symbol, and the account's rights."""
     rights: Json = {
         "feeTier": 0,
         "canTrade": True,
@@ -114,12 +115,12 @@ def _active_symbols(call: Call) -> list[str]:
 
 
 def position_risk(call: Call) -> list[Json]:
-    """Version 3: only symbols with a position or an open order."""
+    """Version 3 shows only symbols with a position or an open order."""
     return [_position_json(call, symbol) for symbol in _asked_symbols(call, _active_symbols(call))]
 
 
 def position_risk_v2(call: Call) -> list[Json]:
-    """Versions 1 and 2: every symbol, with its leverage and margin type."""
+    """Versions 1 and 2 show every symbol, with leverage and margin type."""
     return [
         _position_json(call, symbol) | _symbol_settings(call, symbol)
         for symbol in _asked_symbols(call, list(MARKETS[FUTURES]))
@@ -157,8 +158,8 @@ def _position_json(call: Call, symbol: str) -> Json:
         "positionInitialMargin": eight_places(of_position),
         "openOrderInitialMargin": eight_places(total - of_position),
         "adl": 0,
-        "bidNotional": decimal_text(pending.get((symbol, "BUY"), ZERO)),
-        "askNotional": decimal_text(pending.get((symbol, "SELL"), ZERO)),
+        "bidNotional": decimal_text(pending.get(SymbolSide(symbol, "BUY"), ZERO)),
+        "askNotional": decimal_text(pending.get(SymbolSide(symbol, "SELL"), ZERO)),
         "updateTime": held.updated,
     }
 
@@ -247,7 +248,7 @@ def position_mode(call: Call) -> Json:
 
 
 def set_position_mode(call: Call) -> Json:
-    """One-way only."""
+    """Refuses hedge mode: the paper exchange has one-way mode only."""
     if parameters.required(call.params, "dualSidePosition").lower() == "true":
         raise Refusal(-4084, "Method is not allowed currently: the paper exchange knows one-way mode only.")
     raise Refusal(-4059)

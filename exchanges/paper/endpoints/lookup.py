@@ -1,4 +1,4 @@
-"""Finding one's orders and trades by what Binance accepts as a name or a range."""
+"""Finds orders and trades of an account by the names and ranges of Binance's API."""
 
 import bisect
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Row = TypeVar("Row", Order, AlgoOrder, Trade)
 
 
 def find_order(blotter: Blotter, kind: str, symbol: str, params: Params) -> Order | None:
-    """By orderId, else origClientOrderId (the newest of a reused id)."""
+    """Finds an order by orderId, else by origClientOrderId (the newest order of a reused id)."""
     if params.get("orderId"):
         found = blotter.orders.get((kind, integer(params, "orderId")))
     elif params.get("origClientOrderId"):
@@ -26,7 +26,7 @@ def find_order(blotter: Blotter, kind: str, symbol: str, params: Params) -> Orde
 def select_page(
     rows: list[Row], params: Params, first_id: str, name: Callable[[Row], int], most: int = 1000
 ) -> list[Row]:
-    """Oldest first. From an id or a start time onwards, else the newest `limit`."""
+    """Selects at most `limit` rows, oldest first: from an id or a start time onwards, else the newest rows."""
     size = limit(params, 500, most)
     start, end = optional_integer(params, "startTime"), optional_integer(params, "endTime")
     from_id = optional_integer(params, first_id)

@@ -1,4 +1,4 @@
-"""Unsigned market data. The book is synthetic: one tick to each side of a price that stands still."""
+"""Unsigned market data. The order book is synthetic: one level per tick, on both sides of a standing price."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -67,7 +67,7 @@ def futures_info(ledger: Ledger, params: Params, now: int) -> Json:
 
 
 def no_symbols(ledger: Ledger, params: Params, now: int) -> Json:
-    """Coin-margined futures are not served; clients ask for them all the same."""
+    """An empty list of coin-margined futures, because clients ask for such markets all the same."""
     return {"timezone": "UTC", "serverTime": now, "rateLimits": [], "exchangeFilters": [], "symbols": []}
 
 
@@ -188,7 +188,7 @@ def _futures_filters(market: Market) -> list[Json]:
 
 
 def _wanted_markets(kind: str, params: Params) -> list[Market]:
-    """`symbol`, or `symbols` as a JSON list, or all."""
+    """The market of `symbol`, the markets of the JSON list `symbols`, or all markets."""
     asked = [params["symbol"]] if params.get("symbol") else _listed_symbols(params)
     if any(symbol not in MARKETS[kind] for symbol in asked):
         raise Refusal(-1121)

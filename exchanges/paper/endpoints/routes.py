@@ -1,4 +1,4 @@
-"""Which endpoint serves which signed request, and the weight it costs."""
+"""The table of signed requests, with the endpoint and the weight of each request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from exchanges.paper.endpoints.call import Answer, Call
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`orders` is 1 where the request counts as an order."""
+    """The endpoint and weight of a request. `orders` is 1 where the request counts as an order."""
 
     endpoint: Callable[[Call], Answer]
     weight: int = 1

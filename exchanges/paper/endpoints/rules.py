@@ -1,4 +1,4 @@
-"""The filters of a market, checked in Binance's order.
+"""Checks of an order against a market's filters, in Binance's order.
 
 https://developers.binance.com/docs/binance-spot-api-docs/filters
 https://developers.binance.com/docs/derivatives/usds-margined-futures/common-definition
@@ -16,7 +16,7 @@ MAX_SPOT_NOTIONAL = Decimal(9_000_000)
 
 
 def check_spot(market: Market, qty: Decimal, price: Decimal, last: Decimal, side: str) -> None:
-    """A market order has price 0. Raises -1013 with the name of the filter."""
+    """Checks price, quantity and notional. A market order has price 0. Raises -1013 with the filter's name."""
     if price:
         _require_filter("PRICE_FILTER", price % market.tick == 0)
         _require_filter("PERCENT_PRICE_BY_SIDE", market.price_floor <= price / last <= market.price_ceiling)
@@ -60,7 +60,7 @@ def check_tick(market: Market, price: Decimal) -> None:
 
 
 def check_band(market: Market, price: Decimal, last: Decimal, side: str) -> None:
-    """A futures buyer may not bid too far above the mark, a seller not ask too far below it."""
+    """Refuses a buy price too far above the last price, and a sell price too far below the last price."""
     highest, lowest = last * market.price_ceiling, last * market.price_floor
     if side == "BUY" and price > highest:
         raise Refusal(

@@ -1,4 +1,4 @@
-"""The few wallet endpoints that clients call around trading.
+"""The few wallet endpoints used by clients around trading.
 
 https://developers.binance.com/docs/wallet
 """
@@ -33,7 +33,7 @@ def _coin_json(call: Call, asset: str) -> Json:
 
 
 def api_restrictions(call: Call) -> Json:
-    """A good key may trade and not withdraw; an account opened with `can_withdraw` shows the bad kind."""
+    """The permissions of a key: may trade and not withdraw, or a bad key, where the account has `can_withdraw`."""
     return {
         "ipRestrict": False,
         "createTime": 1_600_000_000_000,

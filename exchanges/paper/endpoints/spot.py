@@ -9,6 +9,7 @@ from decimal import Decimal
 from exchanges.paper.endpoints import rules
 from exchanges.paper.endpoints.call import Call
 from exchanges.paper.endpoints.lookup import find_order, select_page
+from exchanges.paper.engine.blotter import MarketSymbol
 from exchanges.paper.engine.catalog import SPOT, Market
 from exchanges.paper.engine.codec import Json, eight_places, floor_to_step
 from exchanges.paper.engine.errors import Refusal
@@ -165,7 +166,7 @@ def open_orders(call: Call) -> list[Json]:
 
 def all_orders(call: Call) -> list[Json]:
     symbol = call.ledger.market(SPOT, parameters.required(call.params, "symbol")).symbol
-    rows = call.visible(call.blotter.history.get((SPOT, symbol), []))
+    rows = call.visible(call.blotter.history.get(MarketSymbol(SPOT, symbol), []))
     return [
         order_json(order) for order in select_page(rows, call.params, "orderId", lambda order: order.order_id)
     ]
@@ -174,7 +175,7 @@ def all_orders(call: Call) -> list[Json]:
 def my_trades(call: Call) -> list[Json]:
     symbol = call.ledger.market(SPOT, parameters.required(call.params, "symbol")).symbol
     _check_range(call.params)
-    rows = call.blotter.trades.get((SPOT, symbol), [])
+    rows = call.blotter.trades.get(MarketSymbol(SPOT, symbol), [])
     order_id = parameters.optional_integer(call.params, "orderId")
     if order_id is not None:
         rows = [trade for trade in rows if trade.order_id == order_id]
@@ -287,7 +288,7 @@ def _fill_json(trade: Trade) -> Json:
 
 
 def _canceled_json(order: Order, call: Call) -> Json:
-    """A spot cancel has a client id of its own; the order's is `origClientOrderId`."""
+    """A spot cancel has a client id of its own; `origClientOrderId` names the order."""
     shown = order_json(order)
     return {
         "symbol": order.symbol,

@@ -1,35 +1,47 @@
-"""One account's orders and trades, indexed for how they are asked for. Rebuilt at start, never stored."""
+"""The orders and trades of one account, indexed for look-ups. The store rebuilds the indexes at start."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 from exchanges.paper.engine.records import ZERO, AlgoOrder, Order, Trade
 
-Place = tuple[str, str]  # market, symbol
+
+class MarketSymbol(NamedTuple):
+    market: str
+    symbol: str
+
+
+class SymbolSide(NamedTuple):
+    symbol: str
+    side: str
 
 
 @dataclass(slots=True)
 class Blotter:
+    # The first part of the keys of `orders` and `by_client` is the market, spot or futures. Where a client order id was
+    # used twice, `by_client` holds the newer order.
     orders: dict[tuple[str, int], Order] = field(default_factory=dict)
     by_client: dict[tuple[str, str], Order] = field(default_factory=dict)
-    history: dict[Place, list[Order]] = field(default_factory=lambda: defaultdict(list))
-    open: dict[Place, dict[int, Order]] = field(default_factory=lambda: defaultdict(dict))
-    trades: dict[Place, list[Trade]] = field(default_factory=lambda: defaultdict(list))
+    history: dict[MarketSymbol, list[Order]] = field(default_factory=lambda: defaultdict(list))
+    open: dict[MarketSymbol, dict[int, Order]] = field(default_factory=lambda: defaultdict(dict))
+    trades: dict[MarketSymbol, list[Trade]] = field(default_factory=lambda: defaultdict(list))
     algos: dict[int, AlgoOrder] = field(default_factory=dict)
     algo_by_client: dict[str, AlgoOrder] = field(default_factory=dict)
     open_algos: dict[str, dict[int, AlgoOrder]] = field(default_factory=lambda: defaultdict(dict))
-    pending: dict[tuple[str, str], Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+    # The reserved notional of open futures orders.
+    pending: dict[SymbolSide, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
 
     def add_order(self, order: Order) -> None:
         self.orders[order.market, order.order_id] = order
         self.by_client[order.market, order.client_order_id] = order
-        self.history[order.market, order.symbol].append(order)
+        self.history[MarketSymbol(order.market, order.symbol)].append(order)
         if order.is_open:
-            self.open[order.market, order.symbol][order.order_id] = order
+            self.open[MarketSymbol(order.market, order.symbol)][order.order_id] = order
 
     def close_order(self, order: Order) -> None:
-        self.open[order.market, order.symbol].pop(order.order_id, None)
+        self.open[MarketSymbol(order.market, order.symbol)].pop(order.order_id, None)
 
     def add_algo(self, algo: AlgoOrder) -> None:
         self.algos[algo.algo_id] = algo
@@ -41,12 +53,12 @@ class Blotter:
         self.open_algos[algo.symbol].pop(algo.algo_id, None)
 
     def add_trade(self, trade: Trade) -> None:
-        self.trades[trade.market, trade.symbol].append(trade)
+        self.trades[MarketSymbol(trade.market, trade.symbol)].append(trade)
 
     def open_orders(self, market: str, symbol: str | None = None) -> list[Order]:
-        """Oldest first, of one symbol or of all."""
+        """The open orders of one symbol, or of all symbols, oldest first."""
         if symbol:
-            return list(self.open.get((market, symbol), {}).values())
+            return list(self.open.get(MarketSymbol(market, symbol), {}).values())
         found = [
             order for (kind, _), orders in self.open.items() if kind == market for order in orders.values()
         ]
@@ -59,7 +71,7 @@ class Blotter:
         return sorted(found, key=lambda algo: algo.algo_id)
 
     def is_client_id_open(self, market: str, client_order_id: str) -> bool:
-        """Binance keeps ids unique among open orders only: one of a finished order may come again."""
+        """Whether an open order has this id. Binance takes the client order id of an ended order again."""
         order = self.by_client.get((market, client_order_id))
         if order and order.is_open:
             return True
@@ -67,5 +79,5 @@ class Blotter:
         return bool(algo and algo.is_open)
 
     def trades_of(self, order: Order) -> list[Trade]:
-        found = self.trades.get((order.market, order.symbol), ())
+        found = self.trades.get(MarketSymbol(order.market, order.symbol), ())
         return [trade for trade in found if trade.order_id == order.order_id]

@@ -1,4 +1,4 @@
-"""The markets of the paper exchange: a checked-in table with the filters that Binance publishes."""
+"""The markets of the paper exchange: a checked-in table with the filters published by Binance."""
 
 import json
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ FUTURES = "futures"
 
 TABLE = Path(__file__).with_name("markets.json")
 
-# Spot prices may be 0.2 to 5 times the last: https://developers.binance.com/docs/binance-spot-api-docs/filters
+# A spot price may be 0.2 to 5 times the last price: https://developers.binance.com/docs/binance-spot-api-docs/filters
 SPOT_BAND = Decimal(5)
 MAX_LEVERAGE = 125
 
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """One tradable instrument; quantities in base units, prices and notionals in quote units."""
+    """One tradable instrument. Quantities are base units; prices and notionals are quote units."""
 
     market: str
     symbol: str
@@ -31,8 +31,8 @@ class Market:
     max_qty: Decimal
     market_max_qty: Decimal
     min_notional: Decimal
-    price_ceiling: Decimal  # times the last price: the most that a buyer may bid
-    price_floor: Decimal  # times the last price: the least that a seller may ask
+    price_ceiling: Decimal  # times the last price: the highest bid of a buyer
+    price_floor: Decimal  # times the last price: the lowest ask of a seller
 
     @property
     def price_digits(self) -> int:

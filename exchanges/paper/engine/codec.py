@@ -1,4 +1,4 @@
-"""JSON and decimal text, the way Binance writes them."""
+"""JSON and decimal text in Binance's notation."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ def _json_form(value: object) -> Json | str:
 
 
 def dumps(value: object) -> bytes:
-    """Decimals become plain strings."""
+    """Writes a value as JSON. A Decimal becomes a string in plain notation."""
     if orjson:
         return orjson.dumps(value, default=_json_form)
     return json.dumps(value, default=_json_form, separators=(",", ":")).encode()
@@ -35,7 +35,7 @@ def loads(raw: bytes | str) -> Any:
 
 
 def decimal_text(value: Decimal) -> str:
-    """Exact, without an exponent or trailing zeros."""
+    """The exact value, without an exponent or trailing zeros."""
     shown = format(value, "f")
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
@@ -49,5 +49,5 @@ def fixed_places(value: Decimal, digits: int) -> str:
 
 
 def floor_to_step(value: Decimal, step: Decimal) -> Decimal:
-    """Rounded down to a multiple of step."""
+    """Rounds the value down to a multiple of the step."""
     return (value / step).to_integral_value(ROUND_DOWN) * step

@@ -1,4 +1,4 @@
-"""Binance's refusals: code, HTTP status and message.
+"""The refusals of Binance, each with a code, an HTTP status and a message.
 
 https://developers.binance.com/docs/binance-spot-api-docs/errors
 https://developers.binance.com/docs/derivatives/usds-margined-futures/error-code
@@ -72,7 +72,7 @@ TABLE: dict[int, tuple[int, str]] = {
 
 
 class Refusal(Exception):
-    """The exchange says no: nothing was changed."""
+    """The exchange refused the request and changed nothing."""
 
     def __init__(self, code: int, message: str = "", status: int = 0) -> None:
         default_status, default_message = TABLE.get(code, (400, "Refused."))

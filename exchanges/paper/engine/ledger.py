@@ -1,6 +1,7 @@
-"""The truth of the paper exchange, in memory: accounts, prices, orders, trades, and the counters.
+"""The state of the paper exchange in memory: accounts, prices, orders, trades, and counters.
 
-Nothing here does IO. Whatever changes is noted in `changes`, which the store writes before a reply leaves.
+No function of this module does IO. The ledger notes every change in `changes`, and the store writes the changes before
+a reply leaves.
 """
 
 from collections import defaultdict
@@ -37,7 +38,7 @@ class Ledger:
     def open_account(
         self, api_key: str, secret: str = "", balances: dict[str, Decimal] | None = None
     ) -> Account:
-        """Idempotent: an account that exists keeps its ledger; a secret given later is registered."""
+        """Opens an account, or returns the existing account unchanged. Registers a secret that comes later."""
         account = self.accounts.get(api_key) or self._new_account(api_key, balances)
         account.secret = secret or account.secret
         self.touch_account(account)
@@ -75,7 +76,7 @@ class Ledger:
         return self.last_id
 
     def next_trade_id(self, kind: str, symbol: str) -> int:
-        """Per market and symbol, as Binance counts: two symbols share ids."""
+        """Counts trade ids by market and symbol, as Binance does: trades of two symbols may have the same id."""
         name = f"{kind}:{symbol}"
         self.trade_ids[name] = self.trade_ids.get(name, 0) + 1
         self.touch_counters()
@@ -142,7 +143,7 @@ class Ledger:
         }
 
     def wipe(self) -> None:
-        """Empty, with opening prices; ids go on counting."""
+        """Empties the ledger and sets opening prices. Ids go on counting."""
         counted = self.last_id, self.trade_ids
         self.__init__()  # type: ignore[misc]
         self.last_id, self.trade_ids = counted

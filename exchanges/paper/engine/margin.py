@@ -1,4 +1,4 @@
-"""Futures margin, cross, one-way. All amounts USDT.
+"""Margin of futures: cross margin, one-way mode. All amounts are USDT.
 
 https://www.binance.com/en/support/faq/how-to-calculate-cost-required-to-open-a-position-in-perpetual-futures-contracts
 """
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
+from exchanges.paper.engine.blotter import SymbolSide
 from exchanges.paper.engine.ledger import Ledger, margin_symbols
 from exchanges.paper.engine.records import ZERO, Account
 
@@ -48,11 +49,11 @@ class SymbolMargin(NamedTuple):
 def symbol_margin(
     ledger: Ledger, account: Account, symbol: str, extra_buy: Decimal = ZERO, extra_sell: Decimal = ZERO
 ) -> SymbolMargin:
-    """(position, total) initial margin: the worse of all bids filled and all asks filled."""
+    """Computes the initial margin. The total assumes the worse case: all bids fill, or all asks fill."""
     pending = ledger.blotters[account.api_key].pending
     held = account.position(symbol).amount * ledger.prices[symbol]
-    bids = held + pending.get((symbol, "BUY"), ZERO) + extra_buy
-    asks = held - pending.get((symbol, "SELL"), ZERO) - extra_sell
+    bids = held + pending.get(SymbolSide(symbol, "BUY"), ZERO) + extra_buy
+    asks = held - pending.get(SymbolSide(symbol, "SELL"), ZERO) - extra_sell
     leverage = ledger.leverage(account, symbol)
     return SymbolMargin(abs(held) / leverage, max(abs(bids), abs(asks)) / leverage)
 
@@ -70,7 +71,7 @@ def account_margin(ledger: Ledger, account: Account) -> Margin:
 
 
 def affords_order(ledger: Ledger, account: Account, symbol: str, side: str, notional: Decimal) -> bool:
-    """Whether one more order fits; one that needs no more margin than now (a close) always does."""
+    """Whether the account can pay the margin of one more order. An order that adds no margin, a close, always fits."""
     extra = (notional, ZERO) if side == "BUY" else (ZERO, notional)
     before = symbol_margin(ledger, account, symbol).total
     after = symbol_margin(ledger, account, symbol, *extra).total

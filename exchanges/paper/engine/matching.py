@@ -1,6 +1,6 @@
-"""Orders against a standing price: at once, when the price comes to them, or when it triggers them.
+"""Fills orders at a standing price: at arrival, at a move of the price, or after a trigger.
 
-A liquidity cap bounds what one order fills per event; an event is its arrival or one move of the price.
+A liquidity cap bounds the quantity that one order fills at arrival, and at each move of the price.
 """
 
 from decimal import Decimal
@@ -18,20 +18,24 @@ AT_ONCE = ("IOC", "FOK")
 
 
 def crosses_market(order: Order, price: Decimal) -> bool:
-    """A limit price that touches the market fills."""
+    """Whether the market's price fills the order. A limit price equal to the market's price fills."""
     if order.is_market:
         return True
     return order.price >= price if order.side == "BUY" else order.price <= price
 
 
 def is_triggered(kind: str, side: str, trigger_price: Decimal, price: Decimal) -> bool:
-    """Stops fire when the market comes from the better side, take profits the other way round."""
+    """Whether the price triggers an order.
+
+    A buy stop triggers when the price rises to the trigger price, a sell stop when the price falls to the trigger
+    price. Take-profits trigger the other way round.
+    """
     rising = (side == "BUY") != (kind in TAKE_PROFIT)
     return price >= trigger_price if rising else price <= trigger_price
 
 
 def place_order(ledger: Ledger, account: Account, order: Order, now: int) -> list[Trade]:
-    """Accept a checked order: keep aside what it needs, fill what crosses, rest or expire the remainder."""
+    """Accepts a checked order: reserves funds, fills a crossing order, and lets the remainder rest or expire."""
     ledger.add_order(order)
     if not order.is_market or order.waiting:
         reserve_funds(ledger, account, order)
@@ -55,7 +59,7 @@ def _takeable_quantity(ledger: Ledger, account: Account, order: Order, price: De
 
 
 def _can_pay(account: Account, order: Order, cost: Decimal) -> bool:
-    """A triggered market stop may meet a worse price than it kept money aside for."""
+    """Whether the account can pay. A triggered market stop may meet a worse price than the reserved money covers."""
     if order.side == "SELL":
         return True
     return cost <= account.wallet(spent_asset(order)).free + order.reserved
@@ -69,7 +73,7 @@ def _fillable_quantity(ledger: Ledger, account: Account, order: Order) -> Decima
 
 
 def reducible_quantity(account: Account, symbol: str, side: str) -> Decimal:
-    """How much of the position an order of this side closes."""
+    """The quantity of the position that an order of this side can close."""
     held = account.position(symbol).amount
     return max(ZERO, -held if side == "BUY" else held)
 
@@ -84,7 +88,7 @@ def cancel_resting_order(ledger: Ledger, order: Order, now: int) -> None:
 
 
 def move_price(ledger: Ledger, symbol: str, price: Decimal, now: int) -> None:
-    """Set the market to a new price; orders on the way are met in the order of the way, then of age."""
+    """Sets the market's price. The move reaches resting orders in the order of their prices, then by age."""
     falling = price < ledger.prices[symbol]
     ledger.prices[symbol] = price
     ledger.touch_counters()
@@ -119,7 +123,7 @@ def _advance_order(ledger: Ledger, order: AnyOrder, now: int) -> None:
 
 
 def _fill_resting_limit(ledger: Ledger, order: Order, now: int) -> None:
-    """The market reached a resting limit: it fills at its own price."""
+    """Fills a limit order at the order's own price, or expires the order where nothing can fill."""
     account = ledger.accounts[order.api_key]
     qty = _fillable_quantity(ledger, account, order)
     if qty:
@@ -136,7 +140,7 @@ def _trigger_stop(ledger: Ledger, order: Order, now: int) -> None:
 
 
 def trigger_algo(ledger: Ledger, algo: AlgoOrder, now: int) -> None:
-    """The conditional order becomes a real one under the same client id, or is rejected."""
+    """Turns a conditional order into an order with the same client order id, or rejects the conditional order."""
     account = ledger.accounts[algo.api_key]
     algo.trigger_time = now
     ledger.close_algo(algo, "TRIGGERED", now)

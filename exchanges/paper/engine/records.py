@@ -1,4 +1,4 @@
-"""What the exchange keeps: accounts, orders, trades. Times are epoch milliseconds."""
+"""The records of the paper exchange: accounts, orders, trades. Times are epoch milliseconds."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,9 +10,9 @@ MARKET_TYPES = frozenset({"MARKET", "STOP_LOSS", "TAKE_PROFIT", "STOP_MARKET", "
 
 @dataclass(slots=True)
 class Order:
-    """`quote` is executed notional.
+    """One order. `quote` is the executed notional.
 
-    `reserved` is what the open rest keeps aside: an amount of the asset spent on spot, notional on futures.
+    `reserved` is the amount reserved for the open rest: an amount of the spent asset on spot, notional on futures.
     """
 
     order_id: int
@@ -57,7 +57,7 @@ class Order:
 
 @dataclass(slots=True)
 class AlgoOrder:
-    """A futures order that waits for its trigger; becomes an `Order` with the same client id."""
+    """A conditional futures order. The trigger makes an `Order` with the same client order id."""
 
     algo_id: int
     client_algo_id: str
@@ -117,7 +117,7 @@ class Wallet:
 
 @dataclass(slots=True)
 class Position:
-    """One-way: a positive amount is long, a negative one short."""
+    """A position in one-way mode: a positive amount is long, a negative amount short."""
 
     amount: Decimal = ZERO
     entry_price: Decimal = ZERO

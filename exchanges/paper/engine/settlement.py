@@ -1,8 +1,9 @@
-"""What orders and fills do to wallets and positions."""
+"""The effects of orders and fills on wallets and positions."""
 
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 from typing import NamedTuple
 
+from exchanges.paper.engine.blotter import SymbolSide
 from exchanges.paper.engine.catalog import FUTURES, MARKETS, SPOT
 from exchanges.paper.engine.codec import EIGHT
 from exchanges.paper.engine.ledger import Ledger
@@ -14,14 +15,14 @@ FUTURES_TAKER_FEE = Decimal("0.0005")
 
 
 def reserve_funds(ledger: Ledger, account: Account, order: Order) -> None:
-    """Set aside what the open rest of an order needs, or give back what it no longer needs."""
+    """Reserves the funds for the open rest of an order, or frees reserved funds after a fill or an end."""
     needed = _needed_amount(order) if order.is_open else ZERO
     change = needed - order.reserved
     if not change:
         return
     order.reserved = needed
     if order.market == FUTURES:
-        ledger.blotters[account.api_key].pending[order.symbol, order.side] += change
+        ledger.blotters[account.api_key].pending[SymbolSide(order.symbol, order.side)] += change
         return
     wallet = account.wallet(spent_asset(order))
     wallet.free -= change
@@ -30,9 +31,9 @@ def reserve_funds(ledger: Ledger, account: Account, order: Order) -> None:
 
 
 def restore_reserved_margin(ledger: Ledger, order: Order) -> None:
-    """After a restart: spot wallets remember what is locked, futures margin is counted anew."""
+    """Counts the margin of a futures order again after a restart. The stored spot wallets keep their locked funds."""
     if order.market == FUTURES and order.reserved:
-        ledger.blotters[order.api_key].pending[order.symbol, order.side] += order.reserved
+        ledger.blotters[order.api_key].pending[SymbolSide(order.symbol, order.side)] += order.reserved
 
 
 def _needed_amount(order: Order) -> Decimal:
@@ -51,7 +52,7 @@ def spent_asset(order: Order) -> str:
 def fill_order(
     ledger: Ledger, account: Account, order: Order, qty: Decimal, price: Decimal, maker: bool, now: int
 ) -> Trade:
-    """Book one execution. Money is conserved but for fee and realized profit, which the trade names."""
+    """Books one execution. The trade names the fee and the realized profit, the only changes to the sum of money."""
     order.executed += qty
     order.quote += qty * price
     order.updated = now
@@ -116,7 +117,7 @@ def _settle_futures(
 
 
 def shift_position(position: Position, change: Decimal, price: Decimal) -> Decimal:
-    """Add a signed amount at a price; returns the profit realized on what it closed, to eight places."""
+    """Adds a signed amount at a price. Returns the profit realized on the closed part, to eight places."""
     held = position.amount
     realized = _realized_profit(position, change, price) if held * change < 0 else ZERO
     position.amount = held + change

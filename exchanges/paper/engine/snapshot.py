@@ -1,4 +1,4 @@
-"""The ledger as the control API shows it. All amounts are exact decimal strings."""
+"""The ledger in the control API's JSON. All amounts are exact decimal strings."""
 
 from exchanges.paper.engine.catalog import FUTURES
 from exchanges.paper.engine.codec import Json, decimal_text
@@ -8,7 +8,7 @@ from exchanges.paper.engine.records import Account, AlgoOrder, Order, Trade
 
 
 def ledger_json(ledger: Ledger, api_key: str = "") -> Json:
-    """Of one account, or of all."""
+    """The prices, and one account or all accounts."""
     accounts = [account for key, account in ledger.accounts.items() if api_key in ("", key)]
     shown = {account.api_key: _account_json(ledger, account) for account in accounts}
     return {
@@ -84,7 +84,7 @@ def _order_json(order: Order) -> Json:
 
 
 def _waiting_json(algo: AlgoOrder) -> Json:
-    """A conditional order is shown as an order until it has become one."""
+    """Shows a conditional order as an order, until a trigger makes the real order."""
     return {
         "orderId": algo.algo_id,
         "clientOrderId": algo.client_algo_id,

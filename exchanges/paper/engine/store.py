@@ -1,7 +1,7 @@
-"""State on disk: one SQLite file, written before any reply that depends on it leaves.
+"""The state on disk: one SQLite file. The store writes a change before any reply that depends on the change leaves.
 
-All requests of one turn of the event loop share a transaction. WAL with synchronous=NORMAL survives the
-death of the process, not that of the machine.
+All requests of one turn of the event loop share a transaction. WAL with synchronous=NORMAL survives the death of the
+process, and may lose writes at the death of the machine.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Store:
         self.ledger.changes.clear()
 
     async def committed(self) -> None:
-        """Returns when every change made so far is on disk."""
+        """Waits until every change so far is on disk."""
         if not self.ledger.changes:
             return
         if self._turn is None:
@@ -89,7 +89,7 @@ def _stored_row(key: ChangeKey, value: Changed) -> tuple[str, str, bytes]:
 
 
 def build_record(kind: type[Record], row: Json) -> Record:
-    """A record from its JSON."""
+    """Builds a record from the record's JSON."""
     types = {field.name: field.type for field in dataclasses.fields(kind)}
     return kind(**{name: _field_value(types[name], value) for name, value in row.items() if name in types})
 

@@ -1,4 +1,4 @@
-"""Faults on demand: which requests they hit, when, and what they make of the answer."""
+"""Faults on demand: the requests hit by a fault, the time of the fault, and the spoiled answer."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -23,7 +23,10 @@ GARBAGE = {"html": PAGE % (200, 200), "empty": b""}
 
 @dataclass(slots=True)
 class Fault:
-    """Empty selectors match everything. `left` counts down; None is until deleted."""
+    """One fault. An empty selector matches every request.
+
+    `left` counts the remaining hits; a fault with None stays until deletion.
+    """
 
     action: str
     value: Any = None
@@ -49,7 +52,7 @@ class Fault:
 
 
 def parse_fault(row: Json) -> Fault:
-    """Raises Refusal with the words of what is wrong."""
+    """Reads a fault. Raises Refusal with a message about the mistake."""
     names = {"times": "left"}
     given = {
         names.get(name, name): value for name, value in row.items() if value is not None or name == "times"
@@ -91,7 +94,7 @@ class Faults:
         self.hidden_until.clear()
 
     def take(self, sent: SentRequest, when: str) -> Iterator[Fault]:
-        """Each fault that hits this request at this time, in the order they were set, used up by one."""
+        """Yields each fault for this request and time, oldest first, and counts the hit."""
         for fault in list(self.active):
             if fault.action != "lookup_lag" and fault.when == when and fault.hits(sent):
                 self._use(fault)
@@ -105,7 +108,7 @@ class Faults:
             self.active.remove(fault)
 
     def hide(self, sent: SentRequest, order: AnyOrder, now: int) -> None:
-        """A look-up lag starts when its order is accepted, whatever method the fault names."""
+        """Hides an accepted order from look-ups. A look-up lag ignores the method of the fault."""
         posted = replace(sent, method="")
         for fault in list(self.active):
             if fault.action == "lookup_lag" and replace(fault, method="").hits(posted):
@@ -129,7 +132,7 @@ def _reply_in_manner(manner: str) -> Callable[[Fault, Reply, SentRequest], Reply
 
 
 def _proxy_page(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
-    """A proxy's page, not Binance's JSON."""
+    """The HTML page of a proxy, instead of Binance's JSON."""
     status = int(fault.value)
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     return Reply(status, PAGE % (status, status), HTML, headers)

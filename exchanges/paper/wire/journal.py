@@ -1,4 +1,4 @@
-"""The log of signed requests, in the order they came. In memory: it is evidence for tests, not state."""
+"""The journal of signed requests in order of arrival. The journal is evidence for tests, and stays in memory."""
 
 from typing import TypedDict
 
@@ -28,7 +28,7 @@ class Journal:
         self.first = 0
 
     def open(self, sent: SentRequest) -> Entry:
-        """A new entry; the server fills in how it went."""
+        """Adds an entry. The exchange fills in the outcome later."""
         entry: Entry = {
             "index": self.first + len(self.entries),
             "method": sent.method,

@@ -1,4 +1,4 @@
-"""Request weights per address and order counts per account, by fixed windows as Binance counts them."""
+"""Request weights by address and order counts by account, in fixed windows as at Binance."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -24,7 +24,7 @@ OF_ONE_ORDER = {"/api/v3/myTrades": 5}
 
 
 def request_weight(path: str, params: Params, weight: int) -> int:
-    """What a request weighs: `weight`, but for the endpoints where its parameters count."""
+    """The weight of a request: `weight`, except for endpoints whose weight depends on the parameters."""
     if params.get("orderId") and path in OF_ONE_ORDER:
         return OF_ONE_ORDER[path]
     return weight if params.get("symbol") else WITHOUT_SYMBOL.get(path, weight)
@@ -51,13 +51,16 @@ class OrderCounts(NamedTuple):
 
 @dataclass(slots=True)
 class Limits:
-    """`weight_limit` is the most weight of one address and family in a minute; 0 is no limit."""
+    """Counts weights and orders.
+
+    `weight_limit` is the most weight of one address and API family in a minute; 0 means no limit.
+    """
 
     weight_limit: int = 0
     counts: dict[Counter, Count] = field(default_factory=dict)
 
     def spend(self, remote: str, path: str, weight: int, now: int) -> int:
-        """Weight used in this minute, this request included. Raises -1003 beyond the limit."""
+        """Adds a request's weight. Returns the weight of this minute; raises -1003 beyond the limit."""
         used = self._count(Counter(remote, path[1:5]), MINUTE_MS, weight, now)
         if self.weight_limit and used > self.weight_limit:
             raise Refusal(-1003)
@@ -82,5 +85,5 @@ class Limits:
 
 
 def retry_after_s(now: int) -> int:
-    """Seconds to the end of this minute's window."""
+    """The seconds to the end of this minute's window."""
     return (MINUTE_MS - now % MINUTE_MS) // 1000 + 1

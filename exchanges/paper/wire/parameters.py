@@ -1,4 +1,4 @@
-"""Request parameters to values; a parameter that is missing or malformed is refused by Binance's codes."""
+"""Reads request parameters. A missing or malformed parameter is refused with Binance's code."""
 
 import re
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What goes back to a client, and how: whole, or in one of the ways in which answers get lost."""
+"""Sends replies to clients, whole or in one of the manners of a lost answer."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ LINGER_S = 0.05
 
 @dataclass(slots=True)
 class Reply:
-    """`manner`: whole, drop (no answer), reset (half, then RST) or slow (a byte at a time)."""
+    """One reply. `manner`: whole, drop (no answer), reset (half, then RST) or slow (a byte at a time)."""
 
     status: int
     body: bytes

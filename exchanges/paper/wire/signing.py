@@ -1,4 +1,4 @@
-"""A request off the wire, and the proof that it comes from the owner of its key, in time.
+"""Reads a request, and checks the signature and the receive window of the request.
 
 https://developers.binance.com/docs/binance-spot-api-docs/rest-api/request-security
 """
@@ -23,7 +23,7 @@ AHEAD_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """`payload` is what is signed: query string and form body as they came, without the signature."""
+    """One request. `payload` is the signed text: the received query string and form body, without the signature."""
 
     method: str
     path: str
@@ -61,7 +61,7 @@ def read_request(method: str, raw_path: str, body: bytes, api_key: str, remote: 
 
 
 def authenticate_request(ledger: Ledger, sent: SentRequest) -> Account:
-    """The account of the key; a well-formed key that is new gets one."""
+    """Returns the account of the key, after a check of the signature. A new well-formed key gets a new account."""
     if not API_KEY.fullmatch(sent.api_key):
         raise Refusal(-2014)
     signature = sent.params.get("signature", "")
@@ -81,7 +81,7 @@ def _is_signed_with(secret: str, payload: str, signature: str) -> bool:
 
 
 def check_window(sent: SentRequest, now: int) -> None:
-    """Binance checks this on receipt and once more just before the matching engine."""
+    """Refuses a request outside of the receive window. Binance checks on receipt, and again before matching."""
     timestamp = integer(sent.params, "timestamp")
     window = integer(sent.params, "recvWindow") if sent.params.get("recvWindow") else DEFAULT_WINDOW_MS
     if window > LONGEST_WINDOW_MS:
