@@ -31,9 +31,7 @@ def exact(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def under_own_context(*args: P.args, **kwargs: P.kwargs) -> R:
-        if (
-            getcontext().prec == EXACT.prec
-        ):  # only EXACT has so many digits: the caller runs under EXACT already
+        if getcontext().prec == EXACT.prec:  # only EXACT has so many digits: the caller runs under EXACT
             return function(*args, **kwargs)
         with localcontext(EXACT):
             return function(*args, **kwargs)

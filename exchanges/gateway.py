@@ -88,9 +88,7 @@ class Gateway:
         self._capabilities: dict[Line, Capabilities] = {}
         # By exchange and API key. The API key is empty for a pause of the whole address.
         self._paused_until: dict[tuple[str, str], float] = {}
-        self._used: dict[
-            Line, tuple[int, int]
-        ] = {}  # a minute of the clock, and the request weight used in the minute
+        self._used: dict[Line, tuple[int, int]] = {}  # a minute, and the request weight used in the minute
         self._patient: dict[Line, asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -305,10 +303,7 @@ class Gateway:
             if self._pid == os.getpid():
                 return
             self._templates, self._running = {}, set()
-            self._used, self._patient = (
-                {},
-                {},
-            )  # pauses stay, because a child process sends from the same address
+            self._used, self._patient = {}, {}  # pauses stay: a child process has the same address
             self._loop = asyncio.new_event_loop()
             started = threading.Event()
             threading.Thread(target=self._serve, args=(started,), name="exchanges", daemon=True).start()

@@ -81,9 +81,8 @@ class StrictTransport:
             ) as response:
                 raw = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise NotSent(
-                "The exchange could not be reached."
-            ) from None  # aiohttp's text may hold the signed URL
+            # Without the cause, because aiohttp's text may hold the signed URL.
+            raise NotSent("The exchange could not be reached.") from None
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise OutcomeUnknown("The connection broke before the exchange's answer was complete.") from None
         self._note_weight(response.headers)

@@ -44,9 +44,8 @@ Catalogs = dict[str, MarketCatalog | ExchangeError]
 
 _catalogs: dict[tuple[str, MarketType], MarketCatalog] = {}
 _locks: dict[tuple[str, MarketType], threading.Lock] = defaultdict(threading.Lock)
-os.register_at_fork(
-    after_in_child=_catalogs.clear
-)  # the clients of a child process have no markets installed yet
+# The clients of a forked process have no markets installed yet.
+os.register_at_fork(after_in_child=_catalogs.clear)
 
 
 def open_catalog(exchange: str, market_type: MarketType, *, now: datetime) -> MarketCatalog:
@@ -57,9 +56,7 @@ def open_catalog(exchange: str, market_type: MarketType, *, now: datetime) -> Ma
     known = _catalogs.get((exchange, market_type))
     if known is not None and now - known.checked_at < _RECHECK:
         return known
-    with _locks[
-        exchange, market_type
-    ]:  # a lock for each list: a silent exchange holds up no orders at other exchanges
+    with _locks[exchange, market_type]:  # a silent exchange holds up no orders at other exchanges
         return _refreshed_catalog(exchange, market_type, now)
 
 
