@@ -1,4 +1,4 @@
-"""The worker's tables are looked at, not edited: who can write a schedule can run any code."""
+"""Shows the worker's tables read-only, because a person who can write a schedule can run any code."""
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _

@@ -1,4 +1,4 @@
-"""What the web server loads: the WSGI application in threads, behind a buffer. docs/adr/0001-web-server.md"""
+"""The ASGI application of the web server: WSGI in threads, behind a body buffer. See docs/adr/0001-web-server.md."""
 
 import gc
 import os
@@ -12,7 +12,7 @@ from tradehub.parent import end_with_parent
 from tradehub.wsgi import application as wsgi_application
 
 # isort: split
-from exchanges.market_data.warmup import warm_up  # models exist once the application does
+from exchanges.market_data.warmup import warm_up  # models exist once the application exists
 
 BODY_TIMEOUT_S = 10
 
@@ -29,7 +29,7 @@ application = BufferedWSGI(
 
 def _warm_up() -> None:
     warm_up(now=timezone.now())
-    # What is loaded now stays: a collection in the middle of a fan-out need not look at it again.
+    # All objects loaded so far stay, so a garbage collection in the middle of a fan-out need not visit these objects.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

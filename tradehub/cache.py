@@ -1,4 +1,4 @@
-"""A Redis cache whose loss costs nothing but warmth."""
+"""A Redis cache with a fallback: without Redis the program goes on, with a cold cache in each process."""
 
 import logging
 import time
@@ -18,9 +18,9 @@ SILENCE_S = 5.0
 class FallbackRedisCache(RedisCache):
     """Falls back to this process's memory while Redis does not answer.
 
-    Prices are then fetched once per process, and throttles count per process: still closed, only less shared. After a
-    failure Redis is left alone for some seconds, or each call would wait for its timeout and use up the time that a
-    sender has. Django makes one cache object per thread; what they know of a silent Redis is the process's.
+    Each process then fetches prices for itself and counts throttles for itself, so limits still hold per process.
+    After a failure the process leaves Redis alone for SILENCE_S seconds; otherwise each call would wait for a time-out
+    and use up the sender's time. Django makes a cache object per thread, and all objects know of a silent Redis.
     """
 
     _silent_until: ClassVar[dict[str, float]] = {}
@@ -38,7 +38,7 @@ class FallbackRedisCache(RedisCache):
                 self._silent_until[self._name] = time.monotonic() + SILENCE_S
                 logger.warning("redis does not answer verb=%s error=%s", verb, type(error).__name__)
         if verb == "incr":
-            self._local.add(args[0], 0)  # the key may have been made in Redis, just before it went away
+            self._local.add(args[0], 0)  # the key may exist in Redis only, if Redis went away just afterwards
         return getattr(self._local, verb)(*args, **kwargs)
 
     def get(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""System checks of our own: what a start should not pass over in silence."""
+"""System checks: every start reports unsafe settings of keys, databases and caches."""
 
 from collections.abc import Sequence
 from typing import Any

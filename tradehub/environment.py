@@ -1,4 +1,4 @@
-"""Reads the environment; a bad value stops the start with a sentence that says what to set."""
+"""Reads the environment. A bad value stops the start with a sentence about the right value."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 from webhooks import senders
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-# The usual 300 entries would let a stranger with many addresses push out the counters that hold him back.
+# With Django's usual 300 entries, a stranger with many addresses could push the throttles' counters out of the cache.
 MEMORY_ENTRIES = 100_000
-# A lock that is not free soon is somebody else's trouble, and a server that is gone is noticed. Those who store
-# deliveries, audit the books or migrate set limits of their own: orders.transactions.
+# A statement gives up soon when a lock is not free, and a connection notices soon when the server is gone. Storing a
+# delivery, auditing the books and migrating have other time limits: see orders.transactions.
 POSTGRESQL_OPTIONS = {
     "connect_timeout": 2,
     "options": "-c lock_timeout=2s -c statement_timeout=30s",
@@ -36,7 +36,7 @@ def positive_int(name: str, default: int) -> int:
 
 
 def at_least(name: str, floor: int, default: int | None = None) -> int:
-    """The floor where nothing is set and there is no default."""
+    """Reads a whole number of at least `floor`. Without a value, returns `default`, or `floor` without a default."""
     value = positive_int(name, floor if default is None else default)
     if value < floor:
         raise ImproperlyConfigured(f"{name} must be {floor} or more, not '{value}'. Correct it in .env.")
@@ -60,7 +60,7 @@ def port(name: str, default: int) -> int:
 
 
 def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
-    value = env.str(name, default=default)
+    value: str = env.str(name, default=default)
     if value not in allowed:
         raise ImproperlyConfigured(
             f"{name} must be one of {', '.join(allowed)}, not '{value}'. Correct it in .env."
@@ -69,12 +69,13 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
 
 
 def file_path(name: str, default: str) -> Path:
-    """A relative path starts at the repository."""
-    return BASE_DIR / env.str(name, default=default)
+    """Reads a path. A relative path starts at the repository."""
+    path: str = env.str(name, default=default)
+    return BASE_DIR / path
 
 
 def required(name: str, how: str) -> str:
-    value = env.str(name, default="")
+    value: str = env.str(name, default="")
     if not value:
         raise ImproperlyConfigured(f"{name} is not set. {how}")
     return value
@@ -88,7 +89,7 @@ def flag(name: str, default: bool) -> bool:
 
 
 def networks(name: str) -> tuple[senders.Network, ...]:
-    """Comma-separated addresses, CIDRs and names of presets; none by default."""
+    """Reads comma-separated addresses, CIDRs and names of presets; none by default."""
     words = [word.strip() for word in env.str(name, default="").split(",") if word.strip()]
     try:
         return senders.parse_networks(words)
@@ -99,7 +100,7 @@ def networks(name: str) -> tuple[senders.Network, ...]:
 
 
 def fernet_keys(name: str) -> list[str]:
-    """Comma-separated Fernet keys, the one that encrypts first."""
+    """Reads comma-separated Fernet keys: the first key encrypts, every key decrypts."""
     how = (
         "Make one with: python -c 'from cryptography.fernet import Fernet; "
         "print(Fernet.generate_key().decode())' "
@@ -115,7 +116,7 @@ def fernet_keys(name: str) -> list[str]:
 
 
 def cache(name: str) -> dict[str, Any]:
-    """CACHES entry: this process's memory, or Redis with short patience and memory to fall back on."""
+    """Returns the CACHES entry: this process's memory, or Redis with short time-outs and memory as fallback."""
     try:
         config: dict[str, Any] = dict(env.cache_url(name, default="locmemcache://"))
     except (ValueError, ImproperlyConfigured) as error:
@@ -131,7 +132,7 @@ def cache(name: str) -> dict[str, Any]:
 
 
 def database(name: str, default: str) -> dict[str, Any]:
-    """DATABASES entry: SQLite made safe for several processes, PostgreSQL with kept connections."""
+    """Returns the DATABASES entry: SQLite made safe for several processes, or PostgreSQL with kept connections."""
     try:
         config: dict[str, Any] = dict(env.db_url(name, default=default))
     except (ValueError, ImproperlyConfigured) as error:
@@ -144,7 +145,7 @@ def database(name: str, default: str) -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;"
-            # INSERT OR REPLACE, too, is a DELETE to the triggers that keep order events
+            # The triggers that protect order events then see INSERT OR REPLACE as a DELETE, too.
             " PRAGMA recursive_triggers=ON;",
         }
         if not config["NAME"].startswith((":memory:", "/")):

@@ -1,4 +1,4 @@
-"""Writes .env with new secrets where there is none: `python -m tradehub.first_env`. Never overwrites."""
+"""Writes .env with new secrets where no .env exists: `python -m tradehub.first_env`. Never overwrites a file."""
 
 import os
 import secrets
@@ -15,7 +15,7 @@ CREDENTIAL_KEYS={credential_key}
 
 
 def write_first_env(path: Path) -> bool:
-    """Whether it made the file. The file appears whole or not at all."""
+    """Returns whether the call made the file. The file appears whole or not at all."""
     if path.exists():
         return False
     text = TEXT.format(secret_key=secrets.token_urlsafe(50), credential_key=Fernet.generate_key().decode())

@@ -11,11 +11,11 @@ from rest_framework.views import APIView
 from orders.models import BookAudit
 
 STALE_AFTER = timedelta(minutes=10)  # the worker audits every minute
-KEPT_S = 1  # anyone may ask, as often as they like: writing once a second is enough
+KEPT_S = 1  # an answer writes to the database, and anyone may ask often: a write each second is enough
 
 
 class HealthView(APIView):
-    """200 while deliveries can be stored, 503 otherwise. What is wrong in the books is told in the admin only."""
+    """Answers 200 while deliveries can be stored, 503 otherwise. Only the admin tells the audit's findings."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -34,14 +34,14 @@ def _health_state() -> dict[str, str]:
 
 
 def _write_test_row() -> None:
-    """A row that is taken back: a database that can only be read takes no delivery. Raises Error."""
+    """Writes a row and rolls the row back, because a read-only database takes no delivery. Raises Error."""
     with transaction.atomic():
         BookAudit.objects.create(at=timezone.now(), checked_orders=0)
         transaction.set_rollback(True)
 
 
 def _books_state() -> str:
-    """What the last audit of the books said."""
+    """Returns the result of the last audit of the books."""
     last = BookAudit.objects.order_by("-at").first()
     if last is None:
         return "not audited"

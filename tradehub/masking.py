@@ -1,4 +1,4 @@
-"""The last net under the rule that no secret is ever logged: what looks like one leaves the process masked."""
+"""Masks secrets in log lines: a last net under the rule that the program never logs a secret."""
 
 import logging
 import re
@@ -17,12 +17,12 @@ def mask_secrets(text: str) -> str:
 
 
 def cut_message(message: str) -> str:
-    """Masked before it is cut, or half of a secret would not look like one any more."""
+    """Masks a long message before cutting the message, because half of a secret no longer looks like a secret."""
     return message if len(message) <= MAX_MESSAGE else mask_secrets(message)[: MAX_MESSAGE - 1] + "…"
 
 
 class MaskingFilter(logging.Filter):
-    """For loggers that name the URL, where people put tokens against all advice: no handler sees those at all."""
+    """Masks messages of loggers that name the URL, so that no handler sees a token that a person put into a URL."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
@@ -33,7 +33,7 @@ class MaskingFilter(logging.Filter):
 
 
 class MaskingFormatter(logging.Formatter):
-    """Masks the finished line, stack trace and all. Messages are cut: what somebody sent has no length of ours."""
+    """Masks the finished line with the stack trace. Cuts messages, because senders decide how long their values are."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = cut_message(record.message)

@@ -1,4 +1,4 @@
-"""A child that must not outlive the process that started it, however that one ends."""
+"""Ends a child process together with the parent process, however the parent ends."""
 
 import ctypes
 import os
@@ -9,9 +9,9 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def end_with_parent(parent_pid: int) -> None:
-    """SIGTERM for this process when its parent is gone, kill -9 included. Does nothing outside Linux."""
+    """Sends this process SIGTERM when the parent is gone, also after kill -9. Does nothing outside Linux."""
     if not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent_pid:  # it was gone before we could ask
+    if os.getppid() != parent_pid:  # the parent was gone before the call of prctl
         sys.exit("The parent process is gone.")

@@ -1,4 +1,4 @@
-"""What the worker does by itself, and how often."""
+"""The scheduled tasks of the worker, with their intervals."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class Job:
 
 
 JOBS = [
-    Job("refresh markets", "exchanges.tasks.refresh_markets", 5),  # those that are old or in doubt
+    Job("refresh markets", "exchanges.tasks.refresh_markets", 5),  # lists of markets that are old or in doubt
     Job("refresh prices", "orders.tasks.refresh_prices", 1),
     Job("track orders", "orders.tasks.track_orders", 1),
     Job("audit books", "orders.tasks.audit_books", 1),
@@ -23,7 +23,7 @@ JOBS = [
 
 
 def ensure_schedules(**signal: Any) -> None:
-    """Brings the stored schedules to the list above; run after every migrate."""
+    """Makes the stored schedules equal to JOBS. Called after every migrate."""
     Schedule.objects.exclude(name__in=[job.name for job in JOBS]).filter(cluster="tradehub").delete()
     for job in JOBS:
         Schedule.objects.update_or_create(

@@ -1,4 +1,4 @@
-"""Settings. Everything that differs between machines comes from the environment; see .env.example."""
+"""Settings. The environment gives every value with differences between machines; see .env.example."""
 
 from datetime import timedelta
 
@@ -116,14 +116,16 @@ TLS_KEY = file_path("TLS_KEY", "var/tls/key.pem")
 
 # Production security. The demo serves TLS itself; behind a proxy that ends TLS set TRUST_PROXY_TLS.
 SECURE_SSL_REDIRECT = flag("SECURE_SSL_REDIRECT", False)
-SECURE_REDIRECT_EXEMPT = [r"^api/webhook/?$"]  # a redirect would lose the alert: it is refused, and told why
+# A redirect would lose an alert, so the webhook refuses an alert without TLS and says why.
+SECURE_REDIRECT_EXEMPT = [r"^api/webhook/?$"]
 TRUSTED_PROXIES = networks("TRUSTED_PROXIES")
 if flag("TRUST_PROXY_TLS", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = natural_int("SECURE_HSTS_SECONDS", 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
-if not DEBUG:  # browsers then take these cookies from this host only, over TLS, for all of it
+# By the prefix __Host-, browsers take these cookies from this host only, over TLS, for every path.
+if not DEBUG:
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
@@ -148,7 +150,7 @@ LOGGING = {
         "handlers": ["console"],
         "level": LOG_LEVEL,
     },
-    # ccxt logs signed requests, headers and bodies at DEBUG: keys and signatures. Never below INFO.
+    # At DEBUG, ccxt logs signed requests, headers and bodies with keys and signatures: never below INFO.
     "loggers": {
         "ccxt": {"level": "INFO"},
         "aiohttp": {"level": "INFO"},
@@ -159,13 +161,13 @@ LOGGING = {
     },
 }
 
-# django-q2: the database row is the truth and a task is only a hint, so losing or repeating one is harmless.
+# django-q2: the database row is the truth and a task is only a hint, so losing or repeating a task is harmless.
 Q_CLUSTER = {
     "name": "tradehub",
     "label": "django-q2",
     "workers": positive_int("Q_WORKERS", 1),
     "timeout": 120,
-    # A lease starts when a task is taken from the queue: longer than timeout, or a slow task runs twice.
+    # The lease of a task starts when the worker takes the task: longer than timeout, or a slow task runs twice.
     "retry": 300,
     "max_attempts": 2,  # the default 0 would repeat a failing task for ever
     "ack_failures": True,

@@ -1,4 +1,4 @@
-"""var/demo.json: what a person or a script needs to use the running demo."""
+"""Reads and writes var/demo.json: address, passwords, tokens and keys for persons and scripts that use the demo."""
 
 import json
 import os
@@ -19,7 +19,7 @@ class Access:
 
 
 def read_access(path: Path) -> Access:
-    """What an earlier run left; empty where there is none or it is not readable."""
+    """Returns the access of an earlier run; empty where the file is missing or malformed."""
     try:
         stored = json.loads(path.read_text())
         return Access(**{name: stored[name] for name in asdict(Access()) if name in stored})
@@ -28,7 +28,7 @@ def read_access(path: Path) -> Access:
 
 
 def write_access(path: Path, access: Access) -> None:
-    """The file appears whole or not at all, readable by its owner only."""
+    """Writes the file, whole or not at all, readable by the file's owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)

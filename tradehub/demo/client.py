@@ -1,4 +1,4 @@
-"""What the demo asks of its own processes over HTTP, on this machine."""
+"""HTTP client of the demo for the demo's own processes on this machine."""
 
 import json
 import socket
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 10
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to connect to, where it binds
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address to connect to, by bind address
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Address:
         )
 
     def is_free(self) -> bool:
-        """Whether a server could listen there now."""
+        """Whether a server could listen at this address now."""
         family, kind, _, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -39,7 +39,7 @@ class Address:
         return True
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and JSON. Raises OSError, HTTPException or ValueError."""
+        """Sends a request and returns status and JSON. Raises OSError, HTTPException or ValueError."""
         connection = self._connection()
         try:
             payload = None if body is None else json.dumps(body)

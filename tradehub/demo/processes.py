@@ -1,4 +1,4 @@
-"""The demo's child processes: started with a log each, watched, and stopped in order within a bound."""
+"""The demo's child processes: started with a log each, watched, and stopped in order within a time limit."""
 
 import functools
 import os
@@ -18,7 +18,7 @@ LAST_LINES = 15
 
 
 class ChildDied(Exception):
-    """A process of the demo ended by itself. Says which, and what it last wrote."""
+    """A process of the demo ended by itself. The text names the process and quotes the end of the process's log."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Child:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_S)
         with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # also what it may have left behind
+            os.killpg(self.process.pid, signal.SIGKILL)  # also ends processes that the child left behind
         self.process.wait()
 
 
@@ -51,7 +51,7 @@ class Children:
     running: list[Child] = field(default_factory=list)
 
     def start(self, name: str, *arguments: str) -> None:
-        """Starts `manage.py` with these arguments, in a session of its own: Ctrl-C does not reach it."""
+        """Starts `manage.py` with these arguments in a new session, so that Ctrl-C does not reach the process."""
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{name.replace(' ', '-')}.log"
         with log.open("wb") as file:
@@ -71,7 +71,7 @@ class Children:
             child.check()
 
     def wait_until(self, condition: Callable[[], bool], *, limit_s: float, what: str) -> None:
-        """Raises ChildDied, or TimeoutError with `what` was waited for."""
+        """Waits for the condition. Raises ChildDied, or TimeoutError with `what` as the name of the process."""
         deadline = time.monotonic() + limit_s
         while not condition():
             self.check()
@@ -80,7 +80,7 @@ class Children:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Last started, first stopped."""
+        """Stops the processes in reverse order of their start."""
         while self.running:
             self.running[-1].stop()
             self.running.pop()

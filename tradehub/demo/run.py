@@ -1,4 +1,4 @@
-"""The demo: from an empty database to a running product that has answered its first alert."""
+"""Runs the demo: from an empty database to a running product with an answered first alert."""
 
 import json
 import signal
@@ -33,7 +33,7 @@ ALERT = {
 
 
 class PortTaken(Exception):
-    """Something listens where the demo must. Says where, and what to do."""
+    """Another program listens at a port of the demo. The text names the port and a remedy."""
 
 
 class Stopped(BaseException):
@@ -52,7 +52,7 @@ class Demo:
         self.children = Children(self.log_folder)
 
     def run(self) -> None:
-        """Until SIGINT or SIGTERM; leaves no process behind. Raises PortTaken, ChildDied, TimeoutError."""
+        """Runs until SIGINT or SIGTERM, and leaves no process behind. Raises PortTaken, ChildDied, TimeoutError."""
         self.check_ports()
         with signals_raise_stopped():
             try:

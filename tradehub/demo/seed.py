@@ -1,4 +1,4 @@
-"""The demo's rows: an administrator, an owner with two strategies and two accounts, a subscriber with one."""
+"""The demo's rows: an administrator, an owner with two strategies and two accounts, a subscriber with an account."""
 
 import secrets
 from datetime import datetime
@@ -30,7 +30,7 @@ PUBLIC_CAPITAL = Decimal(1_000_000)
 
 @transaction.atomic
 def seed_demo(*, before: Access, url: str, now: datetime) -> Access:
-    """Makes what is missing and returns how to get at all of it. `before` is what an earlier run returned."""
+    """Makes the missing rows and returns the access to all rows. `before` is the access of an earlier run."""
     admin_password = ensure_admin(before.admin_password)
     owner = ensure_user(OWNER)
     subscriber = ensure_user(SUBSCRIBER)
@@ -66,7 +66,7 @@ def demo_credentials() -> list[Credentials]:
 
 
 def ensure_admin(password: str) -> str:
-    """The password that now opens the admin: the given one if it still does."""
+    """Returns the administrator's password: the given password if still right, else a new password."""
     admin, _ = User.objects.get_or_create(username=ADMIN, defaults={"is_staff": True, "is_superuser": True})
     if not password or not admin.check_password(password):
         password = secrets.token_urlsafe(15)
@@ -84,7 +84,7 @@ def ensure_user(name: str) -> User:
 
 
 def ensure_account(owner: User, name: str) -> Account:
-    """With paper credentials of its own; new ones where the stored ones do not decrypt (a new .env)."""
+    """Returns the account, with new paper credentials if none are stored, or if a new .env cannot decrypt them."""
     account = Account.objects.filter(owner=owner, name=name).first()
     account = account or Account(owner=owner, name=name, exchange="paper")
     try:
@@ -111,10 +111,11 @@ def ensure_strategy(owner: User, group_name: str, *, is_public: bool) -> Strateg
 
 
 def ensure_token(kind: type[Token], user: User, clear: str, *, now: datetime) -> str:
-    """The given token while it is valid; else a new one, and the demo's former ones are revoked."""
+    """Returns the given token if valid for the user; else revokes the user's demo tokens and issues a new token."""
     rows: Any = kind._default_manager
     found = rows.find(clear, now=now) if clear else None
     if found is not None and found.user_id == user.pk:
         return clear
     rows.valid(now=now).filter(user=user, name=TOKEN_NAME).update(revoked_at=now)
-    return rows.issue(user=user, name=TOKEN_NAME)[1]
+    issued: str = rows.issue(user=user, name=TOKEN_NAME)[1]
+    return issued

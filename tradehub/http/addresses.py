@@ -1,4 +1,4 @@
-"""Addresses that no database can be asked about."""
+"""Refuses addresses with values that a database cannot look up."""
 
 from collections.abc import Callable
 from urllib.parse import unquote
@@ -11,7 +11,7 @@ from tradehub.http.api_errors import error_body
 
 
 class RefuseImpossibleAddresses:
-    """400 for NUL, which PostgreSQL takes in no text, and for numbers and dates in a query that no column can hold."""
+    """Answers 400 for NUL, which PostgreSQL refuses in text, and for numbers and dates in a query beyond any column."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -22,7 +22,7 @@ class RefuseImpossibleAddresses:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Only what was read: a change that fails is a fault, and not the address's."""
+        """Refuses the address of a failed GET only. A failed change is a fault of the program, not of the address."""
         is_queried = request.method == "GET" and bool(request.GET)
         return (
             refuse_address(request)

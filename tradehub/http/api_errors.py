@@ -1,4 +1,4 @@
-"""One shape for every error of the API: {"success": false, "error", "code", "webhook_id"}."""
+"""The shape of every API error: {"success": false, "error", "code", "webhook_id"}."""
 
 from typing import Any
 

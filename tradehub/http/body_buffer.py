@@ -1,7 +1,7 @@
-"""Runs a WSGI application in threads behind an ASGI server, taking a thread once the whole request is here.
+"""Runs a WSGI application in threads behind an ASGI server. A request takes a thread once the whole body is here.
 
-WSGI reads the body from inside the application: a few clients that dribble theirs would hold every thread.
-Here they hold a few kilobytes each.
+WSGI reads the body from inside the application, so a few clients with slow bodies would hold every thread. Here a slow
+client holds only the bytes sent so far.
 """
 
 import asyncio
@@ -19,9 +19,10 @@ WSGIApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
 class BufferedWSGI:
-    """Reading stops beyond `max_bytes`: the application's own limit, no larger, then refuses what came.
+    """Buffers bodies for a WSGI application.
 
-    A body that takes longer than `body_timeout_s` is answered with 408.
+    Reading stops above `max_bytes`. The application's own limit must not be larger, and then refuses the cut body.
+    A body that takes longer than `body_timeout_s` gets 408.
     """
 
     def __init__(self, application: WSGIApplication, *, threads: int, max_bytes: int, body_timeout_s: float):
@@ -105,7 +106,7 @@ def environ_of(scope: Event, body: bytes) -> Environ:
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin1"), raw_value.decode("latin1")
         if "_" in name:
-            continue  # X_Forwarded_Proto would pass for X-Forwarded-Proto behind the back of the proxy
+            continue  # a client's X_Forwarded_Proto would pass for the proxy's X-Forwarded-Proto
         key = "HTTP_" + name.upper().replace("-", "_")
         environ[key] = f"{environ[key]},{value}" if key in environ else value
     environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")

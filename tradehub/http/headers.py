@@ -1,11 +1,11 @@
-"""What browsers are told on every answer, besides what Django's own middleware tells them."""
+"""Security headers for browsers on every answer, besides the headers of Django's own middleware."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import add_never_cache_headers
 
-# The admin's pages need nothing from elsewhere, and nothing inline.
+# The admin's pages need no content of other hosts, and no inline content.
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -31,5 +31,5 @@ class SecurityHeaders:
         response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         if "Cache-Control" not in response.headers:
-            add_never_cache_headers(response)  # accounts, orders and answers are nobody else's
+            add_never_cache_headers(response)  # a cache must not show accounts, orders or answers to others
         return response

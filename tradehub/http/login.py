@@ -1,4 +1,4 @@
-"""How often one may try to log in. Asked before anything is hashed: hashing is what costs, and what tells."""
+"""Limits attempts to log in. The limit comes before hashing: hashing costs time and tells a guesser the result."""
 
 import hashlib
 from typing import Any
@@ -11,10 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from webhooks import throttle
 from webhooks.senders import neighborhood_of, sender_in
 
-TRIES_PER_NAME, TRIES_PER_ADDRESS = (
-    10,
-    30,
-)  # a minute; a name is counted for each address: nobody locks others out
+# Attempts a minute. A name is counted for each address, so that nobody can lock another person out.
+TRIES_PER_NAME, TRIES_PER_ADDRESS = 10, 30
 
 
 class LimitedLoginForm(AdminAuthenticationForm):

@@ -1,4 +1,4 @@
-"""A self-signed certificate for a machine that has none of its own."""
+"""Makes a self-signed certificate for a machine without a certificate."""
 
 import ipaddress
 import os
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-VALID_FOR = timedelta(days=397)  # browsers refuse certificates that are valid for longer
+VALID_FOR = timedelta(days=397)  # browsers refuse certificates with a longer life
 NAMES = [
     x509.DNSName("localhost"),
     x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
@@ -19,9 +19,9 @@ NAMES = [
 
 
 def ensure_certificate(*, cert: Path, key: Path, now: datetime) -> bool:
-    """Makes both files where both are missing, and says whether it did.
+    """Makes both files where both are missing, and returns whether the call made the files.
 
-    One without the other is a FileNotFoundError: to overwrite what somebody put there would be worse.
+    Raises FileNotFoundError where a single file is missing, because overwriting a person's file would be worse.
     """
     missing = [path for path in (cert, key) if not path.exists()]
     if not missing:
@@ -60,7 +60,7 @@ def self_signed(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certific
 
 
 def write_new(path: Path, content: bytes, *, mode: int) -> None:
-    """Never readable by others, not even for the moment between creating it and setting its mode."""
+    """Creates a file with `mode` from the start, so that others cannot read a key for a moment before a chmod."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(handle, "wb") as file:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from tradehub.http.tls import ensure_certificate
 
-# Longer than the webhook's answer budget: a request that SIGTERM overtakes is answered.
+# Longer than the webhook's answer budget, so that a request in progress at SIGTERM is still answered.
 STOP_TIMEOUT_S = 10
 HEADER_TIMEOUT_MS = 10_000
 
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Serving https://{settings.WEB_HOST}:{settings.WEB_PORT}")
         self.stdout.flush()
         allow_many_connections()
-        # The server replaces this process, so that it forks its workers with nothing of Django loaded.
+        # The server replaces this process, so that the server forks workers without any loaded part of Django.
         os.environ["SERVE_PID"] = str(os.getpid())
         os.execv(sys.executable, [sys.executable, *server_arguments()])  # noqa: S606
 
@@ -52,6 +52,6 @@ def server_arguments() -> list[str]:
 
 
 def allow_many_connections() -> None:
-    """Idle connections cost a file descriptor each, and the usual soft limit is 1024."""
+    """Raises the limit of open files: idle connections cost a file each, and the usual soft limit is 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
