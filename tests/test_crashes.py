@@ -14,14 +14,14 @@ from webhooks.models import WebhookLog
 pytestmark = pytest.mark.django_db(transaction=True)
 
 POINTS = {
-    "before anything is sized": (BatchRun, "_begin", False),
+    "before anything is sized": (BatchRun, "_begin_steps", False),
     "before submitted is committed": (OrderQuerySet, "transition", False),
     "after submitted, before the socket": (ExecutionClient, "place", False),
     "after the socket opened": (ExecutionClient, "place", True),
-    "after the answer, before it is written": (ExecutionClient, "_write", False),
-    "after the answer is written": (ExecutionClient, "_write", True),
-    "before the orders are settled": (BatchRun, "_release", False),
-    "before the batch is finished": (BatchRun, "_advance", True),
+    "after the answer, before it is written": (ExecutionClient, "_write_answers", False),
+    "after the answer is written": (ExecutionClient, "_write_answers", True),
+    "before the orders are settled": (BatchRun, "_release_steps", False),
+    "before the batch is finished": (BatchRun, "_advance_queues", True),
 }
 
 
@@ -87,8 +87,8 @@ CANCEL_POINTS = {
     "before the instruction is carried out": (BatchRun, "_begin_cancellations", False),
     "after pending_cancel, before the socket": (ExecutionClient, "cancel", False),
     "after the socket opened": (ExecutionClient, "cancel", True),
-    "after the answer, before it is written": (ExecutionClient, "_write", False),
-    "before it is settled": (BatchRun, "_release", False),
+    "after the answer, before it is written": (ExecutionClient, "_write_answers", False),
+    "before it is settled": (BatchRun, "_release_steps", False),
 }
 
 

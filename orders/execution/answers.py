@@ -1,4 +1,4 @@
-"""Where answers arrive from the exchanges' thread, to be read in groups."""
+"""A queue that carries answers from the exchanges' thread to the thread of a batch, in groups."""
 
 import threading
 import time
@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 class AnswerQueue(Generic[T]):
-    """One thread takes, any thread puts.
+    """One thread takes answers, any thread puts answers.
 
-    The taker is woken when everything that it expects is here, not by each arrival: that would fight with the senders
-    for the interpreter just when they are busiest.
+    `put` wakes the taker when the last expected answer arrives, not at each answer: a taker that wakes at each answer
+    would compete with the senders for the interpreter while the senders are busiest.
     """
 
     def __init__(self) -> None:
@@ -25,24 +25,25 @@ class AnswerQueue(Generic[T]):
             self._complete.set()
 
     def take(self, expected: int, *, timeout_s: float, idle_s: float, longest_s: float) -> list[T]:
-        """What is here once all `expected` are, or none came for `idle_s`, or the first came `longest_s` ago.
+        """Waits for answers and returns the answers that have arrived.
 
-        Empty when nothing came within `timeout_s`.
+        The wait ends when all `expected` answers are here, when at least one answer is here and no further answer came
+        for `idle_s`, or `longest_s` after the first answer. Returns an empty list when no answer came in `timeout_s`.
         """
         self._expected = expected
         if len(self._answers) >= expected:
             self._complete.set()
         deadline, seen = time.monotonic() + timeout_s, 0
         while not self._complete.wait(max(0.0, min(idle_s, deadline - time.monotonic()))):
-            here = len(self._answers)
-            if time.monotonic() >= deadline or (here and here == seen):
+            arrived = len(self._answers)
+            if time.monotonic() >= deadline or (arrived and arrived == seen):
                 break
-            if here and not seen:
+            if arrived and not seen:
                 deadline = time.monotonic() + longest_s
-            seen = here
-        return self._empty()
+            seen = arrived
+        return self._remove_all()
 
-    def _empty(self) -> list[T]:
+    def _remove_all(self) -> list[T]:
         self._complete.clear()
         answers = self._answers[:]
         del self._answers[: len(answers)]

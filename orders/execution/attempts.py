@@ -1,4 +1,4 @@
-"""A further attempt: a new row, made only when the attempt before is proved not to exist.
+"""A further attempt is a new order row, stored only when the attempt before is proved not to exist at the exchange.
 
 An entry may wait for the next signal. An exit is still wanted, and nobody else will send the exit again.
 """
@@ -14,29 +14,30 @@ from orders.models import Batch, Order
 from orders.models.bulk_insert import insert_all
 from orders.transactions import require_transaction
 
-_ATTEMPTS = 5
-# Refusals that the next attempt may not meet: by then the clock is set, and the holding is looked up once more.
-_PASSING = ("clock_skew", "reduce_only_rejected")
+_MAX_ATTEMPTS = 5
+# The next attempt may avoid these refusals: by then the gateway has set the clock, and sizing reads the position anew.
+_PASSING_CODES = ("clock_skew", "reduce_only_rejected")
 
 
 def deserves_another(order: Order, error: ExchangeError | None) -> bool:
-    """Whether an order that was refused with this error is worth another attempt."""
+    """Whether an order deserves another attempt after the exchange, or a pause, refused the order with this error."""
     if isinstance(error, Throttled):
-        # A pause began between this order's turn and its leaving: the order waits like the orders behind.
+        # A pause began after the order's turn and held back the call: the order waits like the orders behind.
         was_held_back = error.http_status is None
-        return (order.is_closing or was_held_back) and order.attempt < _ATTEMPTS
-    return error is not None and order.is_closing and error.code in _PASSING and order.attempt == 1
+        return (order.is_closing or was_held_back) and order.attempt < _MAX_ATTEMPTS
+    return error is not None and order.is_closing and error.code in _PASSING_CODES and order.attempt == 1
 
 
 def deserves_another_after_absence(order: Order) -> bool:
-    return order.is_closing and order.attempt < _ATTEMPTS
+    """Whether an order deserves another attempt after the proof that the order never reached the exchange."""
+    return order.is_closing and order.attempt < _MAX_ATTEMPTS
 
 
 def store_attempts(orders: Sequence[Order], *, now: datetime) -> list[Order]:
-    """The next attempt of each order, stored and not sent: an attempt takes its turn like any other order.
+    """Stores the next attempt of each order and sends nothing: an attempt takes its turn like any other order.
 
-    The caller holds the transaction that ends the attempts before. Batches that are over are open again, so that a
-    search for abandoned batches finds them. Two statements, however many orders.
+    The caller holds the transaction that ends the former attempts. A finished batch of these orders becomes unfinished,
+    so that the tracker's search for abandoned batches finds the batch. Two statements write up to 500 attempts.
     """
     require_transaction()
     attempts = [_next_attempt(order, now) for order in orders]
@@ -60,7 +61,8 @@ def _next_attempt(order: Order, now: datetime) -> Order:
         price=order.price,
         stop_price=order.stop_price,
         attempt=order.attempt + 1,
-        created_at=now if order.is_closing else order.created_at,  # an entry grows old all the same
+        # An entry keeps the first attempt's time, and so expires no later.
+        created_at=now if order.is_closing else order.created_at,
     )
     attempt.batch_id = order.batch_id
     attempt.account = order.account

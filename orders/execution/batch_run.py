@@ -1,8 +1,9 @@
 """Runs one batch: accounts side by side, each account's steps one after another.
 
-A step is an order or a cancel instruction. Its turn comes when the account's earlier steps are over, in this batch and,
-for the same symbol, in every earlier batch of the strategy, whichever process runs those. What a crash leaves is run
-again by whoever claims the batch next; orders that may have been sent are then left to the tracker's look-ups.
+A step is an order or a cancel instruction. A step's turn comes when the account's earlier steps are over, in this batch
+and, for the same symbol, in every earlier batch of the strategy, also in a batch that another process runs. After a
+crash the next process that claims the batch runs the remaining steps, and leaves orders that may have been sent to the
+tracker's look-ups.
 """
 
 import logging
@@ -24,33 +25,31 @@ from orders.models import Batch, Cancellation, Order
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=8)
-_LEAVE_FOR, _LEAVE_FOR_LONGEST = timedelta(seconds=30), timedelta(minutes=5)
-_ASK_AGAIN_S = 16
-_LOOK_AGAIN_S = 0.2  # how often a step looks whether a run of another process has let it pass
-_HAND_OVER_AFTER_S = (
-    20  # with nothing to do but wait, a run gives its thread back; the tracker goes on with it
-)
+_LEAVE_FOR_AT_LEAST, _LEAVE_FOR_AT_MOST = timedelta(seconds=30), timedelta(minutes=5)
+_LONGEST_INTERVAL_S = 16  # between two look-ups of one order
+_RECHECK_S = 0.2  # between two checks whether a run of another process has released an earlier step
+_HAND_OVER_AFTER_S = 20  # a run in which all steps only wait for so long leaves the batch to the tracker
 
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """When an order was last asked about, and for how long that has to do, by the monotonic clock."""
+class LastLookUp:
+    """The time of an order's last look-up (monotonic clock) and the interval until the next look-up."""
 
     asked: float
-    patience_s: float = 1
+    interval_s: float = 1
 
     @classmethod
-    def after(cls, before: "Question | None", now: float) -> "Question":
-        return cls(now) if before is None else cls(now, min(2 * before.patience_s, _ASK_AGAIN_S))
+    def after(cls, before: "LastLookUp | None", now: float) -> "LastLookUp":
+        return cls(now) if before is None else cls(now, min(2 * before.interval_s, _LONGEST_INTERVAL_S))
 
-    def is_due(self, now: float) -> bool:
-        return now - self.asked >= self.patience_s
+    def is_next_due(self, now: float) -> bool:
+        return now - self.asked >= self.interval_s
 
 
 class BatchRun:
-    """`orders` and `cancellations` are the batch's own rows, in memory, and stay up to date while it runs."""
+    """`orders` and `cancellations` are the batch's rows in memory; the run keeps the instances up to date."""
 
     def __init__(
         self,
@@ -65,27 +64,30 @@ class BatchRun:
         self.orders = list(orders)
         self.cancellations = list(cancellations)
         self.canceled: list[Order] = []
-        self.completed = threading.Event()  # every step is over
-        self.finished = threading.Event()  # and nothing more is written
+        self.completed = threading.Event()  # every step is over, or the run has ended without the last steps
+        self.finished = threading.Event()  # the run writes nothing more
         self._by = by
         self._clock = clock
         self._client = ExecutionClient(actor=by, clock=clock)
         self._queues = account_queues([*orders, *cancellations])
-        self._queue_of: dict[int, AccountQueue] = {}  # order pk -> lane of the step that its call belongs to
+        self._queue_of: dict[int, AccountQueue] = {}  # by order pk: the queue whose step made the call
         self._prices = ReferencePrices(clock)
         self._renew_at = time.monotonic() + LEASE.total_seconds() / 4
         self._idle_since: float | None = None
-        self._asked: dict[int, Question] = {}  # by order pk
-        self._moved = False  # whether a step ended in this turn of the loop
+        self._look_ups: dict[int, LastLookUp] = {}  # by order pk: orders for which an exit waits
+        self._step_ended = False  # in this turn of the loop
 
     def run(self) -> None:
-        """Returns when every step is over. The caller holds the batch's lease."""
+        """Returns when every step is over, or when the batch was left to the tracker or taken over.
+
+        The caller holds the batch's lease.
+        """
         try:
             self._cancel_waiting()
-            while self._queues and self._keep_lease() and not self._waits_too_long():
-                seen, self._moved = wake_up.count(), False
-                self._begin(self._ready())
-                self._collect(seen)
+            while self._queues and self._keep_lease() and not self._hand_over_if_idle():
+                wake_ups, self._step_ended = wake_up.count(), False
+                self._begin_steps(self._ready_steps())
+                self._collect_answers(wake_ups)
             if not self._queues:
                 self.completed.set()
                 Batch.objects.finish(self.batch.pk, by=self._by, now=self._clock())
@@ -95,27 +97,27 @@ class BatchRun:
             self.finished.set()
 
     def _cancel_waiting(self) -> None:
-        left = [cancellation for cancellation in self.cancellations if cancellation.released_at is None]
-        if left:
-            cancel_waiting(left, actor=self._by, now=self._clock(), found=self.canceled)
+        unreleased = [cancellation for cancellation in self.cancellations if cancellation.released_at is None]
+        if unreleased:
+            cancel_waiting(unreleased, actor=self._by, now=self._clock(), found=self.canceled)
 
     # Turns
 
-    def _ready(self) -> list[tuple[AccountQueue, Step]]:
+    def _ready_steps(self) -> list[tuple[AccountQueue, Step]]:
         idle = [(queue, queue.steps[0]) for queue in self._queues.values() if not queue.working]
-        unsure = [(queue, step) for queue, step in idle if step.symbol not in queue.free_symbols]
-        if unsure:
-            earlier = earlier_steps(self.batch, [step for _, step in unsure])
-            self._free_symbols(unsure, earlier)
+        blocked = [(queue, step) for queue, step in idle if step.symbol not in queue.free_symbols]
+        if blocked:
+            earlier = earlier_steps(self.batch, [step for _, step in blocked])
+            self._free_symbols(blocked, earlier)
         return [(queue, step) for queue, step in idle if step.symbol in queue.free_symbols]
 
     @staticmethod
-    def _free_symbols(unsure: Iterable[tuple[AccountQueue, Step]], earlier: EarlierSteps) -> None:
-        for queue, step in unsure:
+    def _free_symbols(blocked: Iterable[tuple[AccountQueue, Step]], earlier: EarlierSteps) -> None:
+        for queue, step in blocked:
             if not earlier.block(step):
                 queue.free_symbols.add(step.symbol)
 
-    def _begin(self, ready: Sequence[tuple[AccountQueue, Step]]) -> None:
+    def _begin_steps(self, ready: Sequence[tuple[AccountQueue, Step]]) -> None:
         orders = [step for _, step in ready if isinstance(step, Order)]
         cancellations = [step for _, step in ready if isinstance(step, Cancellation)]
         queues = {id(step): queue for queue, step in ready}
@@ -130,20 +132,21 @@ class BatchRun:
         for order in turn.sent:
             queues[id(order)].working = 1
             self._queue_of[order.pk] = queues[id(order)]
-        held = {id(order) for order in (*turn.sent, *turn.waiting)}
+        not_over = {id(order) for order in (*turn.sent, *turn.waiting)}
         self._client.place(turn.sent)
-        self._ask(turn.ask)
-        # What another run only queued meanwhile has its turn again.
-        over = [order for order in orders if id(order) not in held and order.status not in UNSENT]
+        self._look_up_unsure(turn.unsure)
+        # An order that another run meanwhile moved to `queued` is not over: the order's turn comes again.
+        over = [order for order in orders if id(order) not in not_over and order.status not in UNSENT]
         _leave_to_look_ups(over, self._clock())
-        self._advance([queues[id(order)] for order in over])
+        self._advance_queues([queues[id(order)] for order in over])
 
-    def _ask(self, resting: Sequence[Order]) -> None:
-        """Looks up resting orders that an exit waits for; each at once, then ever less often."""
+    def _look_up_unsure(self, orders: Iterable[Order]) -> None:
+        """Looks up orders for which an exit waits: each order at once, then less and less often."""
         now = time.monotonic()
-        due = [order for order in resting if order.pk not in self._asked or self._asked[order.pk].is_due(now)]
+        last = self._look_ups
+        due = [order for order in orders if order.pk not in last or last[order.pk].is_next_due(now)]
         for order in due:
-            self._asked[order.pk] = Question.after(self._asked.get(order.pk), now)
+            last[order.pk] = LastLookUp.after(last.get(order.pk), now)
         self._client.look_up(due)
 
     def _begin_cancellations(
@@ -157,51 +160,56 @@ class BatchRun:
             queue.working = len(orders)
             self._queue_of.update({order.pk: queue for order in orders})
             self._client.cancel(orders)
-        self._release([step for step in cancellations if not queues[id(step)].working])
-        self._advance([queues[id(step)] for step in cancellations if not queues[id(step)].working])
+        self._release_steps([step for step in cancellations if not queues[id(step)].working])
+        self._advance_queues([queues[id(step)] for step in cancellations if not queues[id(step)].working])
 
     # Answers
 
-    def _collect(self, seen: int) -> None:
+    def _collect_answers(self, wake_ups: int) -> None:
         if self._client.under_way:
             waits = any(not queue.working for queue in self._queues.values())
-            self._end(self._client.collect(timeout_s=_LOOK_AGAIN_S if waits else LEASE.total_seconds() / 4))
-        elif self._queues and not self._moved:
-            wake_up.wait(seen, timeout_s=_LOOK_AGAIN_S)
-        is_busy = self._moved or any(queue.working for queue in self._queues.values())
+            self._end_calls(
+                self._client.collect(timeout_s=_RECHECK_S if waits else LEASE.total_seconds() / 4)
+            )
+        elif self._queues and not self._step_ended:
+            wake_up.wait(wake_ups, timeout_s=_RECHECK_S)
+        is_busy = self._step_ended or any(queue.working for queue in self._queues.values())
         self._idle_since = None if is_busy else self._idle_since or time.monotonic()
 
-    def _waits_too_long(self) -> bool:
-        """Paused exchanges may want hours: no thread is kept for that long."""
+    def _hand_over_if_idle(self) -> bool:
+        """Leaves the batch to the tracker after a long wait; returns whether the run left the batch.
+
+        An exchange may ask for a pause of hours, and no run keeps a thread for so long.
+        """
         if self._idle_since is None or time.monotonic() - self._idle_since < _HAND_OVER_AFTER_S:
             return False
         now = self._clock()
-        pause = min(max(_LEAVE_FOR, (now - self.batch.created_at) / 4), _LEAVE_FOR_LONGEST)
-        Batch.objects.leave(self.batch.pk, by=self._by, until=now + pause)
+        leave_for = min(max(_LEAVE_FOR_AT_LEAST, (now - self.batch.created_at) / 4), _LEAVE_FOR_AT_MOST)
+        Batch.objects.leave(self.batch.pk, by=self._by, until=now + leave_for)
         logger.info("batch left to the tracker batch=%s", self.batch.pk)
         return True
 
-    def _end(self, over: Sequence[OrderCall]) -> None:
-        done = []
+    def _end_calls(self, over: Iterable[OrderCall]) -> None:
+        idle = []
         for order_call in over:
             queue = self._queue_of.pop(order_call.order.pk, None)
             if queue is None:
-                continue  # a look-up for an exit that waits
+                continue  # a look-up for a waiting exit belongs to no step
             queue.working -= 1
-            self._retry(order_call, queue)
+            self._insert_next_attempt(order_call, queue)
             if not queue.working:
-                done.append(queue)
-        self._release([queue.steps[0] for queue in done])
-        self._advance(done)
+                idle.append(queue)
+        self._release_steps([queue.steps[0] for queue in idle])
+        self._advance_queues(idle)
 
-    def _retry(self, order_call: OrderCall, queue: AccountQueue) -> None:
-        """Puts another attempt right behind the one that was refused for now."""
-        if order_call.again is not None and queue.steps[0] is order_call.order:
-            self.orders.append(order_call.again)
-            queue.steps.insert(1, order_call.again)
+    def _insert_next_attempt(self, order_call: OrderCall, queue: AccountQueue) -> None:
+        """Puts the next attempt, if any, right behind the refused attempt."""
+        if order_call.next_attempt is not None and queue.steps[0] is order_call.order:
+            self.orders.append(order_call.next_attempt)
+            queue.steps.insert(1, order_call.next_attempt)
 
-    def _release(self, steps: Sequence[Step]) -> None:
-        """Lets later batches pass."""
+    def _release_steps(self, steps: Sequence[Step]) -> None:
+        """Marks the steps as released, so that later batches may begin steps for the same account and symbol."""
         now = self._clock()
         for model in (Order, Cancellation):
             pks = [step.pk for step in steps if isinstance(step, model) and step.released_at is None]
@@ -210,14 +218,14 @@ class BatchRun:
         if steps:
             wake_up.notify()
 
-    def _advance(self, queues: Iterable[AccountQueue]) -> None:
+    def _advance_queues(self, queues: Iterable[AccountQueue]) -> None:
         for queue in queues:
             queue.steps.popleft()
-            self._moved = True
+            self._step_ended = True
         self._queues = {key: queue for key, queue in self._queues.items() if queue.steps}
 
     def _keep_lease(self) -> bool:
-        """Renews in good time; false when another process took over, which then does the rest."""
+        """Renews the lease in good time; false when another process took over the batch and runs the rest."""
         if time.monotonic() < self._renew_at:
             return True
         self._renew_at = time.monotonic() + LEASE.total_seconds() / 4
@@ -228,16 +236,22 @@ class BatchRun:
 
 
 def resume_batch(batch: Batch, *, by: str, clock: Clock) -> BatchRun:
-    """A run of what is left of a batch that someone else began. Orders that may have been sent are only marked."""
+    """A run of the remaining steps of a batch that another process began.
+
+    Orders that may have been sent are only marked as of unknown outcome, for the tracker's look-ups.
+    """
     orders = list(batch.orders.unreleased().select_related("account", "strategy_account"))
     sent = [order for order in orders if order.status not in UNSENT]
     _leave_to_look_ups(sent, clock())
-    left = [order for order in orders if order not in sent]
-    return BatchRun(batch, left, list(batch.cancellations.unreleased()), by=by, clock=clock)
+    unsent = [order for order in orders if order not in sent]
+    return BatchRun(batch, unsent, list(batch.cancellations.unreleased()), by=by, clock=clock)
 
 
 def _leave_to_look_ups(orders: Iterable[Order], now: datetime) -> None:
-    """Ends the turn of orders that another run has sent, or that are over: whether it still listens, nobody knows."""
+    """Ends the turn of orders that are over, or that another run has sent.
+
+    An order in flight becomes an order of unknown outcome, because the other run may have stopped listening.
+    """
     unreleased = [order.pk for order in orders if order.released_at is None]
     if not unreleased:
         return

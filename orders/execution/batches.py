@@ -1,4 +1,4 @@
-"""Storing a plan, and running it in the background while the caller decides how long to wait."""
+"""Stores a plan as a batch, and runs the batch in the background; the caller decides how long to wait."""
 
 import logging
 import os
@@ -20,20 +20,23 @@ from strategies.models import Strategy
 
 logger = logging.getLogger(__name__)
 
-_THREADS = 32  # each may hold a database connection; it mostly waits for exchanges
+_THREADS = 32  # a thread may hold a database connection, and mostly waits for exchanges
 
-_KEY = ("strategy_account", "leg")  # one order or cancel instruction of a batch for each
+_KEY_COLUMNS = ("strategy_account", "leg")  # of each order and of each cancel instruction in a new batch
 
 _pool: dict[int, ThreadPoolExecutor] = {}  # by process id: a forked child must not use its parent's threads
 
 
 def process_name() -> str:
-    """Signs leases and events: machine and process."""
+    """The machine and the process id, with which leases and events are signed."""
     return f"{socket.gethostname()[:40]}:{os.getpid()}"
 
 
 def store_batch(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None, now: datetime) -> BatchRun:
-    """Writes the batch with all its rows, claimed by this process, inside the delivery's transaction."""
+    """Writes the batch, claimed by this process, with all orders and cancel instructions.
+
+    Raises RuntimeError outside of a transaction: one transaction stores a delivery together with the batch.
+    """
     require_transaction()
     by = f"{process_name()}:{token_hex(4)}"
     batch = Batch.objects.create(
@@ -43,31 +46,31 @@ def store_batch(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None,
         order.batch = batch
     for cancellation in plan.cancellations:
         cancellation.batch = batch
-    insert_all(plan.orders, key=_KEY, using=DEFAULT_DB_ALIAS)
-    insert_all(plan.cancellations, key=_KEY, using=DEFAULT_DB_ALIAS)
+    insert_all(plan.orders, key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS)
+    insert_all(plan.cancellations, key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS)
     denied = [order for order in plan.orders if order.status == OrderStatus.DENIED]
     OrderEvent.objects.bulk_create([_denial_event(order, by) for order in denied])
     return BatchRun(batch, plan.orders, plan.cancellations, by=by, clock=timezone.now)
 
 
 def start_run(run: BatchRun) -> None:
-    """Runs it on a thread of this process. Call it after the commit."""
-    _executor().submit(_run, run)
+    """Starts the run on a thread of this process. The caller has committed the batch."""
+    _executor().submit(_run_batch, run)
 
 
 def shut_down() -> None:
-    """Waits for the runs of this process, and ends its threads. The next run starts new threads."""
+    """Waits for the runs of this process and ends the threads. The next run starts new threads."""
     for pool in _pool.values():
         pool.shutdown()
     _pool.clear()
 
 
-def _run(run: BatchRun) -> None:
+def _run_batch(run: BatchRun) -> None:
     close_old_connections()
     try:
         run.run()
     except Exception:
-        # Boundary: nobody waits for this thread's result. The batch's lease runs out and the tracker resumes it.
+        # Boundary: nobody waits for this thread's result. The lease runs out, and the tracker resumes the batch.
         logger.exception("run broke off batch=%s", run.batch.pk)
     finally:
         close_old_connections()

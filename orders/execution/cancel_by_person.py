@@ -1,4 +1,4 @@
-"""Cancels that a person asks for, order by order."""
+"""Cancels orders for a person, order by order."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,9 +14,9 @@ from orders.models.transitions import cancel_of
 
 
 def cancel_orders(rows: QuerySet[Order], *, actor: str, clock: Callable[[], datetime]) -> list[Order]:
-    """Cancels what is open or waiting among `rows` and returns all of them as they are afterwards.
+    """Cancels the open and the waiting orders among `rows`; returns all `rows` as the orders are afterwards.
 
-    An order that stays `pending_cancel` got no answer yet; the tracker sees it through.
+    An order stays `pending_cancel` while the exchange has not answered; the tracker goes on with such an order.
     """
     orders = list(rows.select_related("account").order_by("pk"))
     now = clock()

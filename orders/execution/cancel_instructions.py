@@ -1,4 +1,4 @@
-"""Carries cancel instructions into the orders that they mean, as far as our own rows go."""
+"""Applies cancel instructions to order rows: cancels unsent orders, and marks open orders for a cancel."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,16 +14,17 @@ from orders.models.transitions import Transition, cancel_of
 def cancel_waiting(
     cancellations: Sequence[Cancellation], *, actor: str, now: datetime, found: list[Order]
 ) -> None:
-    """Cancels what earlier deliveries have waiting, before its turn comes: it would be sent only to be canceled.
+    """Cancels waiting orders of earlier deliveries before their turn, because they would be sent only to be canceled.
 
-    Exits stay, unless they are named: "cancel all" is said of what rests, and what was to be left must still be left.
+    A waiting exit stays, unless a CANCEL names the exit: CANCEL_ALL_ORDER is meant for resting orders, and the position
+    of the exit must still be closed. The canceled orders are added to `found`.
     """
     batch = cancellations[0].batch_id
-    orders = list(_earlier(batch, cancellations).filter(status__in=UNSENT, batch__lt=batch))
-    meant = [(c, order) for c in cancellations for order in orders if _means(c, order)]
-    wanted = {o.pk: (c, o) for c, o in meant if c.target_id is not None or not o.is_closing}
-    Order.objects.transition(_change(order, c, actor, now) for c, order in wanted.values())
-    for cancellation, order in wanted.values():
+    orders = list(_earlier_orders(batch, cancellations).filter(status__in=UNSENT, batch__lt=batch))
+    covered = [(c, order) for c in cancellations for order in orders if _covers(c, order)]
+    cancelable = {o.pk: (c, o) for c, o in covered if c.target_id is not None or not o.is_closing}
+    Order.objects.transition(_cancel_transition(order, c, actor, now) for c, order in cancelable.values())
+    for cancellation, order in cancelable.values():
         if order.canceled_by_id == cancellation.pk:
             order.canceled_by = cancellation
             found.append(order)
@@ -37,35 +38,35 @@ def mark_for_cancel(
     found: list[Order],
     own: Sequence[Order] = (),
 ) -> dict[Cancellation, list[Order]]:
-    """Cancels what was never sent, marks what the exchange has as `pending_cancel`, and returns the latter.
+    """Cancels unsent orders, marks open orders as `pending_cancel`, and returns the latter by instruction.
 
-    Only orders of the instruction's own strategy account are touched, and only those before it. Every order that an
-    instruction meant is added to `found`; where the caller has an instance of it (`own`), that very one, up to date.
+    An instruction covers only earlier orders of the instruction's own strategy account. Every covered order is added to
+    `found`. Where `own` has an instance of the order, `found` gets this instance, brought up to date.
     """
     instances = {order.pk: order for order in own}
-    orders = [_refreshed(instances.get(row.pk), row) for row in _candidates(cancellations)]
-    meant = {c: [order for order in orders if _means(c, order)] for c in cancellations}
+    orders = [_refreshed_order(instances.get(row.pk), row) for row in _cancelable_orders(cancellations)]
+    covered = {c: [order for order in orders if _covers(c, order)] for c in cancellations}
     Order.objects.transition(
-        _change(order, cancellation, actor, now)
-        for cancellation, group in meant.items()
+        _cancel_transition(order, cancellation, actor, now)
+        for cancellation, group in covered.items()
         for order in group
         if order.status != OrderStatus.PENDING_CANCEL
     )
-    for cancellation, group in meant.items():
+    for cancellation, group in covered.items():
         for order in group:
             order.canceled_by = cancellation
         found += group
     return {
         cancellation: [order for order in group if order.status == OrderStatus.PENDING_CANCEL]
-        for cancellation, group in meant.items()
+        for cancellation, group in covered.items()
     }
 
 
-def _candidates(cancellations: Sequence[Cancellation]) -> list[Order]:
-    return list(_earlier(cancellations[0].batch_id, cancellations).filter(status__in=[*OPEN, *UNSENT]))
+def _cancelable_orders(cancellations: Sequence[Cancellation]) -> list[Order]:
+    return list(_earlier_orders(cancellations[0].batch_id, cancellations).filter(status__in=[*OPEN, *UNSENT]))
 
 
-def _earlier(batch: int, cancellations: Sequence[Cancellation]) -> QuerySet[Order]:
+def _earlier_orders(batch: int, cancellations: Sequence[Cancellation]) -> QuerySet[Order]:
     last = max(cancellation.sequence for cancellation in cancellations)
     rows = Order.objects.filter(
         Q(batch__lt=batch) | Q(batch=batch, sequence__lt=last),
@@ -74,14 +75,14 @@ def _earlier(batch: int, cancellations: Sequence[Cancellation]) -> QuerySet[Orde
     return rows.select_related("account").order_by("pk")
 
 
-def _refreshed(instance: Order | None, row: Order) -> Order:
+def _refreshed_order(instance: Order | None, row: Order) -> Order:
     if instance is None:
         return row
     instance.adopt(row)
     return instance
 
 
-def _means(cancellation: Cancellation, order: Order) -> bool:
+def _covers(cancellation: Cancellation, order: Order) -> bool:
     if order.strategy_account_id != cancellation.strategy_account_id:
         return False
     if order.batch_id == cancellation.batch_id and order.sequence >= cancellation.sequence:
@@ -91,5 +92,5 @@ def _means(cancellation: Cancellation, order: Order) -> bool:
     return cancellation.symbol in ("", order.symbol) and cancellation.side in ("", order.side)
 
 
-def _change(order: Order, cancellation: Cancellation, actor: str, now: datetime) -> Transition:
+def _cancel_transition(order: Order, cancellation: Cancellation, actor: str, now: datetime) -> Transition:
     return cancel_of(order, evidence=Evidence.LOCAL, actor=actor, now=now, canceled_by=cancellation.pk)

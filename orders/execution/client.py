@@ -1,10 +1,11 @@
-"""Carries orders' calls to the exchanges and writes down, in groups, what the answers prove.
+"""The execution client sends the calls of orders to exchanges and writes the conclusions from the answers in groups.
 
-Each call ends in one of: evidence that moves the order, a refusal, or an unknown outcome that stays in flight for the
-tracker. Nothing is ever sent twice from here: what follows a doubtful answer is a question.
+The calls of one order end with evidence that moves the order, with a refusal, with a negative look-up, or with an
+unknown outcome: the order then stays in flight for the tracker. The client never sends an order twice; after a doubtful
+answer the client looks the order up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -36,31 +37,31 @@ from orders.fills.order_reports import Observation, record_reports
 from orders.models import Order
 from orders.models.transitions import Transition
 
-# Answers that come close together are written together; one that hangs holds the others up this long at most.
+# Answers that arrive close together are written together; a missing answer delays the others by LONGEST_S at most.
 IDLE_S = 0.025
 LONGEST_S = 0.5
 
 _STALE_MARKET = ("filter_failure", "unknown_symbol")
 
-PLACE, CANCEL, ASK, FILLS = "place_order", "cancel_order", "fetch_order", "fetch_order_fills"
+PLACE, CANCEL, LOOK_UP, FETCH_FILLS = "place_order", "cancel_order", "fetch_order", "fetch_order_fills"
 
 
 @dataclass(slots=True)
 class OrderCall:
-    """One order's calls, one after another. `report` is the latest that the exchange said of it."""
+    """One order's calls, one after another. `report` is the exchange's latest report about the order."""
 
     order: Order
     verb: str
     report: OrderReport | None = None
     error: ExchangeError | None = None
-    asked_at: datetime | None = None  # when its first call left
-    can_wait: bool = False  # its questions leave the exchange's room to others
-    again: Order | None = None  # the attempt that follows a refusal
+    asked_at: datetime | None = None  # when the first call left
+    can_wait: bool = False  # the look-up leaves the exchange's request weight to calls that cannot wait
+    next_attempt: Order | None = None  # stored after a refusal
 
 
 @dataclass(slots=True)
-class Round:
-    """What one collection of answers leads to."""
+class SortedAnswers:
+    """The answers of one collection by conclusion, the calls to start next (`next`) and the ended calls (`over`)."""
 
     reports: list[tuple[OrderCall, OrderReport]] = field(default_factory=list)
     fills: list[tuple[OrderCall, Observation]] = field(default_factory=list)
@@ -72,9 +73,9 @@ class Round:
 
 
 class ExecutionClient:
-    """`actor` signs the events. Not thread-safe: one thread starts and collects."""
+    """`actor` signs the order events. Not thread-safe: one thread starts the calls and collects the answers."""
 
-    def __init__(self, *, actor: str, clock: Any) -> None:
+    def __init__(self, *, actor: str, clock: Callable[[], datetime]) -> None:
         self.actor = actor
         self.clock = clock
         self.under_way = 0
@@ -83,28 +84,25 @@ class ExecutionClient:
     # Starting
 
     def place(self, orders: Sequence[Order]) -> None:
-        """Sends orders whose `submitted` is committed."""
+        """Sends orders. The caller has committed the status `submitted`."""
         if orders:
             failpoint("submitted committed, no socket yet")
-        self._start([OrderCall(order, PLACE) for order in orders])
+        self._start_calls([OrderCall(order, PLACE) for order in orders])
 
     def cancel(self, orders: Iterable[Order]) -> None:
-        """Cancels orders whose `pending_cancel` is committed."""
+        """Sends cancels of orders. The caller has committed the status `pending_cancel`."""
         failpoint("pending_cancel committed, no cancel sent yet")
-        self._start([OrderCall(order, CANCEL) for order in orders])
+        self._start_calls([OrderCall(order, CANCEL) for order in orders])
 
     def look_up(self, orders: Iterable[Order], *, can_wait: bool = False) -> None:
-        self._start([OrderCall(order, ASK, can_wait=can_wait) for order in orders])
+        self._start_calls([OrderCall(order, LOOK_UP, can_wait=can_wait) for order in orders])
 
-    def fetch_fills(self, orders_and_reports: Iterable[tuple[Order, OrderReport]]) -> None:
-        self._start([OrderCall(order, FILLS, report=report) for order, report in orders_and_reports])
-
-    def _start(self, order_calls: Sequence[OrderCall]) -> None:
+    def _start_calls(self, order_calls: Sequence[OrderCall]) -> None:
         calls, now = [], self.clock()
         for order_call in order_calls:
             order_call.asked_at = order_call.asked_at or now
             try:
-                calls.append(_call(order_call))
+                calls.append(_exchange_call(order_call))
             except vault.CredentialsUnreadable:
                 error = Unavailable(
                     "The account's credentials cannot be read.", code="credentials_unreadable"
@@ -119,62 +117,64 @@ class ExecutionClient:
     # Collecting
 
     def collect(self, *, timeout_s: float) -> list[OrderCall]:
-        """Waits for answers, writes what they prove, and returns the errands that are over.
+        """Waits for answers, writes the conclusions, and returns the order calls that have ended.
 
-        Returns an empty list when nothing ended within `timeout_s`.
+        Returns an empty list when no call ended within `timeout_s`.
         """
-        outcomes = self._gather(timeout_s)
+        outcomes = self._take_outcomes(timeout_s)
         if not outcomes:
             return []
-        step = Round()
+        answers = SortedAnswers()
         for outcome in outcomes:
-            _sort(outcome, step)
+            _sort_outcome(outcome, answers)
         failpoint("reply read, not written")
-        self._write(step)
+        self._write_answers(answers)
         self.under_way -= len(outcomes)
-        self._start(step.next)
-        return step.over
+        self._start_calls(answers.next)
+        return answers.over
 
-    def _gather(self, timeout_s: float) -> list[Outcome]:
+    def _take_outcomes(self, timeout_s: float) -> list[Outcome]:
         return self._answers.take(self.under_way, timeout_s=timeout_s, idle_s=IDLE_S, longest_s=LONGEST_S)
 
-    def _write(self, step: Round) -> None:
+    def _write_answers(self, answers: SortedAnswers) -> None:
         now = self.clock()
-        self._write_reports(step, now)
-        if step.fills:
+        self._write_reports(answers, now)
+        if answers.fills:
             record_reports(
-                [seen for _, seen in step.fills], evidence=Evidence.QUERY, actor=self.actor, now=now
+                [seen for _, seen in answers.fills], evidence=Evidence.QUERY, actor=self.actor, now=now
             )
-            # The list of trades may lag behind the order itself: what is missing is doubtful, not absent.
-            _mark_unknown([order_call for order_call, seen in step.fills if seen.lacks_trades], now)
-            step.over += [order_call for order_call, _ in step.fills]
-        if step.refused:
-            self._refuse(step.refused, now)
-            _tell(step.refused, now)
-            step.over += [order_call for order_call, _ in step.refused]
-        if step.unknown:
-            _mark_unknown(step.unknown, now)
-            step.over += step.unknown
-        step.over += step.absent
-        _note_answers(step)
+            # The exchange's list of trades may lag behind the order: a missing trade is doubtful, not absent.
+            _mark_unknown([order_call for order_call, seen in answers.fills if seen.lacks_trades], now)
+            answers.over += [order_call for order_call, _ in answers.fills]
+        if answers.refused:
+            self._write_refusals(answers.refused, now)
+            _publish_refusals(answers.refused, now)
+            answers.over += [order_call for order_call, _ in answers.refused]
+        if answers.unknown:
+            _mark_unknown(answers.unknown, now)
+            answers.over += answers.unknown
+        answers.over += answers.absent
+        _stamp_answered_orders(answers)
 
-    def _write_reports(self, step: Round, now: datetime) -> None:
-        for verb, evidence in ((PLACE, Evidence.REPLY), (CANCEL, Evidence.REPLY), (ASK, Evidence.QUERY)):
-            group = [(order_call, report) for order_call, report in step.reports if order_call.verb == verb]
+    def _write_reports(self, answers: SortedAnswers, now: datetime) -> None:
+        for verb, evidence in ((PLACE, Evidence.REPLY), (CANCEL, Evidence.REPLY), (LOOK_UP, Evidence.QUERY)):
+            group = [
+                (order_call, report) for order_call, report in answers.reports if order_call.verb == verb
+            ]
             if group:
                 seen = [Observation(order_call.order, report) for order_call, report in group]
                 record_reports(seen, evidence=evidence, actor=self.actor, now=now)
-        for order_call, report in step.reports:
+        for order_call, report in answers.reports:
             order_call.report = report
             if report.filled > order_call.order.filled:
-                order_call.verb, order_call.can_wait = FILLS, False
-                step.next.append(order_call)
+                order_call.verb, order_call.can_wait = FETCH_FILLS, False
+                answers.next.append(order_call)
             else:
-                step.over.append(order_call)
+                answers.over.append(order_call)
 
-    def _refuse(self, refused: Sequence[tuple[OrderCall, Rejected]], now: datetime) -> None:
-        changes = [self._refusal(order_call.order, error, now) for order_call, error in refused]
-        # An exit that is wanted still is not lost between its refusal and its next attempt.
+    def _write_refusals(self, refused: Sequence[tuple[OrderCall, Rejected]], now: datetime) -> None:
+        changes = [self._rejection(order_call.order, error, now) for order_call, error in refused]
+        # One transaction, so that a crash between an exit's refusal and the next attempt does not lose the exit.
         with transaction.atomic():
             moved = Order.objects.transition(changes)
             deserving = [
@@ -184,11 +184,11 @@ class ExecutionClient:
             ]
             attempts = store_attempts([order_call.order for order_call in deserving], now=now)
         for order_call, attempt in zip(deserving, attempts, strict=True):
-            order_call.again = attempt
+            order_call.next_attempt = attempt
         for order_call, error in refused:
             order_call.error = error
 
-    def _refusal(self, order: Order, error: Rejected, now: datetime) -> Transition:
+    def _rejection(self, order: Order, error: Rejected, now: datetime) -> Transition:
         fields = {
             "reason": error.code,
             "reason_params": {"message": error.message},
@@ -206,8 +206,8 @@ class ExecutionClient:
         )
 
 
-def _tell(refused: Sequence[tuple[OrderCall, Rejected]], now: datetime) -> None:
-    """What a refusal means for everybody: an exchange that wants a pause, a market that is not what we think."""
+def _publish_refusals(refused: Sequence[tuple[OrderCall, Rejected]], now: datetime) -> None:
+    """Tells all processes of a pause that an exchange asked for, and marks contradicted market lists for a reload."""
     if any(isinstance(error, Throttled) for _, error in refused):
         pauses.synchronize(now=now)
     for exchange, kind in {
@@ -218,24 +218,29 @@ def _tell(refused: Sequence[tuple[OrderCall, Rejected]], now: datetime) -> None:
         catalog.reload_soon(exchange, MarketType(kind), now=now)
 
 
-def _note_answers(step: Round) -> None:
-    """Exits trust what is known of a resting order only if the exchange was asked about it after they came."""
-    told = [
-        order_call for order_call, report in step.reports if order_call.verb == ASK
-    ]  # with all its trades
-    told += [order_call for order_call, seen in step.fills if not seen.lacks_trades]
-    asked = [order_call.asked_at for order_call in told if order_call.asked_at]
+def _stamp_answered_orders(answers: SortedAnswers) -> None:
+    """Writes `answered_at` of orders whose look-up has succeeded, with all trades of the order.
+
+    An exit trusts the row of a resting order only if the order was looked up after the exit came.
+    """
+    # An order with missing trades has the verb FETCH_FILLS by now.
+    looked_up = [order_call for order_call, _ in answers.reports if order_call.verb == LOOK_UP]
+    looked_up += [order_call for order_call, seen in answers.fills if not seen.lacks_trades]
+    asked = [order_call.asked_at for order_call in looked_up if order_call.asked_at]
     if asked:
-        # One time for all is the earliest: what was asked later is only asked once more.
-        rows = Order.objects.filter(pk__in=[order_call.order.pk for order_call in told])
+        # All orders get the earliest time: an order that was looked up later is at worst looked up once more.
+        rows = Order.objects.filter(pk__in=[order_call.order.pk for order_call in looked_up])
         rows.filter(Q(answered_at__isnull=True) | Q(answered_at__lt=min(asked))).update(
             answered_at=min(asked)
         )
 
 
 def _mark_unknown(order_calls: Sequence[OrderCall], now: datetime) -> None:
-    """A resting order about which a question failed is as it was; one whose trades could not be read is not."""
-    doubtful = [e.order for e in order_calls if e.order.status in IN_FLIGHT or e.verb == FILLS]
+    """Marks orders in flight, and orders whose trades could not be read, as of unknown outcome.
+
+    After another failed look-up a resting order stays as before.
+    """
+    doubtful = [c.order for c in order_calls if c.order.status in IN_FLIGHT or c.verb == FETCH_FILLS]
     new = [order for order in doubtful if order.unknown_since is None]
     Order.objects.open().filter(pk__in=[o.pk for o in new], unknown_since__isnull=True).update(
         unknown_since=now
@@ -244,43 +249,41 @@ def _mark_unknown(order_calls: Sequence[OrderCall], now: datetime) -> None:
         order.unknown_since = now
 
 
-def _sort(outcome: Outcome, step: Round) -> None:
-    """Where an answer belongs. The one place that decides what a failed call means for its order."""
+def _sort_outcome(outcome: Outcome, answers: SortedAnswers) -> None:
+    """Sorts one answer by its conclusion. No other function decides the meaning of a failed call for an order."""
     order_call: OrderCall = outcome.call.tag
     order_call.error = outcome.error
     match outcome.error:
         case None:
-            _sort_success(order_call, outcome.value, step)
-        case DuplicateClientOrderId():  # an earlier attempt arrived: find it and adopt it
-            order_call.verb = ASK
-            step.next.append(order_call)
+            _sort_success(order_call, outcome.value, answers)
+        case DuplicateClientOrderId():  # an earlier request arrived: look up the order and adopt the order
+            order_call.verb = LOOK_UP
+            answers.next.append(order_call)
         case Rejected() if order_call.verb == PLACE:
-            step.refused.append((order_call, outcome.error))
-        case OrderNotFound() | Rejected() if (
-            order_call.verb == CANCEL
-        ):  # no proof of anything: ask what is true
-            order_call.verb = ASK
-            step.next.append(order_call)
-        case OrderNotFound() if order_call.verb == ASK:
-            step.absent.append(order_call)
+            answers.refused.append((order_call, outcome.error))
+        case OrderNotFound() | Rejected() if order_call.verb == CANCEL:  # no evidence: look up the order
+            order_call.verb = LOOK_UP
+            answers.next.append(order_call)
+        case OrderNotFound() if order_call.verb == LOOK_UP:
+            answers.absent.append(order_call)
         case _:
-            step.unknown.append(order_call)
+            answers.unknown.append(order_call)
 
 
-def _sort_success(order_call: OrderCall, value: Any, step: Round) -> None:
-    if order_call.verb == FILLS:
+def _sort_success(order_call: OrderCall, value: Any, answers: SortedAnswers) -> None:
+    if order_call.verb == FETCH_FILLS:
         assert order_call.report is not None
-        step.fills.append((order_call, Observation(order_call.order, order_call.report, value)))
+        answers.fills.append((order_call, Observation(order_call.order, order_call.report, value)))
     elif value is None:
-        order_call.verb = ASK
-        step.next.append(order_call)
+        order_call.verb = LOOK_UP
+        answers.next.append(order_call)
     else:
-        step.reports.append((order_call, value))
+        answers.reports.append((order_call, value))
 
 
-def _call(order_call: OrderCall) -> Call:
+def _exchange_call(order_call: OrderCall) -> Call:
     order = order_call.order
-    argument = _request(order) if order_call.verb == PLACE else order.key
+    argument = _order_request(order) if order_call.verb == PLACE else order.key
     return Call(
         order.account.exchange,
         MarketType(order.market_type),
@@ -292,7 +295,7 @@ def _call(order_call: OrderCall) -> Call:
     )
 
 
-def _request(order: Order) -> OrderRequest:
+def _order_request(order: Order) -> OrderRequest:
     assert order.submitted_at is not None
     return OrderRequest(
         client_order_id=order.client_order_id,

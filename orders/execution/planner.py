@@ -1,4 +1,4 @@
-"""From checked legs to rows: one order or cancel instruction per leg and account, not yet saved."""
+"""Plans a batch: turns checked legs into unsaved orders and cancel instructions, one per leg and strategy account."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,10 @@ from strategies.models import Strategy, StrategyAccount
 
 
 class SymbolRefused(Exception):
-    """No participating account can trade the leg's symbol, or it is ambiguous: nothing of the delivery is run."""
+    """Refuses the whole delivery for a leg's symbol.
+
+    No participating account can trade the symbol, or the symbol is ambiguous or delayed at any exchange.
+    """
 
     def __init__(self, leg: Leg, error: SymbolError) -> None:
         super().__init__(error.text)
@@ -29,7 +32,7 @@ class SymbolRefused(Exception):
 
 @dataclass(slots=True)
 class Plan:
-    """Unsaved rows in run order. `not_found` are CANCEL legs that name no order within reach."""
+    """Unsaved rows in run order. `not_found` has the CANCEL legs that name no order, or several orders, in reach."""
 
     orders: list[Order] = field(default_factory=list)
     cancellations: list[Cancellation] = field(default_factory=list)
@@ -45,10 +48,10 @@ class Planner:
     now: datetime
 
     def plan(self, legs: Iterable[Leg]) -> Plan:
-        """Raises SymbolRefused. Reads the database only for CANCEL legs."""
+        """Plans all legs. Reads the database only for CANCEL legs. Raises SymbolRefused."""
         plan = Plan()
         ordered = in_run_order(legs)
-        targets = self._targets(ordered)
+        targets = self._cancel_targets(ordered)
         for sequence, leg in enumerate(ordered):
             match leg.leg_type:
                 case CancelType.CANCEL:
@@ -62,17 +65,17 @@ class Planner:
     # Orders
 
     def _add_orders(self, plan: Plan, leg: Leg, sequence: int, order_type: OrderType) -> None:
-        found = self._resolve(leg)
+        found = self._resolve_symbol(leg)
         for strategy_account in self.strategy_accounts:
             spec = found[strategy_account.account.exchange]
             symbol = spec.symbol if isinstance(spec, MarketSpec) else leg.symbol
-            order = self._order(leg, sequence, order_type, strategy_account, symbol)
-            denied = self._refusal(leg, strategy_account, spec)
+            order = self._new_order(leg, sequence, order_type, strategy_account, symbol)
+            denied = self._denial(leg, strategy_account, spec)
             if denied is not None:
-                _deny(order, denied, self.now)
+                _deny_order(order, denied, self.now)
             plan.orders.append(order)
 
-    def _order(
+    def _new_order(
         self, leg: Leg, sequence: int, order_type: OrderType, strategy_account: StrategyAccount, symbol: str
     ) -> Order:
         return Order.compose(
@@ -90,17 +93,17 @@ class Planner:
             created_at=self.now,
         )
 
-    def _refusal(
+    def _denial(
         self, leg: Leg, strategy_account: StrategyAccount, spec: MarketSpec | SymbolError | ExchangeError
     ) -> Denied | None:
         if isinstance(spec, ExchangeError):
             return Denied("markets_unavailable", {"exchange": strategy_account.account.exchange})
         if isinstance(spec, SymbolError):
             return Denied("unknown_symbol", {"symbol": leg.symbol})
-        return None if leg.is_closing else self._staleness()
+        return None if leg.is_closing else self._stale_signal()
 
-    def _staleness(self) -> Denied | None:
-        """Entries that arrive too late are refused; exits and cancels are not."""
+    def _stale_signal(self) -> Denied | None:
+        """The denial of an entry that arrives too late. Exits and cancels have no age limit."""
         limit = self.strategy.max_lag_s
         if limit is None or self.signaled_at is None:
             return None
@@ -111,12 +114,12 @@ class Planner:
 
     # Symbols
 
-    def _resolve(self, leg: Leg) -> dict[str, MarketSpec | SymbolError | ExchangeError]:
-        """What the leg's symbol means at each exchange.
+    def _resolve_symbol(self, leg: Leg) -> dict[str, MarketSpec | SymbolError | ExchangeError]:
+        """The market of the leg's symbol at each exchange, or the error that takes the market's place.
 
-        Raises SymbolRefused where it is ambiguous or delayed anywhere, or unknown everywhere.
+        Raises SymbolRefused when the symbol is ambiguous or delayed at any exchange, or unknown at all exchanges.
         """
-        found = {name: _look(catalog, leg.symbol) for name, catalog in self.catalogs.items()}
+        found = {name: _market_or_error(catalog, leg.symbol) for name, catalog in self.catalogs.items()}
         errors = [error for error in found.values() if isinstance(error, SymbolError)]
         unclear = [error for error in errors if not isinstance(error, UnknownSymbol)]
         if unclear:
@@ -128,38 +131,38 @@ class Planner:
     # Cancels
 
     def _add_cancel_all(self, plan: Plan, leg: Leg, sequence: int) -> None:
-        found = self._resolve(leg) if leg.symbol else {}
+        found = self._resolve_symbol(leg) if leg.symbol else {}
         for strategy_account in self.strategy_accounts:
             spec = found.get(strategy_account.account.exchange)
             if isinstance(spec, SymbolError | ExchangeError):
-                continue  # it has no order with a symbol that it does not know
+                continue  # without a known market the account has no order with the symbol
             symbol = spec.symbol if spec else ""
             plan.cancellations.append(
-                self._cancellation(leg, sequence, strategy_account, symbol=symbol, side=leg.side or "")
+                self._new_cancellation(leg, sequence, strategy_account, symbol=symbol, side=leg.side or "")
             )
 
     def _add_cancel(self, plan: Plan, leg: Leg, sequence: int, targets: Sequence[Order]) -> None:
         by_ours = [order for order in targets if order.client_order_id == leg.order_id]
         by_theirs = [order for order in targets if order.exchange_order_id == leg.order_id]
-        meant = by_ours or by_theirs
-        if len(meant) != 1:  # exchanges number their orders alike: two hits are no name
+        named = by_ours or by_theirs
+        if len(named) != 1:  # two exchanges may use the same order id, and then the id names no single order
             plan.not_found.append(leg)
             return
         strategy_account = next(
             strategy_account
             for strategy_account in self.strategy_accounts
-            if strategy_account.pk == meant[0].strategy_account_id
+            if strategy_account.pk == named[0].strategy_account_id
         )
         plan.cancellations.append(
-            self._cancellation(leg, sequence, strategy_account, symbol=meant[0].symbol, target=meant[0])
+            self._new_cancellation(leg, sequence, strategy_account, symbol=named[0].symbol, target=named[0])
         )
 
-    def _cancellation(
+    def _new_cancellation(
         self, leg: Leg, sequence: int, strategy_account: StrategyAccount, **fields: object
     ) -> Cancellation:
         return Cancellation(leg=leg.index, sequence=sequence, strategy_account=strategy_account, **fields)
 
-    def _targets(self, legs: Iterable[Leg]) -> list[Order]:
+    def _cancel_targets(self, legs: Iterable[Leg]) -> list[Order]:
         names = {leg.order_id for leg in legs if leg.leg_type is CancelType.CANCEL}
         if not names:
             return []
@@ -169,7 +172,9 @@ class Planner:
         )
 
 
-def _look(catalog: MarketCatalog | ExchangeError, text: str) -> MarketSpec | SymbolError | ExchangeError:
+def _market_or_error(
+    catalog: MarketCatalog | ExchangeError, text: str
+) -> MarketSpec | SymbolError | ExchangeError:
     if isinstance(catalog, ExchangeError):
         return catalog
     try:
@@ -178,8 +183,8 @@ def _look(catalog: MarketCatalog | ExchangeError, text: str) -> MarketSpec | Sym
         return error
 
 
-def _deny(order: Order, denied: Denied, now: datetime) -> None:
-    """Before the row exists; storing it writes the event."""
+def _deny_order(order: Order, denied: Denied, now: datetime) -> None:
+    """Denies an unsaved order. Storing the batch writes the order event."""
     order.status = OrderStatus.DENIED
     order.reason, order.reason_params = denied.code, denied.params
     order.closed_at = order.released_at = now

@@ -1,4 +1,4 @@
-"""The pre-trade check: sizes an order, or refuses the order before it is sent, over what is known at its turn."""
+"""The pre-trade check: sizes an order at the order's turn, or denies the order before sending."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ from orders.models.transitions import Transition
 
 
 class PreTradeCheck:
-    """Sizes orders and refuses them, one after another, over the facts of one turn."""
+    """Sizes or denies the orders of one turn, one after another, from the order context, the markets and the prices."""
 
     def __init__(self, context: OrderContext, catalogs: Catalogs, prices: ReferencePrices) -> None:
         self.context = context
@@ -40,7 +40,7 @@ class PreTradeCheck:
     def decide(self, order: Order, actor: str) -> Transition:
         now = self.context.now
         try:
-            sized = self._sized(order)
+            sized = self._sized_order(order)
         except Denied as denied:
             fields = {
                 "reason": denied.code,
@@ -62,21 +62,21 @@ class PreTradeCheck:
     def preview(self, order: Order) -> None:
         """Sizes or denies an unsaved order in memory."""
         try:
-            sized = self._sized(order)
+            sized = self._sized_order(order)
         except Denied as denied:
             order.status, order.reason, order.reason_params = OrderStatus.DENIED, denied.code, denied.params
             return
         order.side, order.quantity, order.reduce_only = sized.side, sized.quantity, sized.reduce_only
         order.price, order.stop_price = sized.price, sized.stop_price
 
-    def _sized(self, order: Order) -> Sized:
-        """Raises Denied."""
+    def _sized_order(self, order: Order) -> Sized:
+        """The size and the prices of an order that may go out. Raises Denied."""
         permission = self.context.permissions[order.strategy_account_id]
         check_state(permission.strictest, is_exit=order.is_closing)
         if not (permission.takes_part or order.is_closing):
             raise Denied("not_taking_part")
         _check_credentials(order)
-        market = self._market(order)
+        market = self._market_of(order)
         abilities = gateway.capabilities(order.account.exchange, MarketType(order.market_type))
         if OrderType(order.order_type) not in abilities.order_types:
             params = {"exchange": order.account.exchange, "order_type": order.order_type}
@@ -84,22 +84,21 @@ class PreTradeCheck:
         if order.is_closing:
             return self._sized_closing(order, market, abilities)
         _check_age(order, self.context.now)
-        self._check_doubts(order)
+        self._check_unknowns(order)
         last_price = self.prices.price(price_key(order))
         sized = _sized_opening(order, market, last_price)
         self._check_limits(order, market, sized, permission)
         return sized
 
-    def _market(self, order: Order) -> MarketSpec:
-        catalog_ = self.catalogs[order.account.exchange]
-        if isinstance(catalog_, ExchangeError):
+    def _market_of(self, order: Order) -> MarketSpec:
+        catalog = self.catalogs[order.account.exchange]
+        if isinstance(catalog, ExchangeError):
             raise Denied("markets_unavailable", {"exchange": order.account.exchange})
-        spec = catalog_.specs.get(order.symbol)
+        spec = catalog.specs.get(order.symbol)
         if spec is None:
             raise Denied("unknown_symbol", {"symbol": order.symbol})
-        if (
-            not spec.is_active and not order.is_closing
-        ):  # whether an exit still goes through is the exchange's word
+        # An exit goes out in a closed market too, and the exchange decides.
+        if not spec.is_active and not order.is_closing:
             raise Denied("market_closed", {"symbol": order.symbol})
         return spec
 
@@ -119,18 +118,24 @@ class PreTradeCheck:
         return sized if self._net_covers(order, sized) else replace(sized, reduce_only=False)
 
     def _net_covers(self, order: Order, sized: Sized) -> bool:
-        """Strategies that hold against each other on one account cancel out at the exchange: a reduce-only exit of one
-        of them would be refused there. Its size is bounded by what it holds when it is sent; should the position go
-        before it does, orders.reconciliation.stale_exits withdraws it."""
-        net = self.context.net[order.account_symbol]
-        left = net.left_without(order.strategy_account_id, sized.side)
-        return -sized.side.sign * left >= sized.quantity
+        """Whether the account's net holding covers the exit, so that the exchange takes the exit as reduce-only.
 
-    def _check_doubts(self, order: Order) -> None:
-        """While it is open what became of an order or a holding, nothing that adds to it goes out."""
+        An exchange nets positions of strategies that hold against each other on one account, and refuses a reduce-only
+        exit beyond the net holding. Such an exit goes out without reduce-only: the size is at most the position of the
+        strategy account at sending, and orders.reconciliation.stale_exits cancels the exit if the position goes first.
+        """
+        net = self.context.net_holdings[order.account_symbol]
+        held = net.held_after_others(order.strategy_account_id, sized.side)
+        return -sized.side.sign * held >= sized.quantity
+
+    def _check_unknowns(self, order: Order) -> None:
+        """Denies an entry while the holding of the account and symbol is doubtful. Raises Denied.
+
+        The holding is doubtful while an order has an unknown outcome, or while a lasting position difference exists.
+        """
         key = order.account_symbol
-        if key in self.context.unknown:
-            raise Denied("earlier_order_unknown", {"client_order_id": self.context.unknown[key]})
+        if key in self.context.unknown_outcomes:
+            raise Denied("earlier_order_unknown", {"client_order_id": self.context.unknown_outcomes[key]})
         difference = self.context.differences.get(key)
         if difference is not None:
             numbers = {"ours": plain(difference.ours), "theirs": plain(difference.theirs)}
@@ -185,7 +190,7 @@ def _sized_opening(order: Order, market: MarketSpec, last_price: Decimal | None)
 
 
 def is_overdue(order: Order, now: datetime) -> bool:
-    """Entries expire, exits do not."""
+    """Whether an entry has waited longer than ORDER_MAX_WAIT_S. Exits do not expire."""
     return not order.is_closing and now - order.created_at > timedelta(seconds=settings.ORDER_MAX_WAIT_S)
 
 

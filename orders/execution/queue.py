@@ -1,4 +1,4 @@
-"""The queue of each account: a step waits for the earlier steps of its account, in this batch and in earlier ones."""
+"""The account queues: a step waits for earlier steps of the same strategy account, in this and in earlier batches."""
 
 import threading
 from collections import deque
@@ -12,7 +12,7 @@ ANY_SYMBOL = ""
 
 
 class WakeUp:
-    """Wakes the runs of this process that wait for a turn. The runs of other processes look again by themselves."""
+    """Wakes the runs of this process that wait for a turn. The runs of other processes check again by themselves."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -40,15 +40,15 @@ Step = Order | Cancellation
 
 @dataclass(slots=True)
 class AccountQueue:
-    """The steps of one account. `working` counts the calls of the step whose turn has come."""
+    """The steps of one strategy account. `working` counts the unanswered calls of the first step."""
 
     steps: deque[Step]
     working: int = 0
-    free_symbols: set[str] = field(default_factory=set)  # symbols that no earlier batch holds any more
+    free_symbols: set[str] = field(default_factory=set)  # without an unreleased step of an earlier batch
 
 
 def account_queues(steps: Iterable[Step]) -> dict[int, AccountQueue]:
-    """The queues of a batch by strategy account: its unreleased steps in the order of their turns."""
+    """The queues of a batch by strategy account: unreleased steps in the order of their turns."""
     queues: dict[int, AccountQueue] = {}
     for step in sorted(steps, key=lambda step: step.sequence):
         if step.released_at is None:
@@ -58,12 +58,16 @@ def account_queues(steps: Iterable[Step]) -> dict[int, AccountQueue]:
 
 @dataclass(frozen=True, slots=True)
 class EarlierSteps:
-    """The positions for which an earlier batch has an unreleased step; no symbol means all symbols of the account."""
+    """The positions for which an earlier batch has an unreleased step.
+
+    A position without a symbol stands for all symbols of the strategy account.
+    """
 
     positions: frozenset[PositionKey]
     strategy_accounts: frozenset[int]
 
     def block(self, step: Step) -> bool:
+        """Whether the step has to wait for an earlier batch."""
         strategy_account = step.strategy_account_id
         if step.symbol == ANY_SYMBOL:
             return strategy_account in self.strategy_accounts
@@ -72,7 +76,10 @@ class EarlierSteps:
 
 
 def earlier_steps(batch: Batch, steps: Sequence[Step]) -> EarlierSteps:
-    """Batch ids grow in commit order within a strategy, so the steps of every earlier batch are visible here."""
+    """The unreleased steps of earlier batches. One statement.
+
+    Batch ids grow in commit order within a strategy, so the steps of every earlier batch are visible here.
+    """
     strategy_accounts = {step.strategy_account_id for step in steps}
     orders = Order.objects.unreleased().filter(batch__lt=batch.pk, strategy=batch.strategy_id)
     cancellations = Cancellation.objects.unreleased().filter(

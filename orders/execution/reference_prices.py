@@ -1,4 +1,4 @@
-"""Reference prices for a run: known at once, or on their way without anyone waiting in place."""
+"""The last prices for one run: known at once, or requested in the background while the run goes on."""
 
 import queue
 from collections.abc import Callable, Iterable
@@ -11,19 +11,19 @@ from orders.execution.queue import wake_up
 
 
 class ReferencePrices:
-    """Not thread-safe, except that prices arrive from the exchanges' thread.
+    """Not thread-safe, except that prices may arrive from the exchanges' thread.
 
-    A price is as old as its arrival, however late somebody asks for it here.
+    The age of a price counts from the price's arrival, not from the first use in this run.
     """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._known: dict[Key, tuple[Decimal | None, datetime]] = {}
-        self._asked: set[Key] = set()
+        self._requested: set[Key] = set()
         self._arrivals: queue.SimpleQueue[tuple[Key, Decimal | None, datetime]] = queue.SimpleQueue()
 
-    def has(self, key: Key, *, now: datetime) -> bool:
-        """Whether the question is answered, if only by "there is none"; asks for it when it is not, or not any more."""
+    def request(self, key: Key, *, now: datetime) -> bool:
+        """Whether the exchange's answer is here and young, also an answer without a price; else requests the price."""
         self._take_arrivals()
         if key in self._known and prices.is_young(self._known[key][1], now=now):
             return True
@@ -31,32 +31,32 @@ class ReferencePrices:
         if cached is not None:
             self._known[key] = cached
             return True
-        if key not in self._asked:
-            self._asked.add(key)
-            prices.request_price(key, self._arrived)
+        if key not in self._requested:
+            self._requested.add(key)
+            prices.request_price(key, self._receive_price)
         return False
 
     def knows(self, key: Key) -> bool:
-        """Whether it was answered; asks nobody."""
+        """Whether an answer has come, also an answer without a price; requests nothing."""
         return key in self._known
 
     def fetch(self, keys: Iterable[Key], *, now: datetime) -> None:
-        """Answers the question for all keys, waiting for the exchanges."""
-        wanted = list(keys)
-        found = prices.fetch_now(wanted, now=now)
-        self._known |= {key: (found.get(key), now) for key in wanted}
+        """Fetches the prices of all keys and waits for the exchanges."""
+        requested = list(keys)
+        found = prices.fetch_now(requested, now=now)
+        self._known |= {key: (found.get(key), now) for key in requested}
 
     def price(self, key: Key) -> Decimal | None:
         return self._known[key][0] if key in self._known else None
 
-    def _arrived(self, key: Key, price: Decimal | None) -> None:
+    def _receive_price(self, key: Key, price: Decimal | None) -> None:
         self._arrivals.put((key, price, self._clock()))
         wake_up.notify()
 
     def _take_arrivals(self) -> None:
         while not self._arrivals.empty():
-            key, price, came_at = self._arrivals.get()
-            self._known[key] = (price, came_at)
-            self._asked.discard(key)
+            key, price, arrived_at = self._arrivals.get()
+            self._known[key] = (price, arrived_at)
+            self._requested.discard(key)
             if price is not None:
-                prices.remember_prices({key: price}, now=came_at)
+                prices.remember_prices({key: price}, now=arrived_at)

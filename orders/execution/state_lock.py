@@ -1,27 +1,34 @@
-"""Orders pass a gate on their way out; who changes what may pass closes it first.
+"""The state lock: an advisory lock of the database between senders of orders and changes of a trading state.
 
-Sending holds the gate shared and changing a trading state holds it alone, each until its transaction ends. So once a
-halt is committed, no order is committed as `submitted` under the state before it. On SQLite the IMMEDIATE transaction
-does the same.
+A sender holds the lock shared and a change of a trading state holds the lock exclusive, each until the end of the
+transaction. So after the commit of a halt, no order is committed as `submitted` under the former state. On SQLite the
+IMMEDIATE transaction has the same effect. docs/adr/0005-state-lock.md tells why.
 """
 
 from django.db import connection
 
 from orders.transactions import require_transaction
 
-_KEY = 0x7468  # any number that no other advisory lock of this database uses
+_KEY = 0x7468  # a free choice, but no other advisory lock of the database uses the same key
 
 
 def hold_shared() -> None:
-    _lock("pg_advisory_xact_lock_shared")
+    """Holds the lock together with other senders until the transaction ends.
+
+    Raises RuntimeError without a transaction.
+    """
+    _take_lock("pg_advisory_xact_lock_shared")
 
 
 def hold_exclusive() -> None:
-    """However long those on their way out take: a halt is not refused for that."""
-    _lock("pg_advisory_xact_lock", first="SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
+    """Holds the lock alone until the transaction ends. Raises RuntimeError without a transaction.
+
+    The wait for senders has no time limit, because a halt must not be refused for slow senders.
+    """
+    _take_lock("pg_advisory_xact_lock", first="SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
 
 
-def _lock(function: str, *, first: str = "") -> None:
+def _take_lock(function: str, *, first: str = "") -> None:
     require_transaction()
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

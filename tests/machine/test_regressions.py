@@ -37,7 +37,7 @@ def test_what_a_run_sent_after_it_was_taken_over_is_looked_up(world, monkeypatch
     for _ in range(100):  # it waits for a price first, then it sends, and is never heard of again
         if not Order.objects.waiting().exists():
             break
-        first._begin(first._ready())
+        first._begin_steps(first._ready_steps())
         time.sleep(0.02)
 
     second.run()
