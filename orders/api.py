@@ -1,30 +1,43 @@
-"""What subscribers see: their own orders, trades and positions, to read. Others' do not exist for them (404)."""
+"""The read-only REST API: a user sees the orders, trades and positions of the user's own accounts.
 
-from typing import Any
+Rows of other users' accounts get 404, as if the rows did not exist.
+"""
 
-from django.db.models import QuerySet
+from typing import Protocol, TypeVar
+
+from django.db.models import Model, QuerySet
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from orders.models import Order, Position, Trade
 from orders.serializers import OrderSerializer, PositionSerializer, TradeSerializer
 
+Row = TypeVar("Row", bound=Model, covariant=True)
 
-class OwnRowsViewSet(ReadOnlyModelViewSet[Any]):
+
+class OwnedRows(Protocol[Row]):
+    """A queryset whose rows belong to the owners of accounts."""
+
+    def visible_to(self, user_id: int) -> QuerySet[Row]: ...
+
+
+class OwnRowsViewSet(ReadOnlyModelViewSet[Row]):
     """Rows of the signed-in user's own accounts, narrowed by the query parameters in `filters`."""
 
-    rows: QuerySet[Any]
+    rows: OwnedRows[Row]
     filters: dict[str, str]
 
-    def get_queryset(self) -> QuerySet[Any]:
+    def get_queryset(self) -> QuerySet[Row]:
         given = {
             path: self.request.query_params[name]
             for name, path in self.filters.items()
             if name in self.request.query_params
         }
-        return self.rows.visible_to(self.request.user.pk).filter(**given)  # type: ignore[attr-defined]
+        user_id = self.request.user.pk
+        assert user_id is not None  # the default permission admits signed-in users only
+        return self.rows.visible_to(user_id).filter(**given)
 
 
-class OrderViewSet(OwnRowsViewSet):
+class OrderViewSet(OwnRowsViewSet[Order]):
     rows = Order.objects.select_related("strategy", "account")
     serializer_class = OrderSerializer
     filters = {
@@ -35,7 +48,7 @@ class OrderViewSet(OwnRowsViewSet):
     }
 
 
-class TradeViewSet(OwnRowsViewSet):
+class TradeViewSet(OwnRowsViewSet[Trade]):
     rows = Trade.objects.select_related("strategy_account__strategy", "account", "order")
     serializer_class = TradeSerializer
     filters = {
@@ -46,7 +59,7 @@ class TradeViewSet(OwnRowsViewSet):
     }
 
 
-class PositionViewSet(OwnRowsViewSet):
+class PositionViewSet(OwnRowsViewSet[Position]):
     rows = Position.objects.select_related(
         "strategy_account__strategy", "strategy_account__account"
     ).order_by("pk")

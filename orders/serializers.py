@@ -4,25 +4,31 @@ from typing import Any
 from rest_framework import serializers
 
 from exchanges.amounts import plain
+from exchanges.models import Account
 from orders.models import Order, Position, Trade
+from strategies.models import Strategy
 
 
-class ExactNumberField(serializers.Field):
-    """A Decimal as the shortest text that is exactly it."""
+class ExactNumberField(serializers.Field[Decimal, Any, str, Any]):
+    """Shows a Decimal as the shortest text with exactly the same value."""
 
     def to_representation(self, value: Decimal) -> str:
         return plain(value)
 
 
-def _exact(*names: str) -> dict[str, Any]:
+def _exact_fields(*names: str) -> dict[str, ExactNumberField]:
     return {name: ExactNumberField(read_only=True) for name in names}
 
 
 class OrderSerializer(serializers.ModelSerializer[Order]):
-    strategy: Any = serializers.SlugRelatedField(slug_field="group_name", read_only=True)
-    account: Any = serializers.SlugRelatedField(slug_field="name", read_only=True)
+    strategy: serializers.SlugRelatedField[Strategy] = serializers.SlugRelatedField(
+        slug_field="group_name", read_only=True
+    )
+    account: serializers.SlugRelatedField[Account] = serializers.SlugRelatedField(
+        slug_field="name", read_only=True
+    )
     error = serializers.CharField(source="reason_text", read_only=True)
-    vars().update(_exact("quantity", "price", "stop_price", "filled", "average"))
+    vars().update(_exact_fields("quantity", "price", "stop_price", "filled", "average"))
 
     class Meta:
         model = Order
@@ -36,9 +42,11 @@ class OrderSerializer(serializers.ModelSerializer[Order]):
 
 class TradeSerializer(serializers.ModelSerializer[Trade]):
     strategy = serializers.CharField(source="strategy_account.strategy.group_name", read_only=True)
-    account: Any = serializers.SlugRelatedField(slug_field="name", read_only=True)
+    account: serializers.SlugRelatedField[Account] = serializers.SlugRelatedField(
+        slug_field="name", read_only=True
+    )
     client_order_id = serializers.CharField(source="order.client_order_id", read_only=True)
-    vars().update(_exact("quantity", "price", "fee", "realized_profit"))
+    vars().update(_exact_fields("quantity", "price", "fee", "realized_profit"))
 
     class Meta:
         model = Trade
@@ -52,7 +60,7 @@ class TradeSerializer(serializers.ModelSerializer[Trade]):
 class PositionSerializer(serializers.ModelSerializer[Position]):
     strategy = serializers.CharField(source="strategy_account.strategy.group_name", read_only=True)
     account = serializers.CharField(source="strategy_account.account.name", read_only=True)
-    vars().update(_exact("quantity", "entry_price", "realized_profit", "fees"))
+    vars().update(_exact_fields("quantity", "entry_price", "realized_profit", "fees"))
 
     class Meta:
         model = Position

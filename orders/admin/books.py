@@ -1,4 +1,4 @@
-"""What keeps the books honest: differences with exchanges, foreign orders, audits."""
+"""Admin pages that compare our records with the exchanges: position differences, external orders, audits."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -26,7 +26,7 @@ class PositionDifferenceAdmin(ReadOnlyAdmin):
         return row.freezes
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Declaring sets an account free to trade again: not for those who may only look."""
+        """A declaration lets the account trade again, so a user with view permission only must not declare."""
         return request.user.has_perm("orders.change_positiondifference")
 
     @admin.action(

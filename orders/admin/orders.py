@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import ReadOnlyAdmin
+from exchanges.admin import ModelAdmin, ReadOnlyAdmin, TabularInline
 from orders.execution.cancel_by_person import cancel_orders
 from orders.models import (
     Batch,
@@ -23,7 +23,7 @@ from orders.models import (
 from orders.reconciliation.by_person import declare_absent
 
 
-class OrderEventInline(admin.TabularInline):
+class OrderEventInline(TabularInline[OrderEvent, Order]):
     model = OrderEvent
     readonly_fields = fields = (
         "at",
@@ -38,11 +38,11 @@ class OrderEventInline(admin.TabularInline):
     extra = 0
     can_delete = False
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
         return False
 
 
-class TradeInline(admin.TabularInline):
+class TradeInline(TabularInline[Trade, Order]):
     model = Trade
     readonly_fields = fields = (
         "trade_id", "quantity", "price", "fee", "fee_currency", "realized_profit", "executed_at",
@@ -50,7 +50,7 @@ class TradeInline(admin.TabularInline):
     extra = 0
     can_delete = False
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
         return False
 
 
@@ -81,16 +81,16 @@ class OutcomeFilter(admin.SimpleListFilter):
     title = _("outcome")
     parameter_name = "outcome"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[OpenOrder]) -> list[tuple[str, Any]]:
         return [("unknown", _("Outcome unknown"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OpenOrder]) -> QuerySet[OpenOrder]:
         return queryset.filter(unknown_since__isnull=False) if self.value() == "unknown" else queryset
 
 
 @admin.register(OpenOrder)
 class OpenOrderAdmin(OrderAdmin):
-    """Orders of unknown outcome first: they wait for the exchange, or for a person."""
+    """Lists orders of unknown outcome first, because such orders wait for the exchange, or for a person."""
 
     list_display = ["id", "status", "unknown_since", *OrderAdmin.list_display[2:]]
     list_filter = [OutcomeFilter, *OrderAdmin.list_filter]
@@ -98,7 +98,7 @@ class OpenOrderAdmin(OrderAdmin):
     actions = ["cancel", "declare_absent"]
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change orders may act on them; the rows themselves nobody edits."""
+        """A user who may change orders may run the actions. No user may edit the rows."""
         return request.user.has_perm("orders.change_order")
 
     @admin.action(description=_("Cancel the selected orders at the exchange"), permissions=["operate"])
@@ -120,9 +120,9 @@ class OpenOrderAdmin(OrderAdmin):
             if order in closed:
                 self.message_user(request, _("%(order)s: closed.") % {"order": order}, messages.SUCCESS)
             else:
-                self.message_user(request, self._not_yet(order), messages.WARNING)
+                self.message_user(request, self._not_closed_message(order), messages.WARNING)
 
-    def _not_yet(self, order: Order) -> str:
+    def _not_closed_message(self, order: Order) -> str:
         return _(
             "%(order)s: not closed. Only an order that was sent and has been without an answer for more than"
             " %(seconds)s seconds can be closed."

@@ -1,4 +1,4 @@
-"""Stopping and starting trade from the pages of those whom it concerns."""
+"""Admin actions to stop and start trade, on the pages of strategies, strategy accounts, accounts and the system."""
 
 from typing import Any
 
@@ -8,43 +8,45 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import AccountAdmin
+from exchanges.admin import AccountAdmin, ModelAdmin
 from exchanges.enums import TradingState
 from exchanges.models import Account
 from exchanges.state_reasons import StateReason
-from orders.controls.trading_state import change_trading_state
+from orders.controls.trading_state import Level, change_trading_state
 from strategies.admin import LIMITS_FIELDSET, STATE_FIELDSET, StrategyAccountAdmin, StrategyAdmin
 from strategies.models import Strategy, StrategyAccount, SystemRisk
 
 
-class HaltingMixin(admin.ModelAdmin):
-    """The state changes through these actions only: each is one service call."""
+class TradingStateMixin(ModelAdmin[Any]):
+    """Only these actions change a trading state in the admin. Each action makes one service call per row."""
 
     actions = ["activate", "exits_only", "halt", "halt_and_cancel", "halt_cancel_and_close"]
 
     @admin.action(description=_("Trading: activate"), permissions=["change"])
-    def activate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._stop(request, queryset, TradingState.ACTIVE)
+    def activate(self, request: HttpRequest, queryset: QuerySet[Level]) -> None:
+        self._change_state(request, queryset, TradingState.ACTIVE)
 
     @admin.action(description=_("Trading: exits only"), permissions=["change"])
-    def exits_only(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._stop(request, queryset, TradingState.REDUCE_ONLY)
+    def exits_only(self, request: HttpRequest, queryset: QuerySet[Level]) -> None:
+        self._change_state(request, queryset, TradingState.REDUCE_ONLY)
 
     @admin.action(description=_("Trading: halt"), permissions=["change"])
-    def halt(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._stop(request, queryset, TradingState.HALTED)
+    def halt(self, request: HttpRequest, queryset: QuerySet[Level]) -> None:
+        self._change_state(request, queryset, TradingState.HALTED)
 
     @admin.action(description=_("Trading: halt and cancel all orders"), permissions=["change"])
-    def halt_and_cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._stop(request, queryset, TradingState.HALTED, cancel_all=True)
+    def halt_and_cancel(self, request: HttpRequest, queryset: QuerySet[Level]) -> None:
+        self._change_state(request, queryset, TradingState.HALTED, cancel_all=True)
 
     @admin.action(
         description=_("Trading: halt, cancel all orders and close all positions"), permissions=["change"]
     )
-    def halt_cancel_and_close(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._stop(request, queryset, TradingState.HALTED, cancel_all=True, close_all=True)
+    def halt_cancel_and_close(self, request: HttpRequest, queryset: QuerySet[Level]) -> None:
+        self._change_state(request, queryset, TradingState.HALTED, cancel_all=True, close_all=True)
 
-    def _stop(self, request: HttpRequest, rows: QuerySet[Any], state: TradingState, **extent: bool) -> None:
+    def _change_state(
+        self, request: HttpRequest, rows: QuerySet[Level], state: TradingState, **extent: bool
+    ) -> None:
         reason = StateReason.of("set_by", user=request.user.get_username())
         for row in rows:
             touched = change_trading_state(
@@ -72,25 +74,25 @@ admin.site.unregister([Strategy, StrategyAccount, Account])
 
 
 @admin.register(Strategy)
-class HaltableStrategyAdmin(HaltingMixin, StrategyAdmin):
+class HaltableStrategyAdmin(TradingStateMixin, StrategyAdmin):
     list_display = [*StrategyAdmin.list_display, "trading_state"]
     list_filter = ["trading_state", *StrategyAdmin.list_filter]
 
 
 @admin.register(StrategyAccount)
-class HaltableStrategyAccountAdmin(HaltingMixin, StrategyAccountAdmin):
+class HaltableStrategyAccountAdmin(TradingStateMixin, StrategyAccountAdmin):
     list_display = [*StrategyAccountAdmin.list_display, "trading_state"]
     list_filter = ["trading_state", *StrategyAccountAdmin.list_filter]
 
 
 @admin.register(Account)
-class HaltableAccountAdmin(HaltingMixin, AccountAdmin):
+class HaltableAccountAdmin(TradingStateMixin, AccountAdmin):
     list_display = [*AccountAdmin.list_display, "trading_state"]
     list_filter = ["trading_state", *AccountAdmin.list_filter]
 
 
 @admin.register(SystemRisk)
-class SystemRiskAdmin(HaltingMixin):
+class SystemRiskAdmin(TradingStateMixin):
     readonly_fields = ["trading_state", "state_reason", "state_changed_at"]
     fieldsets = [STATE_FIELDSET, LIMITS_FIELDSET]
     list_display = ["__str__", "trading_state", "state_reason", "state_changed_at"]
@@ -102,5 +104,5 @@ class SystemRiskAdmin(HaltingMixin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: SystemRisk | None = None) -> bool:
         return False
