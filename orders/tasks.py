@@ -1,4 +1,4 @@
-"""Scheduled by the worker. Each ends in one call and may run twice."""
+"""Tasks on the worker's schedule. Each task makes one service call and may run twice."""
 
 from datetime import timedelta
 
@@ -12,13 +12,13 @@ from orders.reconciliation.tracker import Tracker
 
 
 def track_orders() -> None:
-    """A safety run beside the tracker's own process: it does what that has not done."""
+    """A safety run beside the tracker's own process, for work left undone by the tracker."""
     Tracker(clock=timezone.now).pass_once(everything=False)
     failpoint("task done, not acknowledged")
 
 
 def audit_books() -> int:
-    """The last two days, every minute; the whole database is for `manage.py audit_books`."""
+    """Audits the orders of the last two days, every minute. `manage.py audit_books` audits the whole database."""
     now = timezone.now()
     BookAudit.objects.filter(at__lt=now - timedelta(days=30)).delete()
     return len(audit.audit_books(now=now, since=now - timedelta(days=2)).problems)

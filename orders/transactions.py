@@ -1,6 +1,6 @@
-"""Database transactions: which code requires one, and how long the database may take for one.
+"""Database transactions: a check for code that requires a transaction, and time limits for a transaction.
 
-The usual time limits are in tradehub.environment; here are the callers that want other limits.
+tradehub.environment sets the usual time limits. The functions here serve callers that need other limits.
 """
 
 import time
@@ -9,31 +9,35 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-_LEAST_S = 0.25
-_TELL_AGAIN_S = 0.25
+_SHORTEST_S = 0.25
+_LIMIT_AGAIN_S = 0.25
 
 
 def require_transaction() -> None:
-    """Raises RuntimeError outside of a transaction: rows that belong together would not be written together."""
+    """Raises RuntimeError outside of a transaction, because rows that belong together must be written together."""
     if not connection.in_atomic_block:
         raise RuntimeError("This function is called inside transaction.atomic() only.")
 
 
 @contextmanager
 def transaction_within(seconds: float) -> Iterator[None]:
-    """A transaction that has begun its last statement by then, or fails with OperationalError and leaves nothing.
+    """A transaction whose last statement begins within `seconds` (at least 0.25 s).
 
-    No statement, and no wait for a lock, takes longer than was left when it began, give or take a quarter of a second.
+    A later statement raises OperationalError, and the transaction leaves nothing behind. On PostgreSQL a statement, and
+    a wait for a lock, takes at most the time left at the statement's begin, give or take a quarter of a second. On
+    SQLite the limit holds for the wait at the transaction's begin. Beyond the limit the database raises
+    OperationalError.
     """
-    allowed = max(seconds, _LEAST_S)
-    with _patience(allowed), transaction.atomic(), connection.execute_wrapper(_Deadline(allowed)):
+    allowed = max(seconds, _SHORTEST_S)
+    with _sqlite_busy_timeout(allowed), transaction.atomic(), connection.execute_wrapper(_Deadline(allowed)):
         yield
 
 
 @contextmanager
 def no_time_limits() -> Iterator[None]:
-    """For work that takes as long as the books are large."""
+    """Lifts the time limits of the connection, for work whose time grows with the number of rows."""
     lift_time_limits(connection)
     try:
         yield
@@ -41,25 +45,25 @@ def no_time_limits() -> Iterator[None]:
         restore_time_limits(connection)
 
 
-def lift_time_limits(database: Any) -> None:
+def lift_time_limits(database: BaseDatabaseWrapper) -> None:
     if database.vendor == "postgresql":
-        _run(database, "SET statement_timeout = 0", "SET lock_timeout = 0")
+        _run_statements(database, "SET statement_timeout = 0", "SET lock_timeout = 0")
 
 
-def restore_time_limits(database: Any) -> None:
+def restore_time_limits(database: BaseDatabaseWrapper) -> None:
     if database.vendor == "postgresql":
-        _run(database, "RESET statement_timeout", "RESET lock_timeout")
+        _run_statements(database, "RESET statement_timeout", "RESET lock_timeout")
 
 
-def _run(database: Any, *statements: str) -> None:
+def _run_statements(database: BaseDatabaseWrapper, *statements: str) -> None:
     with database.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
 
 
 @contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """SQLite waits only where a transaction begins, and as long as its connection says."""
+def _sqlite_busy_timeout(seconds: float) -> Iterator[None]:
+    """Limits SQLite's wait for the database lock: SQLite waits only at the begin of a transaction."""
     if connection.vendor != "sqlite":
         yield
         return
@@ -69,28 +73,31 @@ def _patience(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        _run(connection, f"PRAGMA busy_timeout = {usual_ms}")
+        _run_statements(connection, f"PRAGMA busy_timeout = {usual_ms}")
 
 
 class _Deadline:
-    """Around each statement: none begins too late, and PostgreSQL is told now and then what is left."""
+    """Wraps each statement: refuses a statement after the deadline, and renews PostgreSQL's limits now and then."""
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
-        self._told_at: float | None = None
+        self._limited_at: float | None = None
 
     def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
         now = time.monotonic()
         if now >= self._until:
             raise OperationalError("the database took too long")
-        if self._told_at is None or now - self._told_at >= _TELL_AGAIN_S:
-            self._told_at = now
-            self._tell(self._until - now)
+        if self._limited_at is None or now - self._limited_at >= _LIMIT_AGAIN_S:
+            self._limited_at = now
+            self._limit_statements(self._until - now)
         return execute(sql, params, many, context)
 
     @staticmethod
-    def _tell(left_s: float) -> None:
-        """Comes by here itself, and finds that this was just told."""
+    def _limit_statements(left_s: float) -> None:
+        """Sets PostgreSQL's time limits to the time left.
+
+        This wrapper also wraps the statement here, and does not set the limits again, because `_limited_at` is new.
+        """
         if connection.vendor == "postgresql":
             left = f"{max(1, int(left_s * 1000))}ms"
             with connection.cursor() as cursor:

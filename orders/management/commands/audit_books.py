@@ -18,7 +18,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, days: int | None, **options: Any) -> None:
         now = timezone.now()
         result = audit_books(now=now, since=now - timedelta(days=days) if days else None)
-        with override("en"):  # as all that this command says
+        with override("en"):  # like all other output of the command
             for note in result.note_texts:
                 self.stdout.write(note)
         for problem in result.problems:
