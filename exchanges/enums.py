@@ -14,7 +14,7 @@ class Side(TextChoices):
 
     @property
     def sign(self) -> int:
-        """+1 for a buy, -1 for a sell: what it does to a position."""
+        """+1 for a buy and -1 for a sell: the direction in which an order moves a position."""
         return 1 if self is Side.BUY else -1
 
     @property
@@ -23,7 +23,7 @@ class Side(TextChoices):
 
 
 class OrderType(TextChoices):
-    """What an exchange can be asked to place."""
+    """The types of order that an adapter can be asked to place."""
 
     MARKET = "MARKET", _("Market")
     LIMIT = "LIMIT", _("Limit")
@@ -45,7 +45,7 @@ def order_type_choices() -> list[tuple[str, str]]:
 
 
 class ReportStatus(TextChoices):
-    """What an exchange says of an order; the subset of an order's life that it can know."""
+    """An exchange's word for the state of an order: the part of an order's life that an exchange can know."""
 
     ACCEPTED = "accepted"
     PARTIALLY_FILLED = "partially_filled"
@@ -56,7 +56,7 @@ class ReportStatus(TextChoices):
 
 
 class TradingState(TextChoices):
-    """Whether orders may go out; the strictest of system, strategy, account and strategy account holds."""
+    """Whether orders may go out. Of system, strategy, account and strategy account the strictest state holds."""
 
     ACTIVE = "active", _("Active")
     REDUCE_ONLY = "reduce_only", _("Exits only")

@@ -1,4 +1,4 @@
-"""The exchanges that accounts can be opened at. A plain ccxt exchange needs only a line here."""
+"""The exchanges at which accounts can be opened. A plain ccxt exchange needs only a line in this list."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from exchanges.enums import MarketType
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """`clients` names the ccxt class for each market type; `dialect` picks the adapter that knows its quirks.
+    """`clients` names the ccxt class for each market type; `dialect` picks the adapter for the exchange's traps.
 
-    `setting` names the Django setting that holds the exchange's address, where it is not the client's own.
+    `setting` names the Django setting with the exchange's address, where the ccxt class has another address.
     """
 
     name: str

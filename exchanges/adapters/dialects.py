@@ -1,4 +1,4 @@
-"""Which adapter and transport speak for an exchange."""
+"""The dialects of exchanges: each dialect names an adapter per market type, and a transport."""
 
 from dataclasses import dataclass
 
