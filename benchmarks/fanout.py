@@ -1,11 +1,11 @@
-"""What does a delivery cost next to the bare requests that it sends, and next to ten threads of synchronous ccxt?
+"""Measures the cost of a delivery next to bare requests, and next to ten threads of synchronous ccxt.
 
     pip install -r requirements.txt
     python benchmarks/fanout.py [--quick] [--accounts N ...] [--slow-account] [--json]
 
-One alert for N accounts, each of whom gets one limit order at the same local exchange: TLS, 50 ms per answer. The
-contenders take turns, so that whatever else the machine does hits all of them: compare the ratios of one run, and no
-run's milliseconds with another's. docs/benchmarks.md says what is measured and what came out. Linux only.
+An alert sends a limit order for each of N accounts to the same local exchange: TLS, 50 ms per answer. The contenders
+take turns, so that other work of the machine slows all contenders. Compare ratios within a run, and never compare
+milliseconds between runs. docs/benchmarks.md has the method and the results. Linux only.
 """
 
 import argparse
@@ -19,19 +19,21 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fanout import tables
-from fanout.measuring import Figures, measure, measure_slow
+from fanout.measuring import Figures, measure_fan_outs, measure_slow_account
 from fanout.surroundings import surroundings
 
 SIZES = (1, 10, 100, 500)
 
 
-def fan_outs(address: str, token: str, rows: Any, *, sizes: Sequence[int], quick: bool) -> list[Figures]:
+def measure_sizes(address: str, token: str, rows: Any, *, sizes: Sequence[int], quick: bool) -> list[Figures]:
     accounts = rows.make_accounts(f"account-{number:03}" for number in range(max(sizes)))
     figures = []
     for size in sizes:
         rows.make_strategy(f"fanout-{size}", accounts[:size])
         runs = (5 if size == 1 else 3) if quick else (15 if size == 1 else 7)
-        figures.append(measure(size, address=address, token=token, processes=1 if quick else 3, runs=runs))
+        figures.append(
+            measure_fan_outs(size, address=address, token=token, processes=1 if quick else 3, runs=runs)
+        )
         print(f"N={size} measured", file=sys.stderr, flush=True)
     return figures
 
@@ -39,9 +41,9 @@ def fan_outs(address: str, token: str, rows: Any, *, sizes: Sequence[int], quick
 def tell_fan_outs(figures: Sequence[Figures], *, as_json: bool) -> None:
     if not as_json:
         print(
-            tables.fan_outs("warm", figures),
-            tables.fan_outs("cold", figures),
-            tables.metrics(figures),
+            tables.fan_out_table("warm", figures),
+            tables.fan_out_table("cold", figures),
+            tables.metrics_table(figures),
             sep="\n",
         )
         return
@@ -63,15 +65,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args()
     with surroundings() as address:
-        rows = importlib.import_module("fanout.rows")  # models can be imported only now
-        rows.migrate()
+        rows = importlib.import_module("fanout.rows")  # models can be imported only after django.setup()
+        rows.migrate_database()
         token = rows.issue_token()
         if options.slow_account:
-            found = measure_slow(token=token, rows=rows, runs=3 if options.quick else 11)
-            print(json.dumps(found, indent=2) if options.json else tables.slow(found))
+            found = measure_slow_account(token=token, rows=rows, runs=3 if options.quick else 11)
+            print(json.dumps(found, indent=2) if options.json else tables.slow_account_text(found))
         else:
             sizes = options.accounts or (SIZES[:-1] if options.quick else SIZES)
-            figures = fan_outs(address, token, rows, sizes=sizes, quick=options.quick)
+            figures = measure_sizes(address, token, rows, sizes=sizes, quick=options.quick)
             tell_fan_outs(figures, as_json=options.json)
 
 

@@ -1,10 +1,10 @@
-"""Which web server? The same small WSGI app behind each candidate, TLS on loopback, one process, 24 threads.
+"""Compares web servers: the same small WSGI app behind each candidate, TLS on loopback, a single process, 24 threads.
 
     pip install gunicorn granian cheroot 'uvicorn[standard]' aiohttp cryptography
     python benchmarks/servers.py ['granian wsgi' ...]
 
-Candidates that are not installed are left out. The load comes from this process, so that the numbers compare
-the servers of one run; they are not what a machine can do. docs/adr/0001-web-server.md holds the conclusion.
+Candidates that are not installed are left out. The load comes from this process, so the numbers compare the servers of
+a run, and do not tell the capacity of a machine. docs/adr/0001-web-server.md has the conclusion.
 """
 
 import asyncio
@@ -19,10 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -31,12 +32,12 @@ from tradehub.http.tls import ensure_certificate
 
 THREADS = 24
 BODY = json.dumps({"group_name": "test1", "symbol": "BTC/USDT", "qty_per": 5, "note": "x" * 200}).encode()
-SLOW_CLIENTS = 64  # more than there are threads
+SLOW_CLIENTS = 64  # more clients than threads
 HOST = "127.0.0.1"
 
 
-def app(environ, start_response):
-    """Reads the body, burns about 2 ms, sleeps if asked to, answers JSON."""
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """Reads the body, uses 2 ms of CPU time, sleeps for the query's `sleep` seconds, and answers JSON."""
     received = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     until = time.thread_time() + 0.002
     while time.thread_time() < until:
@@ -71,8 +72,8 @@ CANDIDATES = {
 
 
 def serve_with_cheroot(port: str, cert: str, key: str) -> None:
-    from cheroot.ssl.builtin import BuiltinSSLAdapter  # noqa: PLC0415
-    from cheroot.wsgi import Server  # noqa: PLC0415
+    from cheroot.ssl.builtin import BuiltinSSLAdapter  # type: ignore[import-not-found]  # noqa: PLC0415
+    from cheroot.wsgi import Server  # type: ignore[import-not-found]  # noqa: PLC0415
 
     server = Server((HOST, int(port)), app, numthreads=THREADS, shutdown_timeout=5)
     server.ssl_adapter = BuiltinSSLAdapter(cert, key)
@@ -83,17 +84,18 @@ def serve_with_cheroot(port: str, cert: str, key: str) -> None:
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
-def listens(port: int) -> bool:
+def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((HOST, port)) == 0
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float) -> float | None:
-    """Seconds until the condition held; None if it never did."""
+    """Returns the seconds until the condition held, or None if the condition never held."""
     start = time.monotonic()
     while time.monotonic() - start < limit_s:
         if condition():
@@ -103,7 +105,7 @@ def wait_until(condition: Callable[[], bool], limit_s: float) -> float | None:
 
 
 @contextmanager
-def running(name: str, cert: str, key: str):
+def running_server(name: str, cert: str, key: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     port = free_port()
     words = {"PORT": str(port), "CERT": cert, "KEY": key}
     command = CANDIDATES[name].replace(f"{HOST}:PORT", f"{HOST}:{port}").split()
@@ -115,7 +117,7 @@ def running(name: str, cert: str, key: str):
         stderr=subprocess.DEVNULL,
     )
     try:
-        if wait_until(lambda: listens(port), 20) is None:
+        if wait_until(lambda: is_listening(port), 20) is None:
             raise SystemExit(f"{name} did not start.")
         time.sleep(0.5)
         yield process, port
@@ -125,14 +127,14 @@ def running(name: str, cert: str, key: str):
         process.wait()
 
 
-def tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-async def load(
+async def measure_load(
     port: int, concurrency: int, total: int, *, keep_alive: bool = True, limit_s: float = 10
 ) -> dict[str, float]:
     import aiohttp  # noqa: PLC0415
@@ -140,7 +142,7 @@ async def load(
     latencies_ms: list[float] = []
     failures = 0
     left = iter(range(total))
-    connector = aiohttp.TCPConnector(limit=0, ssl=tls(), force_close=not keep_alive)
+    connector = aiohttp.TCPConnector(limit=0, ssl=tls_context(), force_close=not keep_alive)
     async with aiohttp.ClientSession(
         connector=connector, timeout=aiohttp.ClientTimeout(total=limit_s)
     ) as session:
@@ -165,27 +167,27 @@ async def load(
 
 
 async def hold_silent(port: int) -> asyncio.StreamWriter:
-    """Connects and never says a word: no TLS handshake."""
+    """Connects and sends nothing, not even a TLS handshake."""
     _, writer = await asyncio.open_connection(HOST, port)
     return writer
 
 
 async def hold_header(port: int) -> asyncio.StreamWriter:
-    """Shakes hands, then one byte of the header a second."""
-    _, writer = await asyncio.open_connection(HOST, port, ssl=tls())
-    asyncio.get_running_loop().create_task(dribble(writer, b"POST / HTTP/1.1\r\nHost: localhost\r\n"))
+    """Makes the TLS handshake, then sends a byte of the header each second."""
+    _, writer = await asyncio.open_connection(HOST, port, ssl=tls_context())
+    asyncio.get_running_loop().create_task(dribble_bytes(writer, b"POST / HTTP/1.1\r\nHost: localhost\r\n"))
     return writer
 
 
 async def hold_body(port: int) -> asyncio.StreamWriter:
-    """Sends the whole header, then one byte of the body a second."""
-    _, writer = await asyncio.open_connection(HOST, port, ssl=tls())
+    """Sends the whole header, then a byte of the body each second."""
+    _, writer = await asyncio.open_connection(HOST, port, ssl=tls_context())
     writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400\r\n\r\n")
-    asyncio.get_running_loop().create_task(dribble(writer, b"x" * 400))
+    asyncio.get_running_loop().create_task(dribble_bytes(writer, b"x" * 400))
     return writer
 
 
-async def dribble(writer: asyncio.StreamWriter, text: bytes) -> None:
+async def dribble_bytes(writer: asyncio.StreamWriter, text: bytes) -> None:
     with suppress(OSError):
         for byte in text:
             writer.write(bytes([byte]))
@@ -199,15 +201,15 @@ async def among_slow_clients(
     attempts = [asyncio.wait_for(hold(port), 10) for _ in range(SLOW_CLIENTS)]
     held = await asyncio.gather(*attempts, return_exceptions=True)
     await asyncio.sleep(0.5)
-    result = await load(port, 4, 24, keep_alive=False, limit_s=3)
+    result = await measure_load(port, 4, 24, keep_alive=False, limit_s=3)
     for writer in held:
         if isinstance(writer, asyncio.StreamWriter):
             writer.transport.abort()
     return result
 
 
-async def request(port: int, path: str) -> str:
-    reader, writer = await asyncio.open_connection(HOST, port, ssl=tls())
+async def request_status(port: int, path: str) -> str:
+    reader, writer = await asyncio.open_connection(HOST, port, ssl=tls_context())
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     try:
         answer = (await asyncio.wait_for(reader.read(100), 30))[9:12].decode()
@@ -217,9 +219,9 @@ async def request(port: int, path: str) -> str:
     return answer or "no answer"
 
 
-async def stop_while_busy(process: subprocess.Popen, port: int, sleep_s: float) -> tuple[str, float]:
-    """Answer of a request that SIGTERM overtakes, and the seconds that the server took to go."""
-    answer = asyncio.create_task(request(port, f"/?sleep={sleep_s}"))
+async def stop_while_busy(process: subprocess.Popen[bytes], port: int, sleep_s: float) -> tuple[str, float]:
+    """Sends SIGTERM during a request. Returns the request's answer, and the seconds until the server ended."""
+    answer = asyncio.create_task(request_status(port, f"/?sleep={sleep_s}"))
     await asyncio.sleep(0.4)
     start = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -228,12 +230,12 @@ async def stop_while_busy(process: subprocess.Popen, port: int, sleep_s: float) 
     return await answer, gone_s
 
 
-def children(pid: int) -> list[int]:
+def child_pids(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(child) for child in text.split()]
 
 
-def show(what: str, result: dict[str, float]) -> None:
+def show_load(what: str, result: dict[str, float]) -> None:
     print(
         f"  {what:<26} {result['rps']:5.0f} requests/s  p50 {result['p50']:7.1f} ms"
         f"  p99 {result['p99']:7.1f} ms  failed {result['failures']:.0f}",
@@ -241,36 +243,40 @@ def show(what: str, result: dict[str, float]) -> None:
     )
 
 
-def measure(name: str, cert: str, key: str) -> None:
+def measure_server(name: str, cert: str, key: str) -> None:
     print(name, flush=True)
-    with running(name, cert, key) as (_, port):
-        asyncio.run(load(port, 4, 100))
+    with running_server(name, cert, key) as (_, port):
+        asyncio.run(measure_load(port, 4, 100))
         for concurrency in (1, 10, 50):
-            show(f"{concurrency} at a time", asyncio.run(load(port, concurrency, 1500)))
-        show("10, new connection each", asyncio.run(load(port, 10, 600, keep_alive=False)))
+            show_load(f"{concurrency} at a time", asyncio.run(measure_load(port, concurrency, 1500)))
+        show_load("10, new connection each", asyncio.run(measure_load(port, 10, 600, keep_alive=False)))
     for what, hold in (("silent", hold_silent), ("slow header", hold_header), ("slow body", hold_body)):
-        with running(name, cert, key) as (_, port):
-            show(f"among {SLOW_CLIENTS} {what}", asyncio.run(among_slow_clients(port, hold)))
-    with running(name, cert, key) as (process, port):
+        with running_server(name, cert, key) as (_, port):
+            show_load(f"among {SLOW_CLIENTS} {what}", asyncio.run(among_slow_clients(port, hold)))
+    with running_server(name, cert, key) as (process, port):
         answer, gone_s = asyncio.run(stop_while_busy(process, port, 2))
         print(f"  SIGTERM, request of 2 s: answer {answer}, gone after {gone_s:.1f} s", flush=True)
-    with running(name, cert, key) as (process, port):
+    with running_server(name, cert, key) as (process, port):
         answer, gone_s = asyncio.run(stop_while_busy(process, port, 20))
         print(
             f"  SIGTERM, request of 20 s (bound 5 s): answer {answer}, gone after {gone_s:.1f} s", flush=True
         )
-    with running(name, cert, key) as (process, port):
-        workers = children(process.pid)
+    with running_server(name, cert, key) as (process, port):
+        workers = child_pids(process.pid)
         process.kill()
         process.wait()
-        freed_s = wait_until(lambda: not listens(port), 5)
+        freed_s = wait_until(lambda: not is_listening(port), 5)
         state = "still held after 5 s" if freed_s is None else f"free after {freed_s:.1f} s"
         print(f"  kill -9 of the parent ({len(workers)} children): port {state}", flush=True)
-    with running(name, cert, key) as (process, port):
-        for worker in children(process.pid):
+    with running_server(name, cert, key) as (process, port):
+        for worker in child_pids(process.pid):
             os.kill(worker, signal.SIGKILL)
         time.sleep(3)
-        state = "parent exits" if process.poll() is not None else f"answers {asyncio.run(request(port, '/'))}"
+        state = (
+            "parent exits"
+            if process.poll() is not None
+            else f"answers {asyncio.run(request_status(port, '/'))}"
+        )
         print(f"  kill -9 of the children: {state}", flush=True)
 
 
@@ -283,7 +289,7 @@ def main() -> None:
         ensure_certificate(cert=Path(cert), key=Path(key), now=datetime.now(UTC))
         for name in names:
             if not sys.argv[1:] or name in sys.argv[1:]:
-                measure(name, cert, key)
+                measure_server(name, cert, key)
     return None
 
 

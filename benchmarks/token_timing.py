@@ -1,7 +1,7 @@
-"""How long it takes to refuse a token, by why it is refused: python benchmarks/token_timing.py [rounds]
+"""Measures the time of refusing a token, by reason of the refusal: python benchmarks/token_timing.py [rounds]
 
-The kinds take turns, so that what slows the machine down slows all of them. Prints the mean, and Welch's t of each kind
-against unknown tokens; |t| below 4.5 over 10,000 rounds tells nobody anything. Uses a database that goes away.
+The kinds of tokens take turns, so that a slow machine slows all kinds. Prints the mean of each kind, and Welch's t
+against unknown tokens; |t| below 4.5 over 10,000 rounds tells a guesser nothing. Uses a throwaway database.
 """
 
 import math
@@ -31,7 +31,7 @@ LIMIT = 4.5
 
 
 def make_kinds() -> dict[str, list[str]]:
-    """Tokens that open nothing, by why; several of each, so that no kind lives in a cache."""
+    """Makes tokens that open nothing, by reason: several tokens of each kind, so that no kind stays in a cache."""
     user = User.objects.create_user("alice")
     for _ in range(NEIGHBORS):
         WebhookToken.objects.issue(user=user)
@@ -47,7 +47,7 @@ def make_kinds() -> dict[str, list[str]]:
     }
 
 
-def measure(kinds: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
+def measure_kinds(kinds: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {kind: [] for kind in kinds}
     now = timezone.now()
     for turn in range(rounds + WARM_UP):
@@ -59,11 +59,11 @@ def measure(kinds: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
             assert found is None
             if turn >= WARM_UP:
                 taken[kind].append(spent / 1000)
-    return {kind: trimmed(values) for kind, values in taken.items()}
+    return {kind: trim_slowest(values) for kind, values in taken.items()}
 
 
-def trimmed(values: list[float]) -> list[float]:
-    """Without the slowest hundredth: the machine's own doings."""
+def trim_slowest(values: list[float]) -> list[float]:
+    """Drops the slowest hundredth, in which the machine did other work."""
     return sorted(values)[: len(values) - len(values) // 100]
 
 
@@ -77,7 +77,7 @@ def main() -> None:
     runner = DiscoverRunner(verbosity=0)
     databases = runner.setup_databases()
     try:
-        taken = measure(make_kinds(), rounds)
+        taken = measure_kinds(make_kinds(), rounds)
     finally:
         runner.teardown_databases(databases)
     for kind, values in taken.items():

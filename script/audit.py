@@ -1,7 +1,7 @@
-"""Known holes in what is installed: python script/audit.py. Fails for each one that the list names.
+"""Finds known holes in the installed packages: python script/audit.py. Fails if the list of known holes names any.
 
-The list is on the network. Where it cannot be reached, or knows nothing of our packages, this says so and passes: a
-machine without it can still test.
+The list is on the network. Where the list cannot be reached, or knows none of our packages, the script says so and
+passes, so that a machine without network can still test.
 """
 
 import json
@@ -25,24 +25,25 @@ COMMAND = [
 ]
 
 
-def report() -> list[dict[str, Any]]:
-    """What the list says of each package; empty when it cannot be reached."""
+def audit_report() -> list[dict[str, Any]]:
+    """Returns the list's entry of each package; empty when the list cannot be reached."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.json"
         try:
             subprocess.run([*COMMAND, str(path)], capture_output=True, check=False, timeout=PATIENCE_S)  # noqa: S603
-            return json.loads(path.read_text())["dependencies"]
+            packages: list[dict[str, Any]] = json.loads(path.read_text())["dependencies"]
         except (subprocess.TimeoutExpired, OSError, ValueError):
             return []
+    return packages
 
 
-def described(package: dict[str, Any], hole: dict[str, Any]) -> str:
+def describe_hole(package: dict[str, Any], hole: dict[str, Any]) -> str:
     fixed = ", ".join(hole["fix_versions"]) or "no version yet"
     return f"{package['name']} {package['version']}: {hole['id']}, fixed in {fixed}"
 
 
 def main() -> None:
-    packages = report()
+    packages = audit_report()
     known = [package for package in packages if "skip_reason" not in package]
     if not known:
         print(
@@ -50,7 +51,7 @@ def main() -> None:
         )
     elif len(known) < len(packages):
         print(f"{len(packages) - len(known)} of {len(packages)} packages are not on the list: not audited.")
-    holes = [described(package, hole) for package in known for hole in package["vulns"]]
+    holes = [describe_hole(package, hole) for package in known for hole in package["vulns"]]
     if holes:
         sys.exit("\n".join(holes))
 

@@ -1,9 +1,9 @@
-"""The message catalogue: takes texts out of the code into locale/ko, compiles it, and checks it.
+"""Takes texts out of the code into the message catalogue in locale/ko, compiles the catalogue, and checks both.
 
 python script/messages.py            update django.po from the code and compile django.mo
 python script/messages.py --check    nothing missing, superfluous, fuzzy or stale; placeholders agree
 
-Babel does it, so that no GNU gettext is needed. Texts are written in English: only Korean has a catalogue.
+Babel does the work, so that no GNU gettext is needed. The code's texts are English: only Korean has a catalogue.
 """
 
 import re
@@ -30,7 +30,7 @@ KEYWORDS = {
     "pgettext_lazy": ((1, "c"), 2),
     "npgettext_lazy": ((1, "c"), 2, 3),
 }
-# No dates, so that two branches that add texts do not collide here.
+# The header has no dates, so that two branches with new texts do not collide in the header.
 HEADER = b"""msgid ""
 msgstr ""
 "Project-Id-Version: tradehub\\n"
@@ -41,7 +41,7 @@ msgstr ""
 "Content-Transfer-Encoding: 8bit\\n"
 
 """
-NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)  # the compiled header wants one
+NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)  # the compiled header requires a date
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\{\w*\}")
 Key = tuple[str, str | None]
 
@@ -68,14 +68,14 @@ def read_po() -> Catalog:
         return pofile.read_po(file, locale="ko")
 
 
-def compiled(catalog: Catalog) -> bytes:
+def compile_catalog(catalog: Catalog) -> bytes:
     catalog.creation_date = NO_DATE
     target = BytesIO()
     mofile.write_mo(target, catalog)
     return target.getvalue()
 
 
-def update() -> None:
+def update_catalog() -> None:
     catalog = read_po()
     catalog.update(texts_in_code(), no_fuzzy_matching=True, update_creation_date=False)
     PO.parent.mkdir(parents=True, exist_ok=True)
@@ -90,17 +90,17 @@ def update() -> None:
             ignore_obsolete=True,
             include_lineno=False,
         )
-    MO.write_bytes(compiled(read_po()))
+    MO.write_bytes(compile_catalog(read_po()))
 
 
-def by_key(catalog: Catalog) -> dict[Key, Message]:
+def messages_by_key(catalog: Catalog) -> dict[Key, Message]:
     return {(message.id if isinstance(message.id, str) else message.id[0], message.context): message
             for message in catalog if message.id}  # fmt: skip
 
 
-def problems() -> list[str]:
-    wanted, catalog = by_key(texts_in_code()), read_po()
-    have = by_key(catalog)
+def catalog_problems() -> list[str]:
+    wanted, catalog = messages_by_key(texts_in_code()), read_po()
+    have = messages_by_key(catalog)
     found = [f"not in {PO.name}: {text!r}" for text, _ in wanted.keys() - have.keys()]
     found += [f"no longer in the code: {text!r}" for text, _ in have.keys() - wanted.keys()]
     for (text, _), message in have.items():
@@ -111,15 +111,15 @@ def problems() -> list[str]:
             found.append(f"not translated: {text!r}")
         elif any(set(PLACEHOLDER.findall(text)) != set(PLACEHOLDER.findall(line)) for line in translations):
             found.append(f"placeholders differ: {text!r}")
-    if not MO.exists() or MO.read_bytes() != compiled(catalog):
+    if not MO.exists() or MO.read_bytes() != compile_catalog(catalog):
         found.append(f"{MO.name} is not what {PO.name} compiles to")
     return found
 
 
 def main() -> None:
     if "--check" not in sys.argv[1:]:
-        update()
-    found = problems()
+        update_catalog()
+    found = catalog_problems()
     for line in found:
         print(line)
     if found:

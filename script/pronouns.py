@@ -34,7 +34,7 @@ def per_100(words: list[str]) -> float:
 
 
 def count_apps() -> bool:
-    """Prints a line for each app; whether all of them keep to the limit."""
+    """Prints a line for each app. Returns whether all apps keep to the limit."""
     counts = {app: per_100([word for path in sources_of(app) for word in words_of(path)]) for app in APPS}
     for app, count in counts.items():
         print(f"{app}: {count:.1f} pronouns per 100 words of docstrings, at most {LIMIT}")

@@ -1,4 +1,4 @@
-"""The four scenarios of the webhook document, with curl, against the demo that var/demo.json describes.
+"""Runs the four scenarios of the webhook document with curl, against the demo of var/demo.json.
 
 python script/scenarios.py var/demo.json
 """
@@ -22,10 +22,11 @@ class Demo:
         command = ["curl", "-k", "-s", "-X", "POST", f"{self.access['url']}/api/webhook"]
         command += ["-H", "Content-Type: application/json", "-d", body]
         result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603
-        return json.loads(result.stdout)
+        answer: dict[str, Any] = json.loads(result.stdout)
+        return answer
 
 
-def expect(answer: dict[str, Any], condition: bool, what: str) -> None:
+def expect_answer(answer: dict[str, Any], condition: bool, what: str) -> None:
     if not condition:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
         sys.exit(f"Expected: {what}")
@@ -33,17 +34,19 @@ def expect(answer: dict[str, Any], condition: bool, what: str) -> None:
 
 def expect_trades(answer: dict[str, Any], count: int) -> None:
     summary = answer.get("summary", {})
-    expect(answer, answer.get("success") is True, "success")
-    expect(answer, answer.get("action") == "orders_processed", "action orders_processed")
-    expect(answer, {row["account_name"] for row in answer["results"]} == {"A1", "A2"}, "A1 and A2")
-    expect(answer, summary.get("successful_trades") == count, f"{count} successful trades")
-    expect(answer, summary.get("failed_trades") == 0, "no failed trade")
+    expect_answer(answer, answer.get("success") is True, "success")
+    expect_answer(answer, answer.get("action") == "orders_processed", "action orders_processed")
+    expect_answer(answer, {row["account_name"] for row in answer["results"]} == {"A1", "A2"}, "A1 and A2")
+    expect_answer(answer, summary.get("successful_trades") == count, f"{count} successful trades")
+    expect_answer(answer, summary.get("failed_trades") == 0, "no failed trade")
 
 
 def limit_order(demo: Demo) -> None:
     answer = demo.send(**BTC_LIMIT)
     expect_trades(answer, 2)
-    expect(answer, {row["quantity"] for row in answer["results"]} == {"11.111"}, "5 % of 20,000,000 at 90000")
+    expect_answer(
+        answer, {row["quantity"] for row in answer["results"]} == {"11.111"}, "5 % of 20,000,000 at 90000"
+    )
 
 
 def batch(demo: Demo) -> None:
@@ -53,9 +56,11 @@ def batch(demo: Demo) -> None:
 
 def cancel_all(demo: Demo) -> None:
     answer = demo.send(symbol="BTC/USDT", order_type="CANCEL_ALL_ORDER")
-    expect(answer, answer.get("action") == "cancel_all_orders", "action cancel_all_orders")
-    expect(answer, answer["summary"].get("successful_cancels", 0) >= 4, "at least four canceled orders")
-    expect(answer, answer["summary"].get("failed_cancels") == 0, "no failed cancel")
+    expect_answer(answer, answer.get("action") == "cancel_all_orders", "action cancel_all_orders")
+    expect_answer(
+        answer, answer["summary"].get("successful_cancels", 0) >= 4, "at least four canceled orders"
+    )
+    expect_answer(answer, answer["summary"].get("failed_cancels") == 0, "no failed cancel")
 
 
 def close_position(demo: Demo) -> None:
@@ -67,9 +72,9 @@ def close_position(demo: Demo) -> None:
     quantities = [
         {(row["account_name"], row["quantity"]) for row in answer["results"]} for answer in (opened, closed)
     ]
-    expect(closed, quantities[0] == quantities[1], "the whole position closed")
+    expect_answer(closed, quantities[0] == quantities[1], "the whole position closed")
     again = demo.send(**market, side="sell", qty_per=-100)
-    expect(
+    expect_answer(
         again, {row["error_code"] for row in again["results"]} == {"no_long_position"}, "nothing left to sell"
     )
 

@@ -1,9 +1,9 @@
-"""The exchange that every contender talks to: Binance futures' order endpoint over TLS, 50 ms late, and no ledger.
+"""The exchange of all contenders: Binance futures' order endpoint over TLS, 50 ms late, without a ledger.
 
     python -m fanout.exchange CERT KEY
 
-Prints its port. Much cheaper per request than any client here, so that it is not what is measured. Requests of an API
-key that begins with `hang` are answered after 5 s.
+Prints the port. A request costs the exchange much less than the client, so the benchmark measures the client. Requests
+of an API key with the prefix `hang` are answered after 5 s.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ HEADERS = (
     "X-Frame-Options: SAMEORIGIN\r\nCache-Control: no-cache, no-store, must-revalidate\r\n\r\n"
 )
 numbers = itertools.count(8_886_774_001)
-ledger = Ledger()  # of the paper exchange, for its catalogue and prices
+ledger = Ledger()  # the paper exchange's ledger, for the catalogue and the prices
 
 
 def now_ms() -> int:
@@ -36,7 +36,7 @@ def now_ms() -> int:
 
 
 def new_order(fields: dict[str, list[str]]) -> dict[str, Any]:
-    """As Binance acknowledges a resting limit order."""
+    """Returns Binance's acknowledgement of a resting limit order."""
     price, quantity = fields["price"][0], fields["quantity"][0]
     return {
         "orderId": next(numbers),
@@ -66,7 +66,7 @@ def new_order(fields: dict[str, list[str]]) -> dict[str, Any]:
     }
 
 
-def answer(method: str, path: str, fields: dict[str, list[str]]) -> tuple[str, Any]:
+def answer_request(method: str, path: str, fields: dict[str, list[str]]) -> tuple[str, Any]:
     if (method, path) == ("POST", "/fapi/v1/order"):
         return "200 OK", new_order(fields)
     if method == "GET" and path in PUBLIC:
@@ -76,7 +76,7 @@ def answer(method: str, path: str, fields: dict[str, list[str]]) -> tuple[str, A
 
 
 class Exchange(asyncio.Protocol):
-    """One connection. Clients do not pipeline: there is one request at a time."""
+    """A connection of a client. Clients do not pipeline, so a connection has a single request at a time."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
@@ -95,7 +95,7 @@ class Exchange(asyncio.Protocol):
         method, target, _ = line.split(" ")
         path, _, query = target.partition("?")
         hangs = headers.get("x-mbx-apikey", "").startswith(HANGING)
-        reply = answer(method, path, parse_qs(f"{query}&{body.decode()}"))
+        reply = answer_request(method, path, parse_qs(f"{query}&{body.decode()}"))
         asyncio.get_running_loop().call_later(HANGS_S if hangs else LATENCY_S, self.reply, *reply)
 
     def reply(self, status: str, content: Any) -> None:
@@ -103,7 +103,7 @@ class Exchange(asyncio.Protocol):
         self.transport.write(HEADERS.format(status=status, length=len(body)).encode() + body)
 
 
-async def serve(cert: str, key: str) -> None:
+async def serve_exchange(cert: str, key: str) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
     loop = asyncio.get_running_loop()
@@ -115,7 +115,7 @@ async def serve(cert: str, key: str) -> None:
 def main() -> None:
     if importlib.util.find_spec("uvloop"):
         asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
-    asyncio.run(serve(*sys.argv[1:]))
+    asyncio.run(serve_exchange(*sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The floor: bare aiohttp sends requests that were signed beforehand, over one session, and reads the JSON.
+"""The floor: bare aiohttp sends requests signed beforehand over a single session, and reads the JSON.
 
 python -m fanout.floor ADDRESS CA_FILE ACCOUNTS
 """
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from fanout.turns import obey
+from fanout.turns import obey_lines
 
 
 def signed_bodies(accounts: int) -> list[bytes]:
@@ -65,4 +65,4 @@ class Floor:
 
 
 if __name__ == "__main__":
-    obey(Floor(*sys.argv[1:]).fan_out)
+    obey_lines(Floor(*sys.argv[1:]).fan_out)

@@ -1,4 +1,4 @@
-"""tradehub itself: the web server as `manage.py serve` starts it, and one alert from HTTP in to HTTP out."""
+"""tradehub as a contender: the web server of `manage.py serve`, and an alert from HTTP request to HTTP answer."""
 
 import json
 import os
@@ -21,7 +21,7 @@ alerts = count(1)
 
 
 class Hub:
-    """A fresh web process. `token` and `strategy` say what its fan-outs are about."""
+    """A fresh web process. A fan-out is an alert with `token` for `strategy`, which has `accounts` accounts."""
 
     def __init__(self, *, strategy: str, token: str, accounts: int) -> None:
         self.strategy, self.token, self.accounts = strategy, token, accounts
@@ -43,7 +43,7 @@ class Hub:
         self.connect()
 
     def connect(self) -> None:
-        """Waits for the server; again before each alert, since it closes connections that were idle for 10 s."""
+        """Waits for the server. Called before each alert too, because the server closes idle connections after 10 s."""
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self.process.poll() is None:
             with suppress(OSError, HTTPException):
@@ -59,7 +59,7 @@ class Hub:
         return self.deliver()
 
     def deliver(self) -> Sample:
-        """Waits for the answer to one alert, and insists that every order was accepted."""
+        """Sends an alert, waits for the answer, and insists on an accepted order for every account."""
         wall, cpu = time.perf_counter(), self.cpu_s()
         answer = self.send_alert()
         sample = Sample((time.perf_counter() - wall) * 1000, (self.cpu_s() - cpu) * 1000)
@@ -82,10 +82,11 @@ class Hub:
         self.connection.request(
             "POST", "/api/webhook", json.dumps(alert).encode(), {"Content-Type": "application/json"}
         )
-        return json.load(self.connection.getresponse())
+        answer: dict[str, Any] = json.load(self.connection.getresponse())
+        return answer
 
     def cpu_s(self) -> float:
-        return sum(cpu_time_s(pid) for pid in (self.process.pid, *children(self.process.pid)))
+        return sum(cpu_time_s(pid) for pid in (self.process.pid, *child_pids(self.process.pid)))
 
     def close(self) -> None:
         self.connection.close()
@@ -98,15 +99,16 @@ class Hub:
 
 
 def cpu_time_s(pid: int) -> float:
-    """To the nanosecond: Linux names each process's CPU clock after its id."""
+    """Returns a process's CPU time, to the nanosecond: Linux derives the id of the CPU clock from the process id."""
     return time.clock_gettime(~pid << 3 | 2)
 
 
-def children(pid: int) -> list[int]:
+def child_pids(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,4 +1,4 @@
-"""Fan-outs of all contenders in turn, and what they come to."""
+"""Measures fan-outs of all contenders in turn, and sums up the measurements."""
 
 import os
 import statistics
@@ -23,12 +23,12 @@ METRICS = (
     "total_processing_time_ms",
 )
 
-Turn = dict[str, Sample]  # one fan-out of each contender, one right after another
+Turn = dict[str, Sample]  # a fan-out of each contender, in direct succession
 
 
 @dataclass
 class Figures:
-    """Everything measured for one N."""
+    """All measurements for a number of accounts."""
 
     accounts: int
     cold: list[Turn] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Figures:
     metrics: list[dict[str, float]] = field(default_factory=list)
 
     def row(self, kind: str) -> dict[str, float]:
-        """Medians. Ratios are medians of the turns' own ratios: what slows a whole turn down does not show."""
+        """Returns medians. A ratio is the median of the ratios within turns, so a slow turn leaves the ratio alone."""
         turns: list[Turn] = getattr(self, kind)
         row = {"accounts": float(self.accounts)}
         for name in (HUB, FLOOR, THREADS):
@@ -52,8 +52,8 @@ class Figures:
         return {name: statistics.median(each[name] for each in self.metrics) for name in METRICS}
 
 
-def measure(accounts: int, *, address: str, token: str, processes: int, runs: int) -> Figures:
-    """Each round starts fresh processes: one cold fan-out of each contender, then warm ones in turn."""
+def measure_fan_outs(accounts: int, *, address: str, token: str, processes: int, runs: int) -> Figures:
+    """Starts fresh processes for each round: a cold fan-out of each contender, then warm fan-outs in turn."""
     figures = Figures(accounts)
     where = (address, os.environ["EXCHANGE_CA_FILE"], str(accounts))
     for _ in range(processes):
@@ -75,11 +75,11 @@ def take_turns(contenders: dict[str, Any], runs: int) -> list[Turn]:
     return [{name: contender.fan_out() for name, contender in contenders.items()} for _ in range(runs)]
 
 
-# One account that hangs
+# A hanging account
 
 
-def measure_slow(*, token: str, rows: Any, runs: int) -> dict[str, float]:
-    """Milliseconds until the others' orders are accepted in the database, without and with one that hangs."""
+def measure_slow_account(*, token: str, rows: Any, runs: int) -> dict[str, float]:
+    """Returns the milliseconds to accepted orders of the other accounts, without and with a hanging account."""
     others = rows.make_accounts(f"other-{number:03}" for number in range(SLOW_ACCOUNTS - 1))
     last = rows.make_accounts(["quick", "hangs"])
     rows.make_strategy("all-quick", [*others, last[0]])
@@ -88,7 +88,7 @@ def measure_slow(*, token: str, rows: Any, runs: int) -> dict[str, float]:
     with closing(Hub(strategy="all-quick", token=token, accounts=SLOW_ACCOUNTS)) as hub:
         for _ in range(WARM_UPS + runs):
             hub.strategy = "all-quick"
-            hub.fan_out()  # warm again after the pause that the hanging account made
+            hub.fan_out()  # warms the server up again after the wait for the hanging account
             pairs.append([time_others(hub, rows, others, name) for name in ("all-quick", "one-hangs")])
     measured = pairs[WARM_UPS:]
     return {
@@ -106,6 +106,6 @@ def time_others(hub: Hub, rows: Any, others: Sequence[Any], strategy: str) -> fl
     sender = threading.Thread(target=hub.deliver)
     start = time.perf_counter()
     sender.start()
-    accepted = rows.wait_until_accepted(strategy, after=before, accounts=others, limit_s=LIMIT_S)
-    sender.join()  # for the hanging account, too
+    accepted: float = rows.wait_until_accepted(strategy, after=before, accounts=others, limit_s=LIMIT_S)
+    sender.join()  # waits for the hanging account, too
     return (accepted - start) * 1000

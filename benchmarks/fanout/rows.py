@@ -1,4 +1,4 @@
-"""The database's side. Import it after django.setup()."""
+"""The benchmark's database rows. Import this module after django.setup()."""
 
 import secrets
 import time
@@ -18,17 +18,17 @@ from strategies.models import Strategy, StrategyAccount, WebhookToken
 POLL_S = 0.002
 
 
-def migrate() -> None:
+def migrate_database() -> None:
     call_command("migrate", verbosity=0)
 
 
 def issue_token() -> str:
-    """The clear token of a new owner."""
+    """Creates an owner and returns the owner's token in clear text."""
     return WebhookToken.objects.issue(user=User.objects.create(username="alice"))[1]
 
 
 def make_accounts(names: Iterable[str]) -> list[Account]:
-    """Paper accounts; each one's API key is its name."""
+    """Makes paper accounts. The API key of an account is the account's name."""
     owner = User.objects.get(username="alice")
     accounts = [Account(owner=owner, name=name, exchange="paper") for name in names]
     for account in accounts:
@@ -53,7 +53,7 @@ def latest_batch(group_name: str) -> int:
 
 
 def wait_until_accepted(group_name: str, *, after: int, accounts: Iterable[Account], limit_s: float) -> float:
-    """Polls until a later batch than `after` has all these accounts' orders accepted; returns `perf_counter`."""
+    """Polls until all accounts' orders of a batch later than `after` are accepted. Returns the `perf_counter`."""
     wanted = {account.pk for account in accounts}
     rows = Order.objects.filter(
         strategy__group_name=group_name,

@@ -1,4 +1,4 @@
-"""What a run needs around it, made for it and gone after it: certificate, exchange, database, environment."""
+"""Surroundings of a run, made before the run and removed afterwards: certificate, exchange, database, environment."""
 
 import os
 import secrets
@@ -12,10 +12,10 @@ from pathlib import Path
 import django
 from cryptography.fernet import Fernet
 
-from fanout.turns import ROOT, say, start_module, stop
+from fanout.turns import ROOT, ask_process, start_module, stop_process
 from tradehub.http.tls import ensure_certificate
 
-# Sources the script that the tests use, says the server's address, and stops it when stdin ends.
+# Starts PostgreSQL with the tests' script, prints the server's address, and stops the server when stdin ends.
 _POSTGRES = """
 set -eu
 . script/postgres.sh
@@ -29,11 +29,11 @@ read -r _ || true
 
 @contextmanager
 def surroundings() -> Iterator[str]:
-    """Yields the exchange's address, with Django set up and its settings in the environment for child processes."""
-    with tempfile.TemporaryDirectory() as folder, database(Path(folder)) as database_url:
+    """Yields the exchange's address, with Django set up and the settings in the environment of child processes."""
+    with tempfile.TemporaryDirectory() as folder, running_database(Path(folder)) as database_url:
         cert, key = Path(folder) / "cert.pem", Path(folder) / "key.pem"
         ensure_certificate(cert=cert, key=key, now=datetime.now(UTC))
-        with exchange(cert, key) as address:
+        with running_exchange(cert, key) as address:
             os.environ |= {
                 "DJANGO_SETTINGS_MODULE": "tradehub.settings",
                 "SECRET_KEY": secrets.token_urlsafe(50),
@@ -51,7 +51,7 @@ def surroundings() -> Iterator[str]:
                 "TLS_KEY": str(key),
                 "EXCHANGE_CA_FILE": str(cert),
                 "PAPER_EXCHANGE_URL": address,
-                # The whole fan-out is measured: no answer goes out before the last order.
+                # The benchmark measures whole fan-outs, so no answer may go out before the last order.
                 "WEBHOOK_ANSWER_BUDGET_MS": "60000",
                 "EXCHANGE_TIMEOUT_S": "60",
                 "WEBHOOK_TOKEN_RATE_PER_MINUTE": "1000000",
@@ -61,22 +61,22 @@ def surroundings() -> Iterator[str]:
 
 
 @contextmanager
-def exchange(cert: Path, key: Path) -> Iterator[str]:
+def running_exchange(cert: Path, key: Path) -> Iterator[str]:
     process = start_module("fanout.exchange", str(cert), str(key))
     try:
-        yield f"https://127.0.0.1:{say(process)}"
+        yield f"https://127.0.0.1:{ask_process(process)}"
     finally:
-        stop(process)
+        stop_process(process)
 
 
 @contextmanager
-def database(folder: Path) -> Iterator[str]:
-    """A throwaway PostgreSQL; SQLite, with a notice, where there is no server binary."""
+def running_database(folder: Path) -> Iterator[str]:
+    """Yields the URL of a throwaway PostgreSQL; of SQLite, with a notice, where no server binary is found."""
     shell = subprocess.Popen(
         ["bash", "-c", _POSTGRES], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
-        url = say(shell)
+        url = ask_process(shell)
         if url == "none":
             print("No PostgreSQL server binary here: measuring on SQLite.\n", flush=True)
             url = f"sqlite:///{folder}/fanout.sqlite3"

@@ -1,4 +1,4 @@
-"""The design that the product replaces: synchronous ccxt, one client per account, ten threads.
+"""The design that tradehub replaces: synchronous ccxt, a client per account, ten threads.
 
 python -m fanout.ten_threads ADDRESS CA_FILE ACCOUNTS
 """
@@ -9,13 +9,13 @@ from typing import Any
 
 import ccxt
 
-from fanout.turns import obey
+from fanout.turns import obey_lines
 
 THREADS = 10
 
 
 class TenThreads:
-    """Markets are shared between the clients; each has its own `requests` session, as ccxt makes it."""
+    """Sends the orders. All clients use the same markets, and each client has ccxt's own `requests` session."""
 
     def __init__(self, address: str, ca_file: str, accounts: str) -> None:
         first = self.client(address, ca_file, 0)
@@ -39,7 +39,7 @@ class TenThreads:
         client.urls["api"] = {
             name: f"{address}/{url.split('/', 3)[3]}" for name, url in client.urls["api"].items()
         }
-        client.validateServerSsl = ca_file  # what ccxt hands to requests as `verify`
+        client.validateServerSsl = ca_file  # ccxt hands this value to requests as `verify`
         return client
 
     @staticmethod
@@ -52,4 +52,4 @@ class TenThreads:
 
 
 if __name__ == "__main__":
-    obey(TenThreads(*sys.argv[1:]).fan_out)
+    obey_lines(TenThreads(*sys.argv[1:]).fan_out)

@@ -1,4 +1,4 @@
-"""A contender in a process of its own: one fan-out for each line on its stdin, one line of JSON about it."""
+"""A contender in a separate process: a fan-out for each line of stdin, with a line of JSON as the answer."""
 
 import json
 import os
@@ -15,14 +15,14 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @dataclass(frozen=True)
 class Sample:
-    """One fan-out. `cpu_ms` is what the contender's process used of all cores."""
+    """The measurement of a fan-out. `cpu_ms` is the CPU time of the contender's process on all cores."""
 
     wall_ms: float
     cpu_ms: float
 
 
-def obey(fan_out: Callable[[], Any]) -> None:
-    """The contender's side: says when it is ready, then measures a fan-out per line until stdin ends."""
+def obey_lines(fan_out: Callable[[], Any]) -> None:
+    """The contender's side: prints `ready`, then measures a fan-out per line until stdin ends."""
     print("ready", flush=True)
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -42,8 +42,8 @@ def start_module(module: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def say(process: subprocess.Popen[str], line: str = "") -> str:
-    """Writes a line if there is one and returns the line that answers it."""
+def ask_process(process: subprocess.Popen[str], line: str = "") -> str:
+    """Writes the line, if any, and returns the next line of the process."""
     assert process.stdin
     assert process.stdout
     if line:
@@ -51,24 +51,24 @@ def say(process: subprocess.Popen[str], line: str = "") -> str:
         process.stdin.flush()
     heard = process.stdout.readline().strip()
     if not heard:
-        raise SystemExit(f"A process of the benchmark ended: {process.args}")
+        raise SystemExit(f"A process of the benchmark ended: {process.args!r}")
     return heard
 
 
-def stop(process: subprocess.Popen[str]) -> None:
+def stop_process(process: subprocess.Popen[str]) -> None:
     process.terminate()
     process.wait()
 
 
 class Worker:
-    """The benchmark's side of `obey`."""
+    """The benchmark's side of `obey_lines`."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         self.process = start_module(module, *arguments)
-        say(self.process)
+        ask_process(self.process)
 
     def fan_out(self) -> Sample:
-        return Sample(**json.loads(say(self.process, "go")))
+        return Sample(**json.loads(ask_process(self.process, "go")))
 
     def close(self) -> None:
-        stop(self.process)
+        stop_process(self.process)
