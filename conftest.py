@@ -1,26 +1,48 @@
 """What the tests of every app may ask for. Tests that trade take `paper`: a real exchange on this machine."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
+from xdist.scheduler import LoadScopeScheduling
 
+from exchanges import gateway as gateway_module
 from exchanges.gateway import gateway
 from exchanges.market_data import catalog
 from exchanges.paper.testing import PaperControl, running_paper_exchange
+from exchanges.paper.wire import limits
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from tests.desk import Desk, open_desk
+from tests.edge import Edge
 from tests.factories import UserFactory
 from tests.rules import assert_rules_hold
+from tests.waiting import LONG_S
 from webhooks import throttle
 
-RUN_S = 30
+RUN_S, NEVER_ENDING_MS = 60, 10**15
+
+
+class Scheduler(LoadScopeScheduling):
+    """Hands tests out one by one; a module of tests/chaos as a whole, since its tests judge one long run.
+
+    The groups of pytest-xdist 3.8 do not work with pytest 9.2, which takes no other name for a test.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0] if nodeid.startswith("tests/chaos/") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +54,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
         for statement in guard.SQLITE_BACK if is_sqlite else guard.POSTGRESQL_BACK:
             cursor.execute(statement)
     yield
-    for pool in batches._pool.values():
-        pool.shutdown()  # a database in use cannot be dropped
-    batches._pool.clear()
+    batches.shut_down()  # a database in use cannot be dropped
 
 
 @pytest.fixture(scope="session")
@@ -77,8 +97,7 @@ def paper(
 def forget_exchanges() -> None:
     """As a new process starts: no catalog, clients or pauses in memory."""
     catalog.forget_catalogs()
-    for memory in (gateway._templates, gateway._capabilities, gateway._paused_until, gateway._used):
-        memory.clear()
+    gateway.forget_exchanges()
 
 
 @pytest.fixture
@@ -87,10 +106,34 @@ def new_process(paper: PaperControl) -> Callable[[], None]:
 
 
 @pytest.fixture
+def edge(paper: PaperControl, settings: Any) -> Iterator[Edge]:
+    """Answers of the exchange take as long as the test wants, and so do its pauses."""
+    settings.EXCHANGE_TIMEOUT_S = 10 * LONG_S
+    with pytest.MonkeyPatch.context() as patch:
+        edge = Edge(patch)
+        yield edge
+        edge.let_go()
+
+
+@pytest.fixture(autouse=True)
 def one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The minute in which throttles count begins now, and does not end before the test does."""
+    """The minute in which throttles count begins with the test, and does not end before the test does."""
+    now = time.time() // 60 * 60
     cache.clear()
-    monkeypatch.setattr(throttle, "_key", lambda scope, name: f"throttle:{scope}:{name}")
+    monkeypatch.setattr(throttle, "time", SimpleNamespace(time=lambda: now))
+
+
+@pytest.fixture
+def exchange_minute(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The minutes in which request weight counts: ours is the number in the list, the exchange's never ends.
+
+    The gateway's clock stands still otherwise, so that pauses keep their length.
+    """
+    minute, now = [1000], time.monotonic()
+    clock = SimpleNamespace(time=lambda: 60 * minute[0], monotonic=lambda: now)
+    monkeypatch.setattr(gateway_module, "time", clock)
+    monkeypatch.setattr(limits, "MINUTE_MS", NEVER_ENDING_MS)
+    return minute
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from tests.chaos.stack import ORDER_PATHS, Stack
-from tests.chaos.waiting import eventually
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 Sums = defaultdict[tuple[str, str], Decimal]

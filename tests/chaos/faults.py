@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.chaos.books import check_books
 from tests.chaos.stack import CANCEL_ALL, LIMIT, MARKET, Answer, Desk, Json, Stack
-from tests.chaos.waiting import eventually
+from tests.waiting import eventually
 
 ALIVE, ABSENT, REFUSED = "alive", "absent", "refused"
 SENDERS = 6

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.chaos.books import check_books
 from tests.chaos.stack import CANCEL_ALL, LIMIT, MARKET, Desk, Json, Process, Stack
-from tests.chaos.waiting import eventually
+from tests.waiting import eventually
 
 ORDER = "/fapi/v1/order"
 

@@ -18,8 +18,8 @@ from typing import Any, Self
 
 from exchanges.paper.testing import PaperControl
 from tests.chaos.databases import free_port
-from tests.chaos.waiting import eventually
 from tests.failpoints import armed
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,6 @@ import pytest
 from tests.chaos.faults import Run, all_cases
 from tests.chaos.stack import Stack
 
-pytestmark = pytest.mark.xdist_group("faults")
 CASES = all_cases()
 
 

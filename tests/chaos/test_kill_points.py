@@ -9,7 +9,6 @@ from tests.chaos.kills import Run, ci_cases
 from tests.chaos.stack import Stack
 from tests.chaos.storm import Storm
 
-pytestmark = pytest.mark.xdist_group("kill points")
 CASES = ci_cases()
 
 

@@ -14,10 +14,8 @@ from tests.chaos.books import check_books
 from tests.chaos.databases import PostgresCluster, postgres_database
 from tests.chaos.kills import ORDER
 from tests.chaos.stack import BTC, LIMIT, MARKET, Answer, Json, Stack
-from tests.chaos.waiting import eventually
 from tests.failpoints import armed
-
-pytestmark = pytest.mark.xdist_group("recovery")
+from tests.waiting import eventually
 
 
 @pytest.fixture

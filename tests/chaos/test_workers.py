@@ -9,10 +9,8 @@ from cryptography.fernet import Fernet
 
 from tests.chaos.books import check_books
 from tests.chaos.stack import MARKET, Desk, Stack
-from tests.chaos.waiting import eventually
 from tests.settings import CREDENTIAL_KEYS
-
-pytestmark = pytest.mark.xdist_group("recovery")
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
