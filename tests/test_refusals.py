@@ -104,7 +104,8 @@ def test_a_strategy_without_accounts_refuses(deliver, paper):
 
 
 @pytest.mark.parametrize(
-    ("place", "name"), [(services.batches, "store_batch"), (services, "_plan"), (services, "admit_delivery")]
+    ("place", "name"),
+    [(services.batches, "store_batch"), (services, "_plan_batch"), (services, "admit_delivery")],
 )
 @pytest.mark.parametrize("error", [DatabaseError("disk full"), RuntimeError("a fault of ours")])
 def test_what_cannot_be_stored_asks_to_be_sent_again_and_leaves_a_trace(
@@ -171,7 +172,7 @@ def test_a_token_that_is_used_too_often_has_to_wait(deliver, test1, settings):
     assert 1 <= int(answers[2]["Retry-After"]) <= 60
 
 
-def test_a_token_has_to_wait_whatever_strategy_it_names(deliver, test1, settings, one_minute):
+def test_a_token_has_to_wait_whatever_strategy_it_names(deliver, test1, settings):
     settings.WEBHOOK_TOKEN_RATE_PER_MINUTE = 2
     answers = [deliver(test1.alert(BTC_LIMIT, group_name=f"nowhere-{n}")) for n in range(3)]
 

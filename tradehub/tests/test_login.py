@@ -5,7 +5,7 @@ from django.contrib.auth import hashers
 from django.contrib.auth.models import User
 
 from tradehub.http.login import TRIES_PER_ADDRESS, TRIES_PER_NAME
-from webhooks.senders import networks
+from webhooks.senders import parse_networks
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
@@ -13,7 +13,7 @@ HERE, ELSEWHERE, PROXY = "192.0.2.7", "198.51.100.7", "10.0.0.1"
 
 
 @pytest.fixture(autouse=True)
-def staff(one_minute):
+def staff(db):
     for name in ("desk", "other"):
         User.objects.create_user(name, password=PASSWORD, is_staff=True)
 
@@ -63,7 +63,7 @@ def test_an_address_that_guesses_names_has_to_wait(log_in):
 
 
 def test_addresses_behind_our_proxy_are_counted_each(log_in, settings):
-    settings.TRUSTED_PROXIES = networks([PROXY])
+    settings.TRUSTED_PROXIES = parse_networks([PROXY])
     for _ in range(TRIES_PER_NAME + 1):
         log_in(password="wrong", address=PROXY, HTTP_X_FORWARDED_FOR=HERE)
 

@@ -1,4 +1,4 @@
-"""Bodies that were made to hurt: each is refused in little time, whatever it holds."""
+"""Bodies that were made to hurt: each is refused after little work, whatever it holds."""
 
 import time
 
@@ -9,7 +9,7 @@ from webhooks.message.payload import parse_delivery
 from webhooks.message.strict_json import MAX_LITERAL, decimal_of, read_object
 
 KIB_64 = 64 * 1024
-QUICK_S = 2
+QUICK_S = 2  # of processor time, so that a busy machine is not taken for a hard body
 
 HOSTILE = {
     "a number that is none, after 65,000 digits": '{"price": "' + "1" * 65_000 + 'x"}',
@@ -36,25 +36,25 @@ HOSTILE = {
 def test_a_hostile_body_costs_little_time(name):
     body = HOSTILE[name].encode()
     assert len(body) <= KIB_64
-    started = time.perf_counter()
+    started = time.thread_time()
 
     with pytest.raises(WebhookError):
         parse_delivery(body, bearer=None, max_bytes=KIB_64, max_legs=30)
 
-    assert time.perf_counter() - started < QUICK_S
+    assert time.thread_time() - started < QUICK_S
 
 
 def test_a_number_field_that_holds_a_long_text_costs_little_time():
     order = '"symbol":"BTC/USDT","order_type":"LIMIT","side":"buy","qty_per":1'
     body = f'{{"group_name":"g","token":"t",{order},"price":"%s"}}'
-    started = time.perf_counter()
+    started = time.thread_time()
 
     with pytest.raises(WebhookError) as caught:
         parse_delivery((body % ("1" * 60_000 + "x")).encode(), bearer=None, max_bytes=KIB_64, max_legs=30)
 
     assert caught.value.code == "invalid_number"
     assert len(caught.value.text) < 500
-    assert time.perf_counter() - started < QUICK_S
+    assert time.thread_time() - started < QUICK_S
 
 
 @pytest.mark.parametrize(
