@@ -2,8 +2,11 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from exchanges.adapters.binance import BinanceFutures
@@ -11,11 +14,13 @@ from exchanges.enums import TradingState
 from exchanges.errors import NotSent
 from exchanges.gateway import gateway
 from orders.controls.trading_state import change_trading_state
-from orders.execution import batches, client, submission
+from orders.execution import batch_run, client, state_lock
+from orders.execution.client import ExecutionClient
 from orders.models import Batch, Order, Position
 from orders.reconciliation.tracker import Tracker
 from tests.crash import abandon_all, dying_at, track
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
+from tests.waiting import LONG_S, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,11 +32,8 @@ def solo(paper):
     return open_desk(paper, "A1", group_name="solo")
 
 
-@pytest.fixture
-def paused():
-    """The exchange wants to hear nothing for so many seconds."""
-
-    return lambda seconds: gateway.pause("paper", seconds)
+def all_end(runs):
+    return all(run.finished.wait(LONG_S) for run in runs)
 
 
 def test_an_exit_closes_what_a_resting_entry_filled_a_moment_ago(deliver, paper, solo):
@@ -157,64 +159,88 @@ def test_an_exit_is_not_sent_again_once_it_was_to_be_canceled(deliver, paper, so
     assert [order.status for order in Order.objects.filter(qty_per__lt=0)] == ["canceled"]
 
 
-def test_a_process_that_dies_between_a_refusal_and_the_next_attempt_loses_no_exit(deliver, paper, solo):
+def test_a_process_that_dies_between_a_refusal_and_the_next_attempt_loses_no_exit(deliver, paper, solo, edge):
     deliver(solo.alert(BTC_MARKET))
     paper.fault(**ORDER, method="POST", action="status", value=429, retry_after=1)
 
     with dying_at(client, "store_attempts"):
         deliver(solo.alert(BTC_CLOSE))
     abandon_all()
-    time.sleep(1.2)
+    edge.end_pauses()
     for seconds in (12, 24, 36, 90, 91):
         track(after_s=seconds)
 
     assert_closed_by_the_second_attempt(solo)
 
 
-def test_an_attempt_that_was_added_to_a_finished_batch_is_run(deliver, paper, solo, monkeypatch, settings):
+def test_an_attempt_that_was_added_to_a_finished_batch_is_run(
+    deliver, paper, solo, settings, runs, edge, monkeypatch
+):
     deliver(solo.alert(BTC_MARKET))
-    paper.fault(**ORDER, method="POST", action="status", value=429, retry_after=1)
-    started = []
-    with monkeypatch.context() as patch:
-        patch.setattr(batches, "start_run", started.append)
-        settings.WEBHOOK_ANSWER_BUDGET_MS = 10
-        deliver(solo.alert(BTC_CLOSE))
-    (sleeper,) = started
-    sleeper._begin(sleeper._ready())
-    time.sleep(0.5)  # the answer is here, and the process that waits for it sleeps
+    sleeper = sleep_before_collecting(monkeypatch)
+    paper.fault(**ORDER, method="POST", action="status", value=429, retry_after=600)
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 10
+    deliver(solo.alert(BTC_CLOSE))
+    eventually(gateway.pauses, what="the refusal, which nobody has read yet")
     abandon_all()
     track()
-    assert Batch.objects.get(pk=sleeper.batch.pk).finished_at
+    assert Batch.objects.latest("pk").finished_at
 
-    sleeper._collect(0)  # it wakes, and finds that others took over
-    sleeper._renew_at = 0
-    sleeper.run()
-    time.sleep(1.2)
+    # It wakes after its lease, and finds that others took over.
+    monkeypatch.setattr(batch_run, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 3600))
+    sleeper.set()
+    edge.end_pauses()
+    assert all_end(runs)
     track(after_s=12)
 
     assert_closed_by_the_second_attempt(solo)
 
 
+def sleep_before_collecting(monkeypatch):
+    """Whoever runs a delivery sends, and then sleeps until the test wakes it; trackers stay awake."""
+    collect, awake = ExecutionClient.collect, threading.Event()
+
+    def collect_awake(self, *, timeout_s):
+        if not self.actor.startswith("tracker"):
+            awake.wait(LONG_S)
+        return collect(self, timeout_s=timeout_s)
+
+    monkeypatch.setattr(ExecutionClient, "collect", collect_awake)
+    return awake
+
+
 # What is known of a resting order is as old as the question
 
 
-def test_an_exit_does_not_trust_an_answer_that_is_older_than_itself(deliver, paper, solo):
+def test_an_exit_does_not_trust_an_answer_that_is_older_than_itself(
+    deliver, paper, solo, settings, runs, edge
+):
     deliver(solo.alert(BTC_LIMIT))
-    tracker = Tracker(clock=timezone.now)
-    paper.fault(**ORDER, method="GET", when="after", action="delay", value=1)
-    # The exchange answers "open", and the answer is on its way for a second.
-    tracker._start_look_ups(tracker._working_orders(everything=True))
-    time.sleep(0.3)
-    paper.set_prices({"BTCUSDT": "89999"})
-    paper.fault(**ORDER, method="GET", when="before", action="delay", value=2)
-    writer = threading.Thread(target=lambda: tracker._finish_calls(tracker._client.collect(timeout_s=5)))
-    writer.start()
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 100
+    with ThreadPoolExecutor(1) as threads:
+        old_answer = edge.hold("fetch_order", times=1)
+        pass_of_a_tracker = threads.submit(track_and_close)
+        old_answer.wait_for()  # answered "open", and on its way
+        paper.set_prices({"BTCUSDT": "89999"})
+        own_question = edge.hold("fetch_order", before=True)
+        deliver(solo.alert(BTC_CLOSE))
+        own_question.wait_for()
 
-    (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
-    writer.join()
+        old_answer.release()
+        pass_of_a_tracker.result()
 
-    assert close["order_status"] == "filled"
+    assert len(solo.posts("A1")) == 1
+    own_question.release()
+    assert all_end(runs)
+    assert Order.objects.latest("pk").status == "filled"
     assert solo.held("A1") == "0"
+
+
+def track_and_close():
+    try:
+        track()
+    finally:
+        connections.close_all()
 
 
 def test_a_half_exit_waits_for_what_became_of_the_one_before(deliver, paper, solo):
@@ -227,15 +253,18 @@ def test_a_half_exit_waits_for_what_became_of_the_one_before(deliver, paper, sol
     assert solo.held("A1") == "0.25"
 
 
-def test_an_exit_that_cannot_learn_what_is_held_keeps_no_thread(deliver, paper, solo, settings, runs):
+def test_an_exit_that_cannot_learn_what_is_held_keeps_no_thread(
+    deliver, paper, solo, settings, runs, monkeypatch
+):
     settings.WEBHOOK_ANSWER_BUDGET_MS = 300
+    monkeypatch.setattr(batch_run, "time", SimpleNamespace(monotonic=lambda: 20 * time.monotonic()))
     deliver(solo.alert(BTC_LIMIT))
     paper.fault(**ORDER, method="GET", action="code", value=-2015, times=None)
     before = len(paper.requests())
 
     deliver(solo.alert(BTC_CLOSE))
 
-    assert runs[-1].finished.wait(25)
+    assert all_end(runs)
     assert len(paper.requests()) - before < 10
     assert Order.objects.latest("pk").status == "initialized"
 
@@ -264,14 +293,16 @@ def test_a_halt_closes_what_is_held_and_holds(deliver, paper, solo):
     assert solo.strategy.trading_state == TradingState.HALTED
 
 
-def test_a_halt_lets_exits_through_until_what_was_on_its_way_is_known(deliver, paper, solo, settings, runs):
-    settings.WEBHOOK_ANSWER_BUDGET_MS = 300
-    paper.fault(**ORDER, method="POST", action="delay", when="before", value=2)
+def test_a_halt_lets_exits_through_until_what_was_on_its_way_is_known(deliver, solo, settings, runs, edge):
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 100
+    slow = edge.hold("place_order", before=True, times=1)
     deliver(solo.alert(BTC_MARKET))
+    slow.wait_for()
 
     halt(solo)
     assert solo.strategy.trading_state == TradingState.REDUCE_ONLY
-    assert all(run.finished.wait(20) for run in runs)
+    slow.release()
+    assert all_end(runs)
     track()
     halt(solo)
 
@@ -282,16 +313,25 @@ def test_a_halt_lets_exits_through_until_what_was_on_its_way_is_known(deliver, p
 # A pause that begins between an order's turn and its leaving
 
 
-def test_what_a_pause_overtakes_waits_like_what_comes_behind_it(deliver, paper, solo, paused, monkeypatch):
+def test_what_a_pause_overtakes_waits_like_what_comes_behind_it(
+    deliver, solo, settings, runs, edge, monkeypatch
+):
     deliver(solo.alert(BTC_LIMIT, dry_run=True))  # markets are known
-    blind = iter([False])
-    real = submission._is_paused
-    monkeypatch.setattr(submission, "_is_paused", lambda order: next(blind, real(order)))
-    paused(1)
+    hold = state_lock.hold_shared
 
-    (result,) = deliver(solo.alert(BTC_LIMIT)).json()["results"]
+    def pause_and_hold():  # the order's turn has come, and it is not written as submitted yet
+        monkeypatch.setattr(state_lock, "hold_shared", hold)
+        edge.pause()
+        hold()
 
-    assert result["order_status"] == "accepted"
+    monkeypatch.setattr(state_lock, "hold_shared", pause_and_hold)
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 100
+
+    deliver(solo.alert(BTC_LIMIT))
+
+    eventually(Order.objects.filter(status="queued").exists, what="the next attempt waits")
+    edge.end_pauses()
+    assert all_end(runs)
     orders = Order.objects.order_by("attempt")
     assert [(order.status, order.reason) for order in orders] == [("rejected", "throttled"), ("accepted", "")]
     assert len(solo.posts("A1")) == 1
@@ -300,26 +340,29 @@ def test_what_a_pause_overtakes_waits_like_what_comes_behind_it(deliver, paper, 
 # Cancel all
 
 
-def test_cancel_all_reaches_an_entry_before_it_is_sent(deliver, paper, solo, settings, runs, paused):
+def test_cancel_all_reaches_an_entry_before_it_is_sent(deliver, solo, settings, runs, edge):
     deliver(solo.alert(BTC_MARKET, dry_run=True))  # markets and prices are known
     settings.WEBHOOK_ANSWER_BUDGET_MS = 200
-    paused(2)
+    edge.pause()
     deliver(solo.alert(BTC_MARKET))
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 30_000
 
     (canceled,) = deliver(solo.alert(CANCEL_ALL)).json()["results"]
 
     assert (canceled["status"], canceled["order_status"]) == ("success", "canceled")
-    assert all(run.finished.wait(20) for run in runs)
+    edge.end_pauses()
+    assert all_end(runs)
     assert solo.posts("A1") == []
 
 
-def test_cancel_all_leaves_an_exit_that_waits(deliver, paper, solo, settings, runs, paused):
+def test_cancel_all_leaves_an_exit_that_waits(deliver, solo, settings, runs, edge):
     deliver(solo.alert(BTC_MARKET))
     settings.WEBHOOK_ANSWER_BUDGET_MS = 200
-    paused(2)
+    edge.pause()
     deliver(solo.alert(BTC_CLOSE))
 
     deliver(solo.alert(CANCEL_ALL))
 
-    assert all(run.finished.wait(20) for run in runs)
+    edge.end_pauses()
+    assert all_end(runs)
     assert solo.held("A1") == "0"

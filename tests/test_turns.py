@@ -1,6 +1,5 @@
 """Whose turn it is: order within a batch, between batches, and between accounts."""
 
-import time
 from datetime import timedelta
 from decimal import Decimal
 
@@ -14,11 +13,11 @@ from orders.models import Order, Position
 from tests.crash import track
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, ETH_MARKET, open_desk, order_posts
 from tests.factories import AccountFactory
+from tests.waiting import LONG_S, done_within, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 POST = {"path": "/fapi/v1/order", "method": "POST"}
-SLOW = POST | {"action": "delay", "when": "after", "value": 0.6}
 
 
 @pytest.fixture
@@ -26,22 +25,30 @@ def solo(paper):
     return open_desk(paper, "A1", group_name="solo")
 
 
-def test_a_second_delivery_of_the_same_symbol_waits_for_the_first(deliver, paper, solo, settings, runs):
-    paper.fault(**SLOW)
+def all_end(runs):
+    return all(run.finished.wait(LONG_S) for run in runs)
+
+
+def test_a_second_delivery_of_the_same_symbol_waits_for_the_first(deliver, solo, settings, runs, edge):
+    slow = edge.hold("place_order", times=1)
     settings.WEBHOOK_ANSWER_BUDGET_MS = 100
     deliver(solo.alert(BTC_MARKET, qty_per=None, qty="1"))
+    slow.wait_for()
 
     deliver(solo.alert(BTC_CLOSE))
 
-    assert all(run.finished.wait(10) for run in runs)
+    assert len(solo.posts("A1")) == 1
+    slow.release()
+    assert all_end(runs)
     assert [order.status for order in Order.objects.order_by("pk")] == ["filled", "filled"]
     assert (solo.held("A1"), Position.objects.get().quantity) == ("0", 0)
 
 
-def test_a_second_delivery_of_another_symbol_does_not_wait(deliver, paper, solo, settings, runs):
-    paper.fault(**SLOW | {"value": 4})
+def test_a_second_delivery_of_another_symbol_does_not_wait(deliver, solo, settings, runs, edge):
+    slow = edge.hold("place_order", times=1)
     settings.WEBHOOK_ANSWER_BUDGET_MS = 100
     deliver(solo.alert(BTC_LIMIT))
+    slow.wait_for()
     settings.WEBHOOK_ANSWER_BUDGET_MS = 30_000
 
     (row,) = deliver(solo.alert(ETH_MARKET)).json()["results"]
@@ -50,27 +57,32 @@ def test_a_second_delivery_of_another_symbol_does_not_wait(deliver, paper, solo,
     assert not runs[0].finished.is_set()
 
 
-def test_a_slow_account_does_not_hold_up_another(deliver, paper, test1, settings):
-    settings.WEBHOOK_ANSWER_BUDGET_MS = 2500
-    paper.fault(**POST, api_key=test1.key("A1"), action="delay", when="after", value=4, times=2)
+def test_a_slow_account_does_not_hold_up_another(deliver, test1, settings, edge):
+    edge.hold("place_order", api_key=test1.key("A1"))
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 100
+    alert = test1.alert(orders=[BTC_LIMIT, BTC_LIMIT | {"price": "89000"}], id="a")
+    deliver(alert)
+    of_the_other = Order.objects.filter(account__name="A2", status="accepted")
+    eventually(lambda: of_the_other.count() == 2, what="the other account's orders")
 
-    results = deliver(test1.alert(orders=[BTC_LIMIT, BTC_LIMIT | {"price": "89000"}])).json()["results"]
+    results = deliver(alert).json()["results"]
 
     statuses = [(row["account_name"], row["status"]) for row in results]
     assert statuses.count(("A2", "success")) == 2
     assert statuses.count(("A1", "pending")) == 2
 
 
-def test_a_cancel_waits_for_the_orders_before_it(deliver, paper, solo, settings, runs):
-    paper.fault(**SLOW)
+def test_a_cancel_waits_for_the_orders_before_it(deliver, solo, settings, runs, edge):
+    slow = edge.hold("place_order")
     settings.WEBHOOK_ANSWER_BUDGET_MS = 100
     deliver(solo.alert(BTC_LIMIT))
-    while Order.objects.waiting().exists():  # before it is sent, it would be withdrawn
-        time.sleep(0.02)
+    slow.wait_for()
 
     deliver(solo.alert(CANCEL_ALL))
 
-    assert all(run.finished.wait(10) for run in runs)
+    assert [row["status"] for row in solo.ledger_orders("A1")] == ["NEW"]
+    slow.release()
+    assert all_end(runs)
     assert [row["status"] for row in solo.ledger_orders("A1")] == ["CANCELED"]
 
 
@@ -155,7 +167,7 @@ def test_a_close_waits_while_an_entrys_outcome_is_unknown(deliver, paper, solo, 
     paper.clear_faults()
     track()
 
-    assert all(run.finished.wait(10) for run in runs)
+    assert all_end(runs)
     assert (close["status"], close["order_status"]) == ("pending", "initialized")
     assert [order.status for order in Order.objects.order_by("pk")] == ["filled", "filled"]
     assert (solo.held("A1"), Position.objects.get().quantity) == ("0", 0)
@@ -163,9 +175,9 @@ def test_a_close_waits_while_an_entrys_outcome_is_unknown(deliver, paper, solo, 
 
 def test_entries_that_come_too_late_are_refused_while_exits_and_cancels_go_out(deliver, solo):
     deliver(solo.alert(BTC_MARKET, qty_per=None, qty="1"))
-    solo.strategy.max_lag_s = 10
+    solo.strategy.max_lag_s = 60
     solo.strategy.save()
-    old = (timezone.now() - timedelta(seconds=60)).isoformat()
+    old = (timezone.now() - timedelta(seconds=600)).isoformat()
 
     (entry,) = deliver(solo.alert(BTC_LIMIT, timestamp=old)).json()["results"]
     (close,) = deliver(solo.alert(BTC_CLOSE, timestamp=old)).json()["results"]
@@ -238,17 +250,17 @@ def test_leverage_multiplies_futures_only(deliver, paper, solo):
     assert (futures_row["quantity"], spot_row["quantity"]) == ("33.333", "0.05")
 
 
-def test_the_answer_comes_in_time_while_work_goes_on(deliver, paper, solo, settings, runs):
-    settings.WEBHOOK_ANSWER_BUDGET_MS = 300
-    paper.fault(**POST, action="delay", when="after", value=4)
-    started = time.monotonic()
+def test_the_answer_comes_in_time_while_work_goes_on(deliver, paper, solo, settings, runs, edge):
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 2500
+    slow = edge.hold("place_order")
+    numbers = iter(range(89_000, 90_000))
 
-    answer = deliver(solo.alert(BTC_LIMIT)).json()
+    answer = done_within(3, lambda: deliver(solo.alert(BTC_LIMIT, price=str(next(numbers))))).json()
 
-    assert time.monotonic() - started < 3
     assert answer["summary"]["pending_trades"] == 1
-    assert runs[0].finished.wait(10)
-    assert Order.objects.get().status == "accepted"
-    assert len(order_posts(paper)) == 1
+    slow.release()
+    assert all_end(runs)
+    assert {order.status for order in Order.objects.all()} == {"accepted"}
+    assert len(order_posts(paper)) == Order.objects.count()
     assert Decimal(solo.held("A1")) == 0
     assert Position.objects.filter(symbol=BTC).count() == 0
