@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -41,6 +41,11 @@ def later(seconds: float) -> Callable[[], Any]:
 def track(*, after_s: float = 0) -> None:
     """What a tracker does that looks so many seconds from now."""
     Tracker(clock=later(after_s)).pass_once()
+
+
+def track_at(moment: datetime) -> None:
+    """What a tracker does for which it is that moment all the time, however long it takes."""
+    Tracker(clock=lambda: moment).pass_once()
 
 
 def abandon_all() -> None:

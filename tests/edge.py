@@ -21,11 +21,13 @@ class Held:
     """Calls of one verb that wait until the test releases them."""
 
     def __init__(self, verb: str) -> None:
-        self.verb, self.waiting = verb, 0
+        self.verb, self.waiting, self.gone = verb, 0, 0
         self._released = threading.Event()
 
     def release(self) -> None:
+        """Lets all calls go, also those that are still to come; returns when those that waited are gone."""
         self._released.set()
+        eventually(lambda: self.gone >= self.waiting, what=f"the held calls of {self.verb} are gone")
 
     def wait_for(self, calls: int = 1) -> None:
         """Until so many calls have come to where they wait."""
@@ -33,8 +35,11 @@ class Held:
 
     async def hold(self) -> None:
         self.waiting += 1
-        while not self._released.is_set():
-            await asyncio.sleep(0.005)
+        try:
+            while not self._released.is_set():
+                await asyncio.sleep(0.005)
+        finally:
+            self.gone += 1
 
 
 class Edge:

@@ -7,13 +7,13 @@ import pytest
 from django.utils import timezone
 
 from exchanges.enums import MarketType
-from exchanges.gateway import gateway
 from exchanges.models import Account
 from exchanges.vault import credentials_of
 from orders.models import Order
 from strategies.models import Strategy, StrategyAccount, Subscription, WebhookToken
 from tests.desk import BTC_CLOSE, BTC_LIMIT, open_desk
 from tests.factories import AccountFactory, StrategyFactory, SubscriptionFactory, issue_token
+from tests.waiting import LONG_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -217,17 +217,16 @@ def switch_off(model):
     [switch_off(Subscription), switch_off(Strategy), switch_off(StrategyAccount), switch_off(Account)],
     ids=["subscription", "strategy", "share", "account"],
 )
-def test_an_entry_that_waited_is_not_sent_for_someone_who_left(
-    deliver, paper, follow1, settings, runs, leave
-):
+def test_an_entry_that_waited_is_not_sent_for_someone_who_left(deliver, follow1, settings, runs, edge, leave):
     deliver(follow1.alert(BTC_LIMIT, dry_run=True))  # markets are known
     settings.WEBHOOK_ANSWER_BUDGET_MS = 100
-    gateway.pause("paper", 1)
+    edge.pause()
     deliver(follow1.alert(BTC_LIMIT))
 
     leave()
 
-    assert runs[-1].finished.wait(20)
+    edge.end_pauses()
+    assert runs[-1].finished.wait(LONG_S)
     order = Order.objects.get(account=follow1.accounts["S1"])
     assert (order.status, order.reason) == ("denied", "not_taking_part")
     assert follow1.posts("S1") == []

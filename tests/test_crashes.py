@@ -1,14 +1,17 @@
 """The process dies on one line; the next one finishes the work, with one POST per row."""
 
+from datetime import timedelta
+
 import pytest
 
 from orders.execution import batches
-from orders.execution.batch_run import BatchRun
+from orders.execution.batch_run import LEASE, BatchRun
 from orders.execution.client import ExecutionClient
 from orders.models import Batch, Order, Position
 from orders.models.order import OrderQuerySet
-from tests.crash import abandon_all, dying_at, never_run, track
+from tests.crash import abandon_all, dying_at, never_run, track, track_at
 from tests.desk import BTC_LIMIT, BTC_MARKET, CANCEL_ALL, ETH_MARKET, order_posts
+from tests.waiting import eventually
 from webhooks.models import WebhookLog
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,6 +28,11 @@ POINTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def old_prices_do(settings):
+    settings.PRICE_MAX_AGE_S = 600
+
+
 def crash(deliver, paper, point, alert):
     deliver(alert | {"dry_run": True})  # the price is known: all accounts' orders go out in one turn
     with dying_at(*POINTS[point][:2], after=POINTS[point][2]):
@@ -35,8 +43,9 @@ def crash(deliver, paper, point, alert):
 
 
 def wait_for_quiet(paper):
-    while any(row["outcome"] == "pending" for row in paper.requests()):
-        pass
+    eventually(
+        lambda: all(row["outcome"] != "pending" for row in paper.requests()), what="no request under way"
+    )
 
 
 def finish():
@@ -127,12 +136,13 @@ def test_a_batch_whose_lease_still_holds_is_left_alone(deliver, paper, test1, mo
     with monkeypatch.context() as patch:
         patch.setattr(batches, "start_run", never_run)
         deliver(test1.alert(BTC_LIMIT))
+    batch = Batch.objects.get()
 
-    track()
-
+    track_at(batch.created_at + LEASE)
     assert order_posts(paper) == []
-    abandon_all()
-    track()
+
+    track_at(batch.created_at + LEASE + timedelta(seconds=1))
+    assert len(order_posts(paper)) == 2
 
 
 def test_a_batch_of_a_dead_process_of_this_machine_is_taken_over_at_once(deliver, paper, test1, monkeypatch):

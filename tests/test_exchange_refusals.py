@@ -5,6 +5,7 @@ import pytest
 from orders.models import Order
 from tests.crash import track
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, order_posts
+from tests.waiting import LONG_S, eventually
 from webhooks.answer import order_results
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,16 +64,22 @@ def test_a_wrong_secret_is_told(deliver, paper, test1):
     assert test1.ledger_orders("A1") == []
 
 
-def test_a_paused_exchange_is_waited_for_and_then_gets_the_order_once(deliver, paper, test1, settings, runs):
-    paper.fault(**POST, api_key=test1.key("A1"), action="status", value=429, retry_after=4)
+def test_a_paused_exchange_is_waited_for_and_then_gets_the_order_once(
+    deliver, paper, test1, settings, runs, edge
+):
+    paper.fault(**POST, api_key=test1.key("A1"), action="status", value=429, retry_after=600)
     deliver(test1.alert(BTC_LIMIT))
-    settings.WEBHOOK_ANSWER_BUDGET_MS = 1500
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 100
+    alert = test1.alert(BTC_LIMIT, price="89000", id="a")
+    deliver(alert)
+    eventually(lambda: Order.objects.filter(status="queued").count() == 2, what="both orders wait")
 
-    answer = deliver(test1.alert(BTC_LIMIT, price="89000")).json()
+    answer = deliver(alert).json()
 
     assert {(row["status"], row["order_status"]) for row in answer["results"]} == {("pending", "queued")}
     assert answer["summary"]["pending_trades"] == 2
-    assert runs[-1].finished.wait(10)
+    edge.end_pauses()
+    assert runs[-1].finished.wait(LONG_S)
     assert [row.status for row in Order.objects.filter(price=89000)] == ["accepted", "accepted"]
 
 
@@ -95,7 +102,7 @@ def test_a_close_waits_for_a_paused_exchange_however_long(deliver, paper, test1,
 
     deliver(test1.alert(BTC_CLOSE))
 
-    assert runs[-1].finished.wait(10)
+    assert runs[-1].finished.wait(LONG_S)
     assert [test1.held(name) for name in ("A1", "A2")] == ["0", "0"]
 
 

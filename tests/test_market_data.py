@@ -13,13 +13,13 @@ from django.utils import timezone
 from exchanges.adapters.binance import BinanceFutures
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, Unavailable
-from exchanges.gateway import gateway
 from exchanges.market_data import catalog, prices
 from exchanges.models import Market
 from exchanges.paper.engine.catalog import MARKETS
 from orders.models import Order
 from tests.crash import track
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, open_desk
+from tests.waiting import LONG_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,9 +68,9 @@ def test_markets_that_are_no_longer_listed_stay_as_inactive(paper):
     assert not Market.objects.get(symbol=BTC, market_type=MarketType.FUTURES).is_active
 
 
-def test_one_fetch_serves_fifty_who_wait(paper):
+def test_one_fetch_serves_fifty_who_wait(paper, edge):
     catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now())
-    paper.fault(path="/fapi/v2/ticker/price", action="delay", value=0.5, when="after")
+    fetch = edge.hold("fetch_prices", times=1)
     arrived, done = [], threading.Event()
 
     def arrive(key, price):
@@ -84,8 +84,10 @@ def test_one_fetch_serves_fifty_who_wait(paper):
 
     for thread in threads:
         thread.join()
+    fetch.wait_for()
     paper.set_prices({"BTCUSDT": "96000"})  # what any further fetch would bring
-    assert done.wait(5)
+    fetch.release()
+    assert done.wait(LONG_S)
     assert arrived == [Decimal(95000)] * 50
 
 
@@ -108,17 +110,20 @@ def test_an_exchange_without_an_answer_raises(paper, settings, new_process):
         catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now())
 
 
-def test_a_price_is_as_old_as_its_arrival_however_late_it_is_used(deliver, paper, settings, runs):
+def test_a_price_is_as_old_as_its_arrival_however_late_it_is_used(deliver, paper, settings, runs, edge):
     desk = open_desk(paper, "A1", capital=20_000_000)
     deliver(desk.alert(BTC_LIMIT, dry_run=True))  # markets are known
     settings.WEBHOOK_ANSWER_BUDGET_MS, settings.PRICE_MAX_AGE_S = 100, 2
-    paper.fault(path="/fapi/v2/ticker/price", action="delay", when="after", value=0.3)
+    price = edge.hold("fetch_prices", times=1)
     deliver(desk.alert(BTC_MARKET))
-    gateway.pause("paper", 4)
-    time.sleep(0.5)  # the price is here, and the order has to wait
+    price.wait_for()
+    edge.pause()
+    price.release()
     paper.set_prices({"BTCUSDT": "80000"})
+    time.sleep(settings.PRICE_MAX_AGE_S + 0.5)  # the price is here, and the order has to wait
 
-    assert runs[-1].finished.wait(20)
+    edge.end_pauses()
+    assert runs[-1].finished.wait(LONG_S)
 
     assert Order.objects.get().quantity == Decimal("12.5")
 

@@ -1,6 +1,5 @@
 """Our own questions leave the exchange's room to orders."""
 
-import time
 from collections import Counter
 
 import pytest
@@ -23,16 +22,9 @@ def paper_server():
         yield paper
 
 
-def wait_for_a_whole_minute(needed_s):
-    left_s = 60 - time.time() % 60
-    if left_s < needed_s:
-        time.sleep(left_s + 0.1)
-
-
-def test_many_accounts_with_a_tracker_never_meet_the_limit(deliver, paper, alice):
+def test_many_accounts_with_a_tracker_never_meet_the_limit(deliver, paper, alice, exchange_minute):
     names = [f"A{number:02}" for number in range(ACCOUNTS)]
     desk = open_desk(paper, *names, owner=alice, group_name="many", capital=1_000_000)
-    wait_for_a_whole_minute(30)
     deliver(desk.alert(BTC_MARKET, qty_per=None, qty="1"))
     deliver(desk.alert(BTC_LIMIT, qty_per=None, qty="1"))
 

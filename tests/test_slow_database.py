@@ -14,11 +14,13 @@ from django.utils import timezone
 
 from exchanges.enums import TradingState
 from orders.controls.trading_state import set_trading_state
-from orders.execution import state_lock
+from orders.execution.state_lock import hold_shared
 from orders.models import Order
-from orders.reconciliation.audit import audit_books
+from orders.reconciliation import audit
+from orders.reconciliation.paper_audit import PaperAudit
 from orders.transactions import transaction_within
 from tests.desk import BTC_LIMIT, order_posts
+from tests.waiting import LONG_S, done_within
 from webhooks.models import WebhookLog
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -64,29 +66,26 @@ def test_a_locked_database_is_answered_503_in_time_and_the_alert_counts_once_aft
     alert = test1.alert(BTC_LIMIT, id="a")
 
     with locked(test1):
-        began = time.monotonic()
-        refused = deliver(alert)
-        took_s = time.monotonic() - began
+        refused = done_within(GIVES_UP_AFTER_S, lambda: deliver(alert))
         assert (WebhookLog.objects.count(), Order.objects.count(), order_posts(paper)) == (rows, 0, [])
     settings.WEBHOOK_ANSWER_BUDGET_MS = 30_000
     again, once_more = deliver(alert), deliver(alert)
 
     assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
-    assert took_s < GIVES_UP_AFTER_S
     assert (again.status_code, again.json()["duplicate"], once_more.json()["duplicate"]) == (200, False, True)
     assert len(order_posts(paper)) == 2
 
 
 def test_a_slow_sum_of_statements_is_over_in_time():
-    began = time.monotonic()
-
-    with pytest.raises(OperationalError), transaction_within(0.6):
-        execute_on_and_on()
-
-    assert time.monotonic() - began < 1.2
+    done_within(1.2, execute_on_and_on)
 
 
 def execute_on_and_on():
+    with pytest.raises(OperationalError), transaction_within(0.6):
+        execute_without_end()
+
+
+def execute_without_end():
     while True:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1" if IS_SQLITE else "SELECT pg_sleep(0.1)")
@@ -116,22 +115,25 @@ def test_a_background_statement_has_limits():
 
 @only_postgresql
 def test_a_background_statement_does_not_wait_long_for_a_lock(test1):
-    began = time.monotonic()
+    def wait_for_the_lock():
+        with pytest.raises(OperationalError, match="lock timeout"), transaction.atomic():
+            type(test1.strategy).objects.locked(test1.strategy.pk)
 
-    with locked(test1), pytest.raises(OperationalError, match="lock timeout"), transaction.atomic():
-        type(test1.strategy).objects.locked(test1.strategy.pk)
-
-    assert time.monotonic() - began < GIVES_UP_AFTER_S
+    with locked(test1):
+        done_within(GIVES_UP_AFTER_S, wait_for_the_lock)
 
 
 @only_postgresql
 def test_an_audit_has_no_limits(monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        "orders.reconciliation.audit._check_turns", lambda orders: seen.append(limits()) or []
-    )
 
-    audit_books(now=timezone.now())
+    def look(*args, **more):
+        seen.append(limits())
+        return PaperAudit()
+
+    monkeypatch.setattr(audit, "audit_paper_books", look)
+
+    audit.audit_books(now=timezone.now())
 
     assert (seen, limits()) == ([[("0", "0")]], [("30s", "2s")])
 
@@ -154,9 +156,25 @@ def test_a_migration_has_no_limits(monkeypatch):
 
 @only_postgresql
 def test_a_halt_waits_for_those_who_are_on_their_way_out(test1):
-    with held(f"SELECT pg_advisory_xact_lock_shared({state_lock._KEY})") as other:
-        threading.Timer(2.5, other.rollback).start()
-        set_trading_state(test1.strategy, TradingState.HALTED, reason="now", now=timezone.now())
+    begun, ended = threading.Event(), threading.Event()
 
+    def send_for_longer_than_a_statement_may_wait():
+        try:
+            with transaction.atomic():
+                hold_shared()
+                begun.set()
+                time.sleep(2.5)
+                ended.set()
+        finally:
+            connection.close()
+
+    sender = threading.Thread(target=send_for_longer_than_a_statement_may_wait)
+    sender.start()
+    assert begun.wait(LONG_S)
+
+    set_trading_state(test1.strategy, TradingState.HALTED, reason="now", now=timezone.now())
+
+    assert ended.is_set()
+    sender.join()
     test1.strategy.refresh_from_db()
     assert test1.strategy.trading_state == TradingState.HALTED

@@ -8,6 +8,7 @@ from django.db.backends.utils import CursorWrapper
 
 from orders.execution import client
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
+from tests.waiting import LONG_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def statements(monkeypatch, settings):
     """Every statement of every thread, in groups that a slow machine does not split."""
     settings.PRICE_MAX_AGE_S = 3600  # a price that grew old meanwhile would cost an order another turn
+    settings.EXCHANGE_TIMEOUT_S = LONG_S
     monkeypatch.setattr(client, "IDLE_S", 30)
     monkeypatch.setattr(client, "LONGEST_S", 60)
     seen, lock = [], threading.Lock()
@@ -36,7 +38,7 @@ def noting(original, seen, lock):
 def count(deliver, desk, statements, runs, alert):
     statements.clear()
     response = deliver(alert)
-    assert runs[-1].finished.wait(60)
+    assert runs[-1].finished.wait(LONG_S)
     # How often a run looks for a price and renews its lease, and how often the database is told how much time is
     # left, depends on time, not on accounts.
     counted = [sql for sql in statements if not is_by_time(sql)]
@@ -53,7 +55,7 @@ def is_by_time(sql):
 def test_a_delivery_takes_as_many_statements_for_2_as_for_200_accounts(
     deliver, paper, settings, runs, statements, alert
 ):
-    settings.WEBHOOK_ANSWER_BUDGET_MS = 60_000
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 1000 * LONG_S
     counts = {}
     for accounts in (2, 20, 200):
         names = [f"A{number}" for number in range(accounts)]
@@ -71,7 +73,7 @@ def test_a_delivery_takes_as_many_statements_for_2_as_for_200_accounts(
 def test_refused_exits_and_their_further_attempts_take_as_many_statements_for_2_as_for_12_accounts(
     deliver, paper, settings, runs, statements
 ):
-    settings.WEBHOOK_ANSWER_BUDGET_MS = 60_000
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 1000 * LONG_S
     counts = {}
     for accounts in (2, 12):
         names = [f"A{number}" for number in range(accounts)]

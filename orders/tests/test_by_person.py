@@ -61,7 +61,7 @@ def test_an_order_that_the_exchange_never_had_is_rejected_on_a_persons_word(lost
 
 
 def too_soon(order):
-    age(order, HORIZON - timedelta(seconds=5))
+    age(order, HORIZON - timedelta(seconds=30))
 
 
 def answered(order):

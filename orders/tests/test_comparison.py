@@ -13,11 +13,11 @@ from exchanges.enums import MarketType, OrderType, Side
 from exchanges.gateway import Call, gateway
 from exchanges.vault import credentials_of
 from orders.models import ExternalOrder, Order, PositionDifference
-from orders.reconciliation import position_differences
 from orders.reconciliation.comparison import Subject, compare_accounts
-from orders.reconciliation.position_differences import declare_external
+from orders.reconciliation.position_differences import declare_external, note_differences
 from orders.reconciliation.tracker import Tracker
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -165,11 +165,15 @@ def test_no_answer_is_not_taken_for_an_empty_account(deliver, test1):
     assert not PositionDifference.objects.exists()
 
 
-def test_two_trackers_that_see_a_difference_at_once_note_it_once(test1):
+def test_two_trackers_that_see_a_difference_at_once_note_it_once(test1, monkeypatch):
     holder, now = Subject(test1.accounts["A1"], MarketType.FUTURES), timezone.now()
 
-    for _ in range(2):  # neither has seen the other's row
-        position_differences._note_difference(holder, BTC, Decimal(0), Decimal(1), None, now)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            PositionDifference.objects, "filter", lambda **_: []
+        )  # neither has seen the other's row
+        for _ in range(2):
+            note_differences(holder, {BTC: (Decimal(0), Decimal(1))}, now=now)
 
     (row,) = PositionDifference.objects.all()
     assert (row.ours, row.theirs, row.looks) == (0, 1, 1)
@@ -180,13 +184,14 @@ def test_a_comparison_that_failed_does_not_stop_the_tracker(deliver, paper, test
     deliver(test1.alert(BTC_LIMIT))
     monkeypatch.setattr("orders.reconciliation.tracker.compare_accounts", fail)
     tracker = Tracker(clock=Later())
-    tracker.step(for_s=0.2)
     with pytest.raises(DatabaseError):
+        eventually(lambda: tracker.step(for_s=0.2), what="the failure is met")
+
+    def all_are_found():
         tracker.step(for_s=0.2)
+        return set(Order.objects.values_list("status", flat=True)) == {"accepted"}
 
-    tracker.step(for_s=1)
-
-    assert set(Order.objects.values_list("status", flat=True)) == {"accepted"}
+    eventually(all_are_found, what="the orders are looked up all the same")
 
 
 def fail(**_):
