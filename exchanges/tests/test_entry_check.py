@@ -12,7 +12,7 @@ from exchanges import entry_check, registry
 from exchanges.adapters.protocol import Credentials, KeyPermissions
 from exchanges.enums import MarketType
 from exchanges.errors import AuthenticationFailed, Unavailable
-from exchanges.gateway import Call, gateway
+from exchanges.gateway import Call, Outcome, gateway
 from exchanges.models import Account
 from exchanges.vault import credentials_of
 
@@ -101,9 +101,12 @@ def said(**permissions):
         ([KeyPermissions()], False, 1),
     ],
 )
-def test_a_key_is_judged_by_everything_that_was_said_of_it(answers, refused, warnings):
-    assert bool(entry_check._refusal_of_key(answers)) is refused
-    assert len(list(entry_check._warnings_of_key(answers))) == warnings
+def test_a_key_is_judged_by_everything_that_was_said_of_it(monkeypatch, answers, refused, warnings):
+    monkeypatch.setattr(gateway, "call_all", lambda calls: [Outcome(calls[0], answer) for answer in answers])
+
+    verdict = entry_check.examine_key("paper", KEY)
+
+    assert (bool(verdict.refusal), len(verdict.warnings)) == (refused, warnings)
 
 
 # The desk
@@ -202,7 +205,7 @@ def test_an_exchange_that_does_not_answer_is_to_be_asked_again(desk, paper, alic
 @pytest.mark.django_db(transaction=True)
 def test_an_exchange_that_is_not_there_is_to_be_asked_again(desk, alice, settings, unused_port):
     settings.PAPER_EXCHANGE_URL = f"http://127.0.0.1:{unused_port}"
-    gateway._templates.clear()
+    gateway.forget_exchanges()
 
     assert refused(enter(desk, alice), "please try again")
 

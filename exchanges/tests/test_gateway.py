@@ -4,21 +4,23 @@ import asyncio
 import time
 from datetime import timedelta
 from decimal import Decimal
+from itertools import count
 
 import pytest
+from ccxt.base.exchange import BaseExchange
 from django.utils import timezone
 
 from exchanges import gateway as module
 from exchanges import pauses
-from exchanges.adapters import clients
 from exchanges.adapters.binance import BinanceFutures, BinanceSpot
 from exchanges.adapters.ccxt_adapter import CcxtAdapter
 from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest
 from exchanges.enums import MarketType, OrderType, Side
-from exchanges.errors import Throttled, Unavailable
+from exchanges.errors import ExchangeError, Throttled, Unavailable
 from exchanges.gateway import Call, gateway
 from exchanges.market_data import catalog
 from exchanges.models import ExchangePause
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,23 +35,23 @@ def ask(verb="fetch_balance", *args, market_type=FUTURES, credentials=ALICE, **m
 
 
 @pytest.fixture
+def minute(exchange_minute):
+    return exchange_minute
+
+
+@pytest.fixture
 def books(paper, minute):
     for kind in (FUTURES, SPOT):
         catalog.open_catalog("paper", kind, now=timezone.now())
 
 
-@pytest.fixture
-def minute(monkeypatch):
-    """Ours stands still unless the test moves it; the exchange's does not end while a test runs."""
-    if time.time() % 60 > 57:
-        time.sleep(3)
-    now = [1000]
-    monkeypatch.setattr(module, "_clock_minute", lambda: now[0])
-    return now
-
-
 def use(weight, minute=1000, line=LINE):
     gateway._used[line] = (minute, weight)
+
+
+def used(line=LINE):
+    """Minute and weight."""
+    return gateway._used[line]
 
 
 # Request weight
@@ -57,11 +59,11 @@ def use(weight, minute=1000, line=LINE):
 
 def test_every_answer_tells_how_much_weight_is_used(books):
     gateway.call(ask())
-    first = gateway._used[LINE]
+    first = used()
 
     gateway.call(ask())
 
-    assert gateway._used[LINE] == (1000, first[1] + 5)
+    assert used() == (1000, first[1] + 5)
 
 
 def test_a_refusal_tells_it_too(books, minute, paper):
@@ -72,16 +74,16 @@ def test_a_refusal_tells_it_too(books, minute, paper):
     with pytest.raises(Exception, match="Signature"):
         gateway.call(ask())
 
-    assert gateway._used[LINE][0] == 1001
+    assert used()[0] == 1001
 
 
 def test_spot_and_futures_are_counted_apart(books):
     gateway.call(ask())
-    futures = gateway._used[LINE]
+    futures = used()
     gateway.call(ask(market_type=SPOT))
 
-    assert gateway._used[LINE] == futures
-    assert gateway._used["paper", SPOT][1] >= 20
+    assert used() == futures
+    assert used(("paper", SPOT))[1] >= 20
 
 
 @pytest.mark.parametrize(("kind", "per_minute"), [(FUTURES, 2400), (SPOT, 6000)])
@@ -107,11 +109,19 @@ def test_weight_below_half_of_an_earlier_minute_or_another_host_keeps_nothing_ba
     assert gateway.call(ask(can_wait=True))
 
 
-def test_a_late_answer_does_not_undo_what_is_known_of_this_minute(minute):
-    gateway._note_weight(LINE, 1000, 50)
-    gateway._note_weight(LINE, 999, 2400)
+def test_a_late_answer_does_not_undo_what_is_known_of_this_minute(books, minute, edge):
+    late, answered = edge.hold("fetch_balance", before=True), []
+    gateway.start([ask()], answered.append)
+    late.wait_for()
+    minute[0] += 1
+    gateway.call(ask("fetch_positions"))
+    known = used()
 
-    assert gateway._used[LINE] == (1000, 50)
+    late.release()
+    eventually(lambda: answered, what="the late answer")
+
+    assert used() == known
+    assert known[0] == 1001
 
 
 def test_an_exchange_that_tells_no_limit_keeps_nothing_back(books, monkeypatch):
@@ -122,14 +132,14 @@ def test_an_exchange_that_tells_no_limit_keeps_nothing_back(books, monkeypatch):
 
 
 def test_few_that_can_wait_run_at_a_time_and_waiting_costs_them_nothing(books, monkeypatch, settings):
-    settings.EXCHANGE_TIMEOUT_S = 0.5
+    settings.EXCHANGE_TIMEOUT_S = 1  # less than the last of them wait and run
     running, most = 0, 0
 
     async def slow(self):
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.3)
         running -= 1
 
     monkeypatch.setattr(BinanceFutures, "fetch_balance", slow)
@@ -140,19 +150,16 @@ def test_few_that_can_wait_run_at_a_time_and_waiting_costs_them_nothing(books, m
     assert [outcome.error for outcome in outcomes] == [None] * 32
 
 
-def test_those_that_cannot_wait_do_not_queue_behind_those_that_can(books, monkeypatch):
-    async def slow(self):
-        await asyncio.sleep(0.5)
-
-    monkeypatch.setattr(BinanceFutures, "fetch_balance", slow)
-    finished = []
+def test_those_that_cannot_wait_do_not_queue_behind_those_that_can(books, edge):
+    slow, finished = edge.hold("fetch_balance"), []
     gateway.start([ask(can_wait=True) for _ in range(16)], finished.append)
+    slow.wait_for(8)
 
     gateway.call(ask("fetch_positions"))
 
     assert finished == []
-    while len(finished) < 16:
-        time.sleep(0.05)
+    slow.release()
+    eventually(lambda: len(finished) == 16, what="those that can wait")
 
 
 def test_a_fan_out_that_can_wait_stops_at_half_of_the_limit(books, paper):
@@ -161,7 +168,7 @@ def test_a_fan_out_that_can_wait_stops_at_half_of_the_limit(books, paper):
     outcomes = gateway.call_all(calls)
 
     assert {outcome.error and outcome.error.code for outcome in outcomes} == {None, "budget"}
-    assert 1200 < gateway._used[LINE][1] <= 1200 + 8 * 80
+    assert 1200 < used()[1] <= 1200 + 8 * 80
 
 
 @pytest.mark.parametrize(
@@ -170,11 +177,11 @@ def test_a_fan_out_that_can_wait_stops_at_half_of_the_limit(books, paper):
 )
 def test_open_orders_of_one_symbol_weigh_less(books, kind, symbol, weight):
     gateway.call(ask("fetch_prices", ["BTC/USDT" if kind is SPOT else BTC], market_type=kind))
-    before = gateway._used["paper", kind][1]
+    before = used(("paper", kind))[1]
 
     gateway.call(ask("fetch_open_orders", *filter(None, [symbol]), market_type=kind))
 
-    assert gateway._used["paper", kind][1] - before == weight
+    assert used(("paper", kind))[1] - before == weight
 
 
 def test_adapters_tell_the_weight_that_their_exchange_allows():
@@ -246,7 +253,7 @@ def test_nothing_leaves_during_a_pause(books, paper, api_key):
     assert (type(placed), placed.code, placed.retry_after_s) == (Throttled, "throttled", 21)
     assert placed.per_account is bool(api_key)
     assert paper.requests() == []
-    assert gateway.pause_left_s("paper", ALICE) < 20.5  # what we say to ourselves makes it no longer
+    assert gateway.pause_left_s("paper", ALICE) == 20.5  # what we say to ourselves makes it no longer
 
 
 def test_the_clock_is_not_asked_for_during_a_pause(books, paper, monkeypatch):
@@ -254,7 +261,9 @@ def test_the_clock_is_not_asked_for_during_a_pause(books, paper, monkeypatch):
     monkeypatch.setattr(module, "read_clock_offset", asked.append)
     gateway.pause("paper", 20)
 
-    asyncio.run_coroutine_threadsafe(gateway._set_clock("paper", FUTURES), gateway._loop).result()
+    gateway.set_clock(*LINE)
+    with pytest.raises(Unavailable):
+        gateway.call(ask())  # comes behind it
 
     assert asked == []
 
@@ -324,30 +333,41 @@ TIME = "/fapi/v1/time"
 @pytest.fixture
 def ahead(books, monkeypatch):
     """Our clock is an hour ahead of the exchange's."""
-    client = type(gateway._template(*LINE))
-    monkeypatch.setattr(client, "milliseconds", staticmethod(lambda: time.time_ns() // 1_000_000 + HOUR_MS))
+    clock = staticmethod(lambda: time.time_ns() // 1_000_000 + HOUR_MS)
+    monkeypatch.setattr(BaseExchange, "milliseconds", clock)
 
 
-def offset_ms():
-    return gateway._template(*LINE).options["timeDifference"]
+@pytest.fixture
+def set_clock(caplog):
+    """As in the background, but waited for: what the log says of it."""
+    caplog.set_level("INFO", "exchanges.gateway")
+
+    def told():
+        return [record for record in caplog.records if record.message.startswith("clock")]
+
+    def set_and_wait():
+        gateway.set_clock(*LINE)
+        (record,) = eventually(told, what="the clock is set, or is not")
+        return record
+
+    return set_and_wait
 
 
-def set_clock():
-    """As in the background, but waited for."""
-    asyncio.run_coroutine_threadsafe(gateway._set_clock(*LINE), gateway._loop).result()
+def assert_no_clock_was_set(record, code):
+    assert record.message == f"clock not set exchange=paper code={code}"
+    with pytest.raises(ExchangeError) as caught:
+        gateway.call(ask())
+    assert caught.value.code == "clock_skew"
 
 
-def test_the_clock_is_set_in_the_background(ahead):
-    gateway.set_clock(*LINE)
+def test_the_clock_is_set_in_the_background(ahead, set_clock):
+    _, offset_ms = set_clock().args
 
-    until = time.monotonic() + 5
-    while not offset_ms() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert abs(offset_ms() - HOUR_MS) < 1000
+    assert abs(offset_ms - HOUR_MS) < 1000
     assert gateway.call(ask())
 
 
-def test_history_is_asked_for_by_the_exchange_s_clock(ahead):
+def test_history_is_asked_for_by_the_exchange_s_clock(ahead, set_clock):
     set_clock()
     gateway.call(ask("place_order", order()))
     a_minute_ago = timezone.now() + timedelta(milliseconds=HOUR_MS, minutes=-1)
@@ -367,33 +387,34 @@ def test_history_is_asked_for_by_the_exchange_s_clock(ahead):
         {"action": "drop"},
         {"action": "status", "value": 503},
         {"action": "code", "value": -1121},
-        {"action": "delay", "value": 0.2},
     ],
     ids=str,
 )
-def test_a_time_that_cannot_be_read_sets_no_clock(ahead, paper, monkeypatch, fault):
-    monkeypatch.setattr(clients, "_SLOW_MS", 100)
+def test_a_time_that_cannot_be_read_sets_no_clock(ahead, paper, set_clock, fault):
     paper.fault(path=TIME, times=None, **fault)
 
-    set_clock()
-    reading = asyncio.run_coroutine_threadsafe(
-        clients.read_clock_offset(gateway._template(*LINE)), gateway._loop
-    )
-
-    assert offset_ms() == 0
-    assert isinstance(reading.exception(), Unavailable)
+    assert_no_clock_was_set(set_clock(), "no_time")
 
 
-def test_an_exchange_that_never_tells_its_time_is_given_up(ahead, paper, settings):
+def test_a_time_that_took_more_than_two_seconds_sets_no_clock(ahead, monkeypatch, set_clock):
+    later_ms = count(HOUR_MS, 2001)
+    clock = staticmethod(lambda: time.time_ns() // 1_000_000 + next(later_ms))
+    monkeypatch.setattr(BaseExchange, "milliseconds", clock)
+
+    assert_no_clock_was_set(set_clock(), "no_time")
+
+
+def test_an_exchange_that_never_tells_its_time_is_given_up(ahead, paper, settings, set_clock):
     settings.EXCHANGE_TIMEOUT_S = 0.1
     paper.fault(path=TIME, action="delay", value=1)
 
-    set_clock()
+    record = set_clock()
 
-    assert offset_ms() == 0
+    settings.EXCHANGE_TIMEOUT_S = 10
+    assert_no_clock_was_set(record, "timeout")
 
 
-def test_asking_for_the_time_can_be_too_much_as_well(ahead, paper):
+def test_asking_for_the_time_can_be_too_much_as_well(ahead, paper, set_clock):
     throttle(paper, -1003, path=TIME)
 
     set_clock()

@@ -160,16 +160,27 @@ def test_another_order_than_the_one_that_was_asked_for_is_no_answer(kraken, echo
         assert caught.value.code == "answer_without_our_order"
 
 
+def listed(desk, market):
+    """The specification of a market, as the exchange lists it."""
+    adapter = CcxtAdapter(clone_client(desk.template, SECRET), desk.market_type)
+
+    async def fetch_markets():
+        return [market]
+
+    adapter.client.fetch_markets = fetch_markets
+    (spec,) = desk.loop.run_until_complete(adapter.load_markets())
+    return spec
+
+
 def test_limits_in_contracts_are_limits_in_base_units(swaps):
-    adapter = CcxtAdapter(clone_client(swaps.template, SECRET), MarketType.FUTURES)
-    spec = adapter._spec(SWAP)
+    spec = listed(swaps, SWAP)
 
     assert (spec.lot_size, spec.min_quantity) == (Decimal("0.01"), Decimal("0.01"))
     assert (spec.max_quantity, spec.market_max_quantity) == (Decimal(10), Decimal("1.2"))
 
 
 def test_a_market_without_limits_has_none(bybit):
-    spec = CcxtAdapter(clone_client(bybit.template, SECRET), MarketType.SPOT)._spec(SPOT)
+    spec = listed(bybit, SPOT)
 
     assert (spec.max_quantity, spec.market_max_quantity) == (None, None)
 

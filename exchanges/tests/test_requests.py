@@ -31,7 +31,7 @@ def test_a_plain_order_is_the_one_that_ccxt_makes(desk, kind, order_type, side, 
     request = OrderRequest(
         NAME, SYMBOLS[kind], side, order_type, quantity, limit, reduce_only=reduce_only and kind == "futures"
     )
-    adapter = desk._adapter(kind, desk.templates[kind])
+    adapter = desk.adapter(kind, desk.templates[kind])
 
     ours = adapter._order_parameters(request)
 

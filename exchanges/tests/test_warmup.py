@@ -21,13 +21,15 @@ def asked(monkeypatch):
     return clocks
 
 
-def test_the_clocks_of_the_exchanges_in_use_are_read(paper, alice, asked):
+def test_the_clocks_of_the_exchanges_in_use_are_read(paper, alice, asked, django_assert_num_queries):
     AccountFactory(owner=alice)
+    now = timezone.now()
 
-    warm_up(now=timezone.now())
+    warm_up(now=now)
 
     assert asked == PAPER
-    assert catalog._catalogs.keys() >= PAPER
+    with django_assert_num_queries(0):  # the markets are in memory
+        assert all(catalog.open_catalog(*line, now=now).specs for line in PAPER)
 
 
 def test_a_restart_needs_no_network(paper, alice, settings, new_process):

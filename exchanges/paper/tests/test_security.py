@@ -13,6 +13,7 @@ import pytest
 from exchanges.paper.exchange import PaperExchange
 from exchanges.paper.testing import running_paper_exchange
 from exchanges.paper.tests.conftest import Desk, connect
+from exchanges.paper.wire import limits
 from exchanges.paper.wire.signing import read_request
 
 
@@ -57,7 +58,7 @@ def test_opening_an_account_again_keeps_its_ledger(paper):
     assert paper.account("bob")["balances"]["spot"]["USDT"]["free"] == "100"
 
 
-@pytest.mark.parametrize("shift_ms", [2_000, -11_000])
+@pytest.mark.parametrize("shift_ms", [30_000, -30_000])
 def test_a_clock_that_is_off_is_refused(desk_of, paper, shift_ms):
     desk = desk_of("bob")
     desk.client.nonce = lambda: int(time.time() * 1000) + shift_ms
@@ -90,8 +91,24 @@ def test_beyond_the_weight_limit_comes_429_with_a_time_to_wait(desk_of):
         with pytest.raises(ccxt.DDoSProtection, match="429"):
             desk.privateGetAccount()
 
-        assert 1 <= int(desk.client.last_response_headers["Retry-After"]) <= 60
+        assert int(desk.client.last_response_headers["Retry-After"]) >= 1
         assert limited.requests()[-1]["outcome"] == "refused -1003"
+
+
+@pytest.mark.parametrize(("now", "left_s"), [(60_000, 61), (60_001, 60), (119_000, 2), (119_999, 1)])
+def test_the_time_to_wait_ends_with_the_minute(monkeypatch, now, left_s):
+    monkeypatch.setattr(limits, "MINUTE_MS", 60_000)
+
+    assert limits.retry_after_s(now) == left_s
+
+
+def test_each_minute_counts_its_own_weight(monkeypatch):
+    monkeypatch.setattr(limits, "MINUTE_MS", 60_000)
+    counted = limits.Limits(weight_limit=50)
+
+    used = [counted.spend("127.0.0.1", "/api/v3/account", 20, now) for now in (60_000, 119_999, 120_000)]
+
+    assert used == [20, 40, 20]
 
 
 def test_one_account_sees_nothing_of_another(spot, desk_of, paper):

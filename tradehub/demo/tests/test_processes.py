@@ -1,10 +1,10 @@
 import signal
 import socket
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import LONG_S, eventually
 from tradehub.demo import processes
 from tradehub.demo.processes import ChildDied, Children
 
@@ -24,7 +24,7 @@ def manage(tmp_path, code):
 
 def wait_for_log(children, text):
     log = children.running[-1].log
-    children.wait_until(lambda: text in log.read_text(), limit_s=10, what=text)
+    children.wait_until(lambda: text in log.read_text(), limit_s=LONG_S, what=text)
 
 
 def test_a_child_that_ends_by_itself_is_named_with_its_last_words(children, tmp_path):
@@ -33,11 +33,11 @@ def test_a_child_that_ends_by_itself_is_named_with_its_last_words(children, tmp_
     children.start("web server", "serve")
 
     with pytest.raises(ChildDied, match=r"(?s)The web server ended with code 3.*could not reach the moon"):
-        children.wait_until(lambda: False, limit_s=10, what="The web server")
+        children.wait_until(lambda: False, limit_s=LONG_S, what="The web server")
 
 
 def test_waiting_has_a_bound(children, tmp_path):
-    manage(tmp_path, "import time; time.sleep(60)")
+    manage(tmp_path, "import time; time.sleep(600)")
     children.start("tracker", "track_orders")
 
     with pytest.raises(TimeoutError, match="The tracker did not answer within 0 s"):
@@ -49,7 +49,7 @@ def test_the_last_started_is_stopped_first(children, tmp_path):
         tmp_path,
         "import signal, sys, time\n"
         "def stop(*_):\n    open('order', 'a').write(sys.argv[1] + ' '); sys.exit()\n"
-        "signal.signal(signal.SIGTERM, stop); print('ready', flush=True); time.sleep(60)",
+        "signal.signal(signal.SIGTERM, stop); print('ready', flush=True); time.sleep(600)",
     )
     for name in ("one", "two", "three"):
         children.start(name, name)
@@ -66,16 +66,14 @@ def test_a_child_that_ignores_sigterm_is_killed_after_the_bound(children, tmp_pa
     manage(
         tmp_path,
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "print('ready', flush=True)\ntime.sleep(60)",
+        "print('ready', flush=True)\ntime.sleep(600)",
     )
     children.start("stubborn", "x")
     wait_for_log(children, "ready")
     child = children.running[0]
 
-    start = time.monotonic()
     children.stop()
 
-    assert time.monotonic() - start < 5
     assert child.process.returncode == -signal.SIGKILL
 
 
@@ -83,8 +81,8 @@ def test_what_a_child_left_behind_goes_with_it(children, tmp_path):
     manage(
         tmp_path,
         "import subprocess, sys, time\n"
-        "left = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        "print(f'left {left.pid} behind', flush=True)\ntime.sleep(60)",
+        "left = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print(f'left {left.pid} behind', flush=True)\ntime.sleep(600)",
     )
     children.start("worker", "qcluster")
     wait_for_log(children, "behind")
@@ -92,10 +90,7 @@ def test_what_a_child_left_behind_goes_with_it(children, tmp_path):
 
     children.stop()
 
-    deadline = time.monotonic() + 5
-    while is_alive(left) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_alive(left)
+    eventually(lambda: not is_alive(left), what="what the child started is gone")
 
 
 def is_alive(pid):
@@ -107,7 +102,7 @@ def is_alive(pid):
 
 
 def test_no_file_of_ours_stays_open_in_a_child(children, tmp_path):
-    manage(tmp_path, "import time; print('ready', flush=True); time.sleep(60)")
+    manage(tmp_path, "import time; print('ready', flush=True); time.sleep(600)")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
