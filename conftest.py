@@ -27,17 +27,23 @@ from tests.rules import assert_rules_hold
 from tests.waiting import LONG_S
 from webhooks import throttle
 
+LONG_RUNS = "tests/chaos/"
 RUN_S, NEVER_ENDING_MS = 60, 10**15
 
 
 class Scheduler(LoadScopeScheduling):
-    """Hands tests out one by one; a module of tests/chaos as a whole, since its tests judge one long run.
+    """Hands tests out one by one; a module of LONG_RUNS as a whole, since its tests judge one long run.
 
     The groups of pytest-xdist 3.8 do not work with pytest 9.2, which takes no other name for a test.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0] if nodeid.startswith("tests/chaos/") else nodeid
+        return nodeid.partition("::")[0] if nodeid.startswith(LONG_RUNS) else nodeid
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_RUNS))
 
 
 @pytest.hookimpl(optionalhook=True)

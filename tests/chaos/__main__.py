@@ -38,7 +38,7 @@ def kills(options: argparse.Namespace, kind: str) -> None:
         with database(kind) as url, Stack(url) as stack:
             run = Run(stack, cases[start : start + BATCH])
             compared = run.play()
-            wrong += filter(None, run.verdicts().values())
+            wrong += filter(None, [run.books, *run.verdicts().values()])
             done += run.kills
             say(f"{kind}: {min(start + BATCH, len(cases))} of {len(cases)} cases, {compared}")
     if wrong:

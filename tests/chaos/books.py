@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from tests.chaos.stack import ORDER_PATHS, Stack
-from tests.waiting import eventually
+from tests.waiting import LONG_S, eventually
 
 Json = dict[str, Any]
 Sums = defaultdict[tuple[str, str], Decimal]
@@ -23,7 +23,7 @@ FROM_THE_EXCHANGE = ("reply", "query", "absence")
 _PLACES = Decimal(1).scaleb(-12)
 
 
-def check_books(stack: Stack, *, within_s: float = 60) -> Json:
+def check_books(stack: Stack, *, within_s: float = LONG_S) -> Json:
     """Waits until nothing is undecided and both sides say the same; returns how much was compared."""
     stack.wait_until_decided(within_s=2 * within_s)
     found: dict[str, Any] = {}

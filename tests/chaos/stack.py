@@ -1,6 +1,7 @@
 """The product as processes on loopback, with a paper exchange beside it: started, killed, asked, and cleared away."""
 
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from typing import Any, Self
 from exchanges.paper.testing import PaperControl
 from tests.chaos.databases import free_port
 from tests.failpoints import armed
-from tests.waiting import eventually
+from tests.waiting import LONG_S, eventually
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +28,8 @@ BTC = {"symbol": "BTC/USDT"}
 LIMIT = {**BTC, "side": "buy", "order_type": "LIMIT", "price": "90000", "qty_per": 5}
 MARKET = {**BTC, "side": "buy", "order_type": "MARKET", "qty_per": 5}
 CANCEL_ALL = {"order_type": "CANCEL_ALL_ORDER"}
+PATIENT = {"WEBHOOK_ANSWER_BUDGET_MS": 60_000}  # an answer waits for its orders, however busy the machine is
+TIMES_SENT = 10
 ORDER_PATHS = ("/fapi/v1/order", "/fapi/v1/algoOrder", "/api/v3/order")
 
 
@@ -78,6 +81,7 @@ class Stack:
             "TEST_ABSENCE_HORIZON_S": str(horizon_s),
             "EXCHANGE_TIMEOUT_S": str(timeout_s),
             "TRACK_INTERVAL_S": "1",
+            "ORDER_MAX_WAIT_S": "600",  # an entry that waits for a busy machine is not late
             "PAPER_EXCHANGE_URL": self.paper.url,
             "PYTHONUNBUFFERED": "1",
             **environment,
@@ -85,6 +89,7 @@ class Stack:
         self.folder = tempfile.TemporaryDirectory(prefix="tradehub-stack.")
         self.log = Path(self.folder.name) / "log"
         self.running: dict[str, Process] = {}
+        self._answered: list[Json] = []  # the log of requests up to the first one that is still pending
 
     def __enter__(self) -> Self:
         self._log_file = self.log.open("ab")
@@ -148,6 +153,8 @@ class Stack:
         return process
 
     def start_web(self, failpoints: str = "", *, name: str = "web", settings: Json | None = None) -> Process:
+        """A server that is to die somewhere is patient: it must not answer before it comes to that place."""
+        settings = PATIENT if failpoints and settings is None else settings
         port = self.web_port if name == "web" else free_port()
         process = self.start("web", name=name, failpoints=failpoints, settings=settings, port=port)
         self.wait_for_port(port)
@@ -166,7 +173,7 @@ class Stack:
                     os.kill(pid, how)
             self.wait_until_dead(process)
 
-    def wait_until_dead(self, process: Process, within_s: float = 30) -> int:
+    def wait_until_dead(self, process: Process, within_s: float = LONG_S) -> int:
         """Its wait status."""
         got = eventually(
             lambda: [code] if (code := self._ask({"ended": process.pid})["code"]) is not None else None,
@@ -183,7 +190,7 @@ class Stack:
         return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
     def wait_for_port(self, port: int) -> None:
-        eventually(lambda: _listens(port), within_s=40, what=f"port {port} answers", every_s=0.005)
+        eventually(lambda: _listens(port), what=f"port {port} answers", every_s=0.005)
 
     @contextmanager
     def product_server(self, **environment: str) -> Iterator["ProductServer"]:
@@ -216,10 +223,22 @@ class Stack:
                 self.paper.open_account(key, secret)
         return [Desk(row["name"], row["token"], [key for key, _ in row["keys"]]) for row in rows]
 
-    def deliver(
-        self, alert: Json | bytes, *, port: int = 0, timeout_s: float = 20, is_tls: bool = False
+    def deliver(self, alert: Json | bytes, **how: Any) -> Answer | None:
+        """Sends like TradingView: what could not be stored (503) is sent again, the same body, a few times.
+
+        None when the connection broke before an answer came.
+        """
+        for _ in range(TIMES_SENT):
+            answer = self.send(alert, **how)
+            if answer is None or answer.status != 503:
+                break
+            time.sleep(0.2)
+        return answer
+
+    def send(
+        self, alert: Json | bytes, *, port: int = 0, timeout_s: float = 60, is_tls: bool = False
     ) -> Answer | None:
-        """None when the connection broke before an answer came."""
+        """As `deliver`, but once."""
         body = alert if isinstance(alert, bytes) else json.dumps(alert).encode()
         address = ("127.0.0.1", port or self.web_port)
         connection = (
@@ -238,7 +257,7 @@ class Stack:
 
     def send_and_leave(self, alert: Json, *, port: int = 0) -> http.client.HTTPConnection:
         """Sends without reading the answer. Close what it returns."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.web_port, timeout=15)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.web_port, timeout=60)
         connection.request("POST", "/api/webhook", json.dumps(alert).encode())
         return connection
 
@@ -246,9 +265,16 @@ class Stack:
         """Order requests that the exchange saw from an account, whatever became of them."""
         return [
             row
-            for row in self.paper.requests()
+            for row in self._requests()
             if row["api_key"] == key and row["method"] == method and row["path"] in ORDER_PATHS
         ]
+
+    def _requests(self) -> list[Json]:
+        """The exchange's log. What is answered in it is fetched once: tests ask often, and the log is long."""
+        fresh = self.paper.requests(since=len(self._answered))
+        log = [*self._answered, *fresh]
+        self._answered += itertools.takewhile(lambda row: row["outcome"] != "pending", fresh)
+        return log
 
     # Questions
 
@@ -256,7 +282,7 @@ class Stack:
         """Runs a function of tests.chaos.inside."""
         return self._ask({"call": name, "arguments": arguments})["value"]
 
-    def wait_until_decided(self, within_s: float = 90) -> None:
+    def wait_until_decided(self, within_s: float = 2 * LONG_S) -> None:
         state: Json = {}
 
         def is_decided() -> bool:

@@ -73,7 +73,7 @@ class Storm:
 
     def _check(self) -> None:
         self.stack.paper.clear_faults()
-        self.compared = check_books(self.stack, within_s=60)
+        self.compared = check_books(self.stack)
         kept = {row["pk"] for row in self.stack.call("books")["deliveries"]}
         assert self.stored <= kept, f"answered 200, and not there: {self.stored - kept}"
         self.say(
@@ -133,7 +133,7 @@ class Storm:
         for _ in range(4):  # as TradingView repeats what got no good answer
             with self._lock:
                 self.sent += 1
-            answer = self.stack.deliver(alert)
+            answer = self.stack.send(alert)
             if answer is not None and answer.status == 200:
                 with self._lock:
                     self.answered += 1

@@ -11,16 +11,25 @@ CASES = all_cases()
 
 
 @pytest.fixture(scope="module")
-def verdicts(database_url: str) -> Iterator[dict[str, list[str]]]:
+def run(database_url: str) -> Iterator[Run]:
     with Stack(database_url) as stack:
         run = Run(stack, CASES)
         run.play()
-        yield run.verdicts()
+        yield run
+
+
+@pytest.fixture(scope="module")
+def verdicts(run: Run) -> dict[str, list[str]]:
+    return run.verdicts()
 
 
 @pytest.mark.parametrize("name", [case.name for case in CASES])
-def test_a_fault_leaves_the_books_as_the_exchange_has_them(verdicts, name):
+def test_a_fault_leaves_the_order_as_the_exchange_has_it(verdicts, name):
     assert not verdicts[name]
+
+
+def test_all_faults_together_leave_the_books_as_the_exchange_has_them(run):
+    assert not run.books
 
 
 def test_there_are_as_many_cases_as_promised():

@@ -13,16 +13,25 @@ CASES = ci_cases()
 
 
 @pytest.fixture(scope="module")
-def verdicts(database_url: str) -> Iterator[dict[str, str]]:
+def run(database_url: str) -> Iterator[Run]:
     with Stack(database_url) as stack:
         run = Run(stack, CASES)
         run.play()
-        yield run.verdicts()
+        yield run
+
+
+@pytest.fixture(scope="module")
+def verdicts(run: Run) -> dict[str, str]:
+    return run.verdicts()
 
 
 @pytest.mark.parametrize("name", [case.name for case in CASES])
-def test_a_killed_process_leaves_the_books_as_the_exchange_has_them(verdicts, name):
+def test_a_killed_process_leaves_the_order_as_the_exchange_has_it(verdicts, name):
     assert not verdicts[name]
+
+
+def test_all_kills_together_leave_the_books_as_the_exchange_has_them(run):
+    assert not run.books
 
 
 def test_kills_at_random_times_under_load_lose_and_repeat_nothing(database_url_of_its_own):

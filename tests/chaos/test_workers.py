@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 from tests.chaos.books import check_books
 from tests.chaos.stack import MARKET, Desk, Stack
 from tests.settings import CREDENTIAL_KEYS
-from tests.waiting import eventually
+from tests.waiting import LONG_S, eventually
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,19 @@ def test_a_task_whose_worker_was_killed_is_done_once_by_the_next(stack, point):
     stack.call("enqueue_tracking")
     stack.start("worker", name="doomed", failpoints=point)
     eventually(
-        lambda: "reincarnated" in stack.tail(), within_s=240, what="a killed worker is replaced", every_s=0.2
+        lambda: "reincarnated" in stack.tail(),
+        within_s=2 * LONG_S,
+        what="a killed worker is replaced",
+        every_s=0.2,
     )
     stack.kill("doomed")
 
     stack.start("worker", name="next")
     eventually(
-        lambda: stack.call("queue_size") == 0, within_s=240, what="the task is delivered again", every_s=0.5
+        lambda: stack.call("queue_size") == 0,
+        within_s=2 * LONG_S,
+        what="the task is delivered again",
+        every_s=0.5,
     )
     stack.kill("next", signal.SIGTERM)
 
@@ -57,12 +63,12 @@ def test_a_worker_finishes_its_task_on_sigterm_within_a_bound(stack):
     worker = stack.start("worker", name="draining")
     eventually(
         lambda: any(row["fault"] for row in stack.paper.requests()),
-        within_s=240,
+        within_s=2 * LONG_S,
         what="the task asks the exchange",
     )
 
     stack.signal("draining", signal.SIGTERM)
-    stack.wait_until_dead(worker, within_s=30)
+    stack.wait_until_dead(worker, within_s=60)  # a busy machine needs some of them
 
     check_books(stack)  # nobody else is there to finish it
 
