@@ -171,10 +171,14 @@ def test_a_halt_waits_for_those_who_are_on_their_way_out(test1):
     sender = threading.Thread(target=send_for_longer_than_a_statement_may_wait)
     sender.start()
     assert begun.wait(LONG_S)
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = '1s'")
 
     set_trading_state(test1.strategy, TradingState.HALTED, reason="now", now=timezone.now())
 
     assert ended.is_set()
+    with connection.cursor() as cursor:
+        cursor.execute("RESET statement_timeout")
     sender.join()
     test1.strategy.refresh_from_db()
     assert test1.strategy.trading_state == TradingState.HALTED

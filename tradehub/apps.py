@@ -1,10 +1,15 @@
 from django.apps import AppConfig, apps
+from django.core.management.base import CommandError
 from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
 from orders.transactions import lift_time_limits, restore_time_limits
 from tradehub import checks  # noqa: F401 - the import registers the checks
+
+# The first migrations were squashed to one per app for 0.1.0, under the same name.
+BEFORE_0_1_0 = ("orders", "0002_events_are_append_only")
 
 
 class TradehubConfig(AppConfig):
@@ -18,7 +23,13 @@ class TradehubConfig(AppConfig):
 
 
 def _before_migrate(using: str, **signal: object) -> None:
-    """Lifts the time limits, because a migration of large tables takes long."""
+    """Refuses a database from before 0.1.0, and lifts the time limits: a migration of large tables takes long."""
+    applied = MigrationRecorder(connections[using]).applied_migrations()
+    if BEFORE_0_1_0 in applied:
+        raise CommandError(
+            "This database was made before release 0.1.0, and no migration leads on from there."
+            " Move the database away (the demo's is in var/), and run migrate for a new database."
+        )
     lift_time_limits(connections[using])
 
 

@@ -36,11 +36,22 @@ def order_results(orders: Iterable[Order], *, viewer_id: int) -> list[Json]:
 def cancel_results(
     cancellations: Iterable[Cancellation], orders: Iterable[Order], *, viewer_id: int
 ) -> list[Json]:
-    """Returns a result per order in `orders`, the orders covered by the cancel instructions `cancellations`."""
-    legs = {cancellation.pk: cancellation.leg for cancellation in cancellations}
+    """Returns a result per order in `orders`, the orders covered by the cancel instructions `cancellations`.
+
+    An order keeps the name of the instruction that canceled the order first, which may be of an earlier delivery or a
+    person's: such an order counts to the leg of its strategy account here.
+    """
+    listed = list(cancellations)
+    legs = {cancellation.pk: cancellation.leg for cancellation in listed}
+    by_account = {cancellation.strategy_account_id: cancellation.leg for cancellation in listed}
     ordered = sorted(orders, key=lambda order: _sort_key(order, viewer_id))
     return [
-        _result_json(order, legs[order.canceled_by_id or 0], _cancel_outcome(order), viewer_id)
+        _result_json(
+            order,
+            legs.get(order.canceled_by_id or 0, by_account.get(order.strategy_account_id, 0)),
+            _cancel_outcome(order),
+            viewer_id,
+        )
         for order in ordered
     ]
 

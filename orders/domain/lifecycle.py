@@ -34,6 +34,7 @@ UNSENT = frozenset({S.INITIALIZED, S.QUEUED})
 IN_FLIGHT = frozenset({S.SUBMITTED, S.PENDING_CANCEL})
 WORKING = frozenset({S.ACCEPTED, S.PARTIALLY_FILLED, S.PENDING_CANCEL})
 OPEN = IN_FLIGHT | WORKING
+CANCELABLE = (UNSENT | OPEN) - {S.PENDING_CANCEL}
 FAILED = frozenset({S.DENIED, S.REJECTED})
 FINAL = frozenset(status for status, targets in MAY_BECOME.items() if not targets)
 

@@ -41,7 +41,9 @@ def store_attempts(orders: Sequence[Order], *, now: datetime) -> list[Order]:
     so that the tracker's search for abandoned batches finds the batch. Two statements write up to 500 attempts.
     """
     require_transaction()
-    prefetch_related_objects(list(orders), "strategy_account__account")  # at once, where the caller has not read these
+    prefetch_related_objects(
+        list(orders), "strategy_account__account"
+    )  # at once, where the caller has not read these
     attempts = [_next_attempt(order, now) for order in orders]
     if attempts:
         insert_all(attempts, key=["client_order_id"], using=DEFAULT_DB_ALIAS)

@@ -7,10 +7,8 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from orders.domain.enums import Evidence, OrderStatus
-from orders.domain.lifecycle import OPEN, UNSENT
 from orders.execution.client import ExecutionClient
 from orders.models import Order
-from orders.models.transitions import cancel_of
 
 
 def cancel_orders(rows: QuerySet[Order], *, actor: str, clock: Callable[[], datetime]) -> list[Order]:
@@ -19,12 +17,7 @@ def cancel_orders(rows: QuerySet[Order], *, actor: str, clock: Callable[[], date
     An order stays `pending_cancel` while the exchange has not answered; the tracker goes on with such an order.
     """
     orders = list(rows.select_related("account").order_by("pk"))
-    now = clock()
-    Order.objects.transition(
-        cancel_of(order, evidence=Evidence.OPERATOR, actor=actor, now=now)
-        for order in orders
-        if _can_be_canceled(order)
-    )
+    Order.objects.cancel(orders, evidence=Evidence.OPERATOR, actor=actor, now=clock())
     at_exchange = [order for order in orders if order.status == OrderStatus.PENDING_CANCEL]
     client = ExecutionClient(actor=actor, clock=clock)
     client.cancel(at_exchange)
@@ -33,7 +26,3 @@ def cancel_orders(rows: QuerySet[Order], *, actor: str, clock: Callable[[], date
     return list(
         Order.objects.filter(pk__in=[order.pk for order in orders]).select_related("account").order_by("pk")
     )
-
-
-def _can_be_canceled(order: Order) -> bool:
-    return order.status in UNSENT | OPEN - {OrderStatus.PENDING_CANCEL}

@@ -46,12 +46,9 @@ def mark_for_cancel(
     instances = {order.pk: order for order in own}
     orders = [_refreshed_order(instances.get(row.pk), row) for row in _cancelable_orders(cancellations)]
     covered = {c: [order for order in orders if _covers(c, order)] for c in cancellations}
-    Order.objects.transition(
-        _cancel_transition(order, cancellation, actor, now)
-        for cancellation, group in covered.items()
-        for order in group
-        if order.status != OrderStatus.PENDING_CANCEL
-    )
+    canceled_by = {order.pk: cancellation.pk for cancellation, group in covered.items() for order in group}
+    wanted = [order for order in orders if order.pk in canceled_by]
+    Order.objects.cancel(wanted, evidence=Evidence.LOCAL, actor=actor, now=now, canceled_by=canceled_by)
     for cancellation, group in covered.items():
         for order in group:
             order.canceled_by = cancellation

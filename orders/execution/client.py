@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Q
 
 from exchanges import pauses, vault
@@ -35,7 +34,7 @@ from orders.execution.answers import AnswerQueue
 from orders.execution.attempts import deserves_another, store_attempts
 from orders.fills.order_reports import Observation, record_reports
 from orders.models import Order
-from orders.models.transitions import Transition
+from orders.models.transitions import Transition, atomic_statuses
 
 # Answers that arrive close together are written together; a missing answer delays the others by LONGEST_S at most.
 IDLE_S = 0.025
@@ -175,7 +174,7 @@ class ExecutionClient:
     def _write_refusals(self, refused: Sequence[tuple[OrderCall, Rejected]], now: datetime) -> None:
         changes = [self._rejection(order_call.order, error, now) for order_call, error in refused]
         # One transaction, so that a crash between an exit's refusal and the next attempt does not lose the exit.
-        with transaction.atomic():
+        with atomic_statuses(order_call.order for order_call, _ in refused):
             moved = Order.objects.transition(changes)
             deserving = [
                 order_call

@@ -16,7 +16,7 @@ from orders.execution.context import OrderContext, TradingPermission, read_conte
 from orders.execution.pre_trade_check import PreTradeCheck, is_overdue, price_key
 from orders.execution.reference_prices import ReferencePrices
 from orders.models import Order
-from orders.models.transitions import Transition
+from orders.models.transitions import Transition, atomic_statuses
 
 _USUAL_LOOK_UP = timedelta(seconds=10)
 
@@ -43,7 +43,7 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
     ready, waiting = _split_ready(orders, prices, actor, now)
     if not ready:
         return Turn([], waiting, [])
-    with transaction.atomic():
+    with atomic_statuses(ready):
         state_lock.hold_shared()
         permissions = read_permissions(ready)
         context = read_context(ready, permissions, now=now)

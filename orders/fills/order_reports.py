@@ -4,12 +4,10 @@ One call writes in one transaction. The number of statements does not depend on 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-
-from django.db import transaction
 
 from exchanges.adapters.protocol import Fill, OrderReport
 from orders.domain.conclusions import conclude_status
@@ -17,7 +15,7 @@ from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.lifecycle import FINAL, may_become
 from orders.fills.trade_booking import book_fills
 from orders.models import Order
-from orders.models.transitions import Transition
+from orders.models.transitions import Transition, atomic_statuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +50,41 @@ def record_reports(
 ) -> None:
     """Books new fills and moves each order to the status its report proves.
 
-    A second call with the same reports changes nothing, because a trade counts once.
+    A second call with the same reports changes nothing, because a trade counts once. Several reports of one order count
+    as one report, and every instance of the order is up to date afterwards.
     """
-    observed = list(observations)
+    given = list(observations)
+    observed = _merge_observations(given)
     provenance = Provenance(actor, evidence, now)
-    with transaction.atomic():
+    with atomic_statuses(seen.order for seen in observed):
         with_fills = [seen for seen in observed if seen.all_fills]
         if touched := [seen for seen in observed if seen.all_fills or _may_have_fills(seen.order)]:
             _lock_orders(touched)
         if with_fills:
             book_fills([(seen.order, seen.all_fills) for seen in with_fills], now=now)
         _move_orders(observed, provenance)
+    kept = {seen.order.pk: seen.order for seen in observed}
+    for seen in given:
+        if seen.order is not kept[seen.order.pk]:
+            seen.order.adopt(kept[seen.order.pk])
+
+
+def _merge_observations(observations: Sequence[Observation]) -> list[Observation]:
+    """One observation per order: the report with the most filled, of equals the later, and the fills of all reports.
+
+    Two look-ups of one order can be answered together. Each has an instance of its own, and the totals of one instance
+    would be written over the totals of the other.
+    """
+    merged: dict[int, Observation] = {}
+    for seen in observations:
+        known = merged.get(seen.order.pk)
+        if known is None:
+            merged[seen.order.pk] = seen
+            continue
+        report = max(seen.report, known.report, key=lambda report: report.filled)
+        fills = [*known.all_fills, *seen.all_fills]
+        merged[seen.order.pk] = Observation(known.order, replace(report, fills=None), fills)
+    return list(merged.values())
 
 
 def _may_have_fills(order: Order) -> bool:

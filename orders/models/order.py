@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,13 +10,13 @@ from django.utils.translation import gettext_lazy as _
 from exchanges.adapters.protocol import OrderKey
 from exchanges.enums import MarketType, OrderType, Side, order_type_choices
 from exchanges.fields import ExactDecimalField
-from orders.domain.enums import OrderStatus
+from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.ids import new_client_order_id
 from orders.domain.keys import AccountSymbol, PositionKey
-from orders.domain.lifecycle import FAILED, IN_FLIGHT, OPEN, UNSENT, WORKING
+from orders.domain.lifecycle import CANCELABLE, FAILED, IN_FLIGHT, OPEN, UNSENT, WORKING
 from orders.domain.reasons import reason_text
 from orders.models.status_row import StatusRow
-from orders.models.transitions import Transition, apply_transitions
+from orders.models.transitions import Transition, apply_transitions, cancel_of
 from strategies.models import StrategyAccount
 
 
@@ -24,10 +24,35 @@ class NeverSent(Exception):
     """The caller asks for the time of sending of an order that tradehub never sent: a fault of this program."""
 
 
+_CANCEL_TRIES = 3
+
+
 class OrderQuerySet(models.QuerySet["Order"]):
     def transition(self, changes: Iterable[Transition]) -> set[int]:
         """Applies changes of status; no other code changes a status. Returns the primary keys of the moved orders."""
         return apply_transitions(changes, using=self.db)
+
+    def cancel(
+        self,
+        orders: Iterable["Order"],
+        *,
+        evidence: Evidence,
+        actor: str,
+        now: datetime,
+        canceled_by: Mapping[int, int] | None = None,
+    ) -> None:
+        """Cancels the unsent orders and marks the open orders `pending_cancel`; the instances show the outcome.
+
+        An order that another process moves meanwhile, to `partially_filled` for example, is tried again from its new
+        status. `canceled_by` names the cancel instruction of an order, both by primary key.
+        """
+        wanted, named = list(orders), canceled_by or {}
+        for _try in range(_CANCEL_TRIES):
+            cancelable = [order for order in wanted if order.status in CANCELABLE]
+            self.transition(
+                cancel_of(order, evidence=evidence, actor=actor, now=now, canceled_by=named.get(order.pk))
+                for order in cancelable
+            )
 
     def open(self) -> "OrderQuerySet":
         """Orders that work at the exchange, and orders in flight."""

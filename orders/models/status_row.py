@@ -17,6 +17,11 @@ class StatusRow(models.Model):
         abstract = True
 
     def adopt(self, fresh: Self) -> None:
-        """Brings this instance up to date with the row that was read as `fresh`."""
+        """Brings this instance up to date with the row that was read as `fresh`.
+
+        The status comes last: another thread may build an answer meanwhile, and finds the reason in place.
+        """
         for column in self._meta.concrete_fields:
-            setattr(self, column.attname, getattr(fresh, column.attname))
+            if column.attname != "status":
+                setattr(self, column.attname, getattr(fresh, column.attname))
+        self.status = fresh.status

@@ -1,7 +1,8 @@
 """Changes the status of orders by compare-and-set, and writes one event for each change. No other module does so."""
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -61,6 +62,21 @@ class Transition:
         )
 
 
+@contextmanager
+def atomic_statuses(rows: Iterable[StatusRow]) -> Iterator[None]:
+    """A transaction for these rows. After a rollback the instances show their former statuses again, as the rows do."""
+    before = [(row, row.status) for row in rows]
+    committed = False
+    try:
+        with transaction.atomic():
+            yield
+        committed = True
+    finally:
+        if not committed:
+            for row, status in before:
+                row.status = status
+
+
 def cancel_of(
     order: StatusRow, *, evidence: Evidence, actor: str, now: datetime, canceled_by: int | None = None
 ) -> Transition:
@@ -83,6 +99,7 @@ def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
     another process meanwhile is read again. Runs one statement per set of columns and one statement for the events,
     however many orders; a further statement reads the orders moved by other processes.
 
+    The rollback of an outer transaction leaves the instances as they are: open it by `atomic_statuses`.
     Raises IllegalTransition before the first write.
     """
     wanted = list(changes)

@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
 
 from exchanges.adapters.protocol import Fill, OrderReport
 from exchanges.enums import MarketType
@@ -13,7 +12,7 @@ from exchanges.vault import credentials_of
 from orders.domain.enums import Evidence, OrderStatus
 from orders.execution.attempts import deserves_another_after_absence, store_attempts
 from orders.models import Order, Trade
-from orders.models.transitions import Transition
+from orders.models.transitions import Transition, atomic_statuses
 
 # After the receive window, the exchange's own time-out (10 s) and a second of clock skew, the exchange cannot accept a
 # request any more. Look-ups of accepted orders were seen to fail for a longer time, hence the setting's floor of 60 s.
@@ -49,7 +48,7 @@ def conclude_absent(orders: Sequence[Order], *, actor: str, now: datetime) -> li
     ]
     if not proved:
         return []
-    with transaction.atomic():
+    with atomic_statuses(proved):
         sent = {order.pk for order in proved if order.status == OrderStatus.SUBMITTED}
         moved = Order.objects.transition(_closing_transition(order, actor, now) for order in proved)
         closed = [order for order in proved if order.pk in moved]

@@ -217,7 +217,7 @@ def situation(now: datetime) -> str:
     orders = Order.objects.unreleased() | Order.objects.open()
     for order in orders.order_by("pk").prefetch_related("events"):
         moves = [f"{e.at:%H:%M:%S} {e.to_status} by {e.actor}" for e in order.events.order_by("pk")]
-        times = f"settled {order.resolved_at} checked {order.checked_at} answered {order.answered_at}"
+        times = f"settled {order.released_at} checked {order.checked_at} answered {order.answered_at}"
         times += f" unknown {order.unknown_since} by {order.account} of {order.strategy_account_id}"
         fields = f"{order.order_type} {order.status} {times}"
         parts.append(f"order {order} of batch {order.batch_id}: {fields}; {moves}")
