@@ -14,14 +14,12 @@ from django.test import Client
 from xdist.scheduler import LoadScopeScheduling
 
 from exchanges import gateway as gateway_module
-from exchanges.gateway import gateway
-from exchanges.market_data import catalog
 from exchanges.paper.testing import PaperControl, running_paper_exchange
 from exchanges.paper.wire import limits
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from tests.desk import Desk, open_desk
-from tests.edge import Edge
+from tests.edge import Edge, forget_exchanges
 from tests.factories import UserFactory
 from tests.rules import assert_rules_hold
 from tests.waiting import LONG_S
@@ -98,12 +96,6 @@ def paper(
     paper_server.clear_faults()
     assert all(run.finished.wait(RUN_S) for run in runs), "a batch never ended"
     assert_rules_hold(paper_server)
-
-
-def forget_exchanges() -> None:
-    """As a new process starts: no catalog, clients or pauses in memory."""
-    catalog.forget_catalogs()
-    gateway.forget_exchanges()
 
 
 @pytest.fixture

@@ -12,9 +12,16 @@ from exchanges import gateway as gateway_module
 from exchanges import pauses
 from exchanges.adapters.binance import BinanceFutures
 from exchanges.gateway import gateway
+from exchanges.market_data import catalog
 from tests.waiting import eventually
 
 _DAY_S = 24 * 3600
+
+
+def forget_exchanges() -> None:
+    """As a new process starts: no catalog, clients or pauses in memory."""
+    catalog.forget_catalogs()
+    gateway.forget_exchanges()
 
 
 class Held:

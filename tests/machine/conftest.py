@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from conftest import forget_exchanges
 from exchanges.paper.testing import PaperControl
 from orders.execution import batch_run, client
+from tests.edge import forget_exchanges
 from tests.machine.world import World
 
 

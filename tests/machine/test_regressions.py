@@ -1,14 +1,23 @@
 """What the machine found, step by step."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from orders.execution import batches
+from orders.execution import batch_run, batches
 from orders.execution.batch_run import LEASE, resume_batch
+from orders.execution.client import ExecutionClient
 from orders.models import Batch, Order
+from tests.crash import Killed, dying_at
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def patience(paper, settings):
+    settings.EXCHANGE_TIMEOUT_S = 30  # these tests know what comes of each answer: none may come too late
+
 
 BUY = {"symbol": "BTCUSDT", "order_type": "MARKET", "side": "buy", "qty_per": "5"}
 
@@ -27,24 +36,23 @@ def test_a_pass_takes_up_what_breaks_off_while_others_wait_for_it(world, setting
 
 def test_what_a_run_sent_after_it_was_taken_over_is_looked_up(world, monkeypatch):
     runs = []
-    monkeypatch.setattr(batches, "start_run", runs.append)
-    world.deliver(0, [BUY])
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "start_run", runs.append)
+        world.deliver(0, [BUY])
     batch = Batch.objects.get()
     Batch.objects.take_over(batch, by="another", now=world.clock.now(), lease=LEASE)
     second = resume_batch(batch, by="another", clock=world.clock.now)
     (first,) = runs
-    for _ in range(100):  # it waits for a price first, then it sends, and is never heard of again
-        if not Order.objects.waiting().exists():
-            break
-        first._begin_steps(first._ready_steps())
-        time.sleep(0.02)
+    with monkeypatch.context() as patch:
+        stands_still = time.monotonic()  # so that it does not look after its lease before it sends
+        patch.setattr(batch_run, "time", SimpleNamespace(monotonic=lambda: stands_still))
+        with dying_at(ExecutionClient, "collect"), pytest.raises(Killed):
+            first.run()  # it sends, and is never heard of again
 
     second.run()
 
     assert not Order.objects.unreleased().exists()
     assert Order.objects.of_unknown_outcome().count() == 3
-    first.finished.set()
     world.recover(1)
     assert {order.status for order in world.orders()} == {"filled"}
 
