@@ -47,13 +47,13 @@ def test_an_exit_closes_what_a_resting_entry_filled_a_moment_ago(deliver, paper,
 
 
 def test_an_exit_waits_for_trades_that_the_exchange_lists_late(deliver, paper, solo, monkeypatch):
-    real, asked = BinanceFutures._fills, []
+    real, asked = BinanceFutures.fetch_order_fills, []
 
     async def late(self, *args):
         asked.append(args)
         return [] if len(asked) == 1 else await real(self, *args)
 
-    monkeypatch.setattr(BinanceFutures, "_fills", late)
+    monkeypatch.setattr(BinanceFutures, "fetch_order_fills", late)
     deliver(solo.alert(BTC_MARKET))
 
     (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]

@@ -11,7 +11,7 @@ from django.utils.translation import override
 from exchanges.enums import TradingState
 from orders.controls.circuit_breaker import trip_circuit_breakers
 from orders.controls.trading_state import set_trading_state
-from orders.models import Order
+from orders.models import Order, Trade
 from strategies.models import StrategyAccount, SystemRisk
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET
 
@@ -86,7 +86,7 @@ def stop_by_loss(deliver, desk):
     deliver(desk.alert(BTC_MARKET))
     desk.paper.set_prices({"BTCUSDT": "94000"})
     deliver(desk.alert(BTC_CLOSE))
-    trip_circuit_breakers(now=timezone.now())
+    trip_circuit_breakers(now=Trade.objects.latest("executed_at").executed_at)
 
 
 def test_an_automatic_stop_is_told_in_the_readers_language(deliver, test1):

@@ -207,7 +207,8 @@ def position_problems(now):
 def test_a_position_is_compared_once_its_trades_are_not_fresh(deliver, test1, paper):
     held_elsewhere(deliver, test1)
 
-    fresh, settled = position_problems(timezone.now()), position_problems(later())
+    traded_at = Trade.objects.latest("executed_at").executed_at
+    fresh, settled = position_problems(traded_at), position_problems(later())
 
     assert (len(fresh), len(settled)) == (0, 2)
     wipe(paper)

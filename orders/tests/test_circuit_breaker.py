@@ -25,6 +25,11 @@ def lose(deliver, desk, to="94000"):
     deliver(desk.alert(BTC_CLOSE))
 
 
+def that_day():
+    """When the loss was made: a day may end just now."""
+    return Trade.objects.latest("executed_at").executed_at
+
+
 def limit(desk, **limits):
     StrategyAccount.objects.filter(pk=desk.strategy_account("A1").pk).update(**limits)
 
@@ -33,7 +38,7 @@ def test_a_daily_loss_leaves_exits_only(deliver, test1):
     limit(test1, max_daily_loss=Decimal(1000))
     lose(deliver, test1)
 
-    stopped = trip_circuit_breakers(now=timezone.now())
+    stopped = trip_circuit_breakers(now=that_day())
 
     assert [strategy_account.account.name for strategy_account in stopped] == ["A1"]
     assert test1.strategy_account("A1").trading_state == TradingState.REDUCE_ONLY
@@ -43,14 +48,14 @@ def test_a_loss_within_the_limit_stops_nothing(deliver, test1):
     limit(test1, max_daily_loss=Decimal(1_000_000))
     lose(deliver, test1)
 
-    assert trip_circuit_breakers(now=timezone.now()) == []
+    assert trip_circuit_breakers(now=that_day()) == []
 
 
 def test_yesterdays_loss_does_not_count_today(deliver, test1):
     limit(test1, max_daily_loss=Decimal(1000))
     lose(deliver, test1)
 
-    assert trip_circuit_breakers(now=timezone.now() + timedelta(days=1)) == []
+    assert trip_circuit_breakers(now=that_day() + timedelta(days=1)) == []
 
 
 def test_a_drawdown_leaves_exits_only(deliver, test1):
@@ -129,5 +134,5 @@ def test_a_halt_by_a_person_in_the_meantime_is_not_loosened(deliver, test1, monk
 
     monkeypatch.setattr(circuit_breaker, "set_trading_state", after_a_halt)
 
-    assert trip_circuit_breakers(now=timezone.now()) == []
+    assert trip_circuit_breakers(now=that_day()) == []
     assert test1.strategy_account("A1").trading_state == TradingState.HALTED
