@@ -404,6 +404,26 @@ STATES = {
     ),
 }
 
+REST = {
+    "not_authenticated": Advice(
+        "HTTP 401: a request to the REST API carries no token.",
+        "Send the header `Authorization: Token …` with an API token from the admin.",
+    ),
+    "authentication_failed": Advice(
+        "HTTP 401: the API token of a request to the REST API is wrong, revoked or expired. The same code in a *result*"
+        " is the exchange's refusal of an account's key, above.",
+        "Send an API token that is valid, or make a new token in the admin; the exchange's key is not concerned.",
+    ),
+    "not_found": Advice(
+        "HTTP 404: the address names no row of the token's user. Rows of other users do not exist for the token.",
+        "Check the id and the path.",
+    ),
+    "method_not_allowed": Advice(
+        "HTTP 405: the address does not take this method: the webhook takes POST, the REST API takes GET.",
+        "Use the method that docs/webhook.md names.",
+    ),
+}
+
 HEAD = """\
 # Reasons
 
@@ -432,6 +452,12 @@ STATES_HEAD = """\
 
 The reason of the state stands on the level's page in the admin, and in the sentences of `halted` and `reduce_only`. The
 sentences stand in `exchanges/state_reasons.py`.
+"""
+
+REST_HEAD = """\
+## Codes of the REST API
+
+A refused request to the REST API has the code in `code`. The sentences are those of Django REST framework.
 """
 
 Table = Mapping[str, Advice]
@@ -467,6 +493,11 @@ def entry_of(code: str, text: object, advice: Advice, *, heading: str = "") -> s
     )
 
 
+def rest_entry_of(code: str, advice: Advice) -> str:
+    lines = [wrapped(f"- Meaning: {advice.means}"), wrapped(f"- Remedy: {advice.remedy}")]
+    return "\n".join([f"### `{code}` of the REST API", "", *lines])
+
+
 def document() -> str:
     results = [entry_of(code, text, RESULTS[code]) for code, text in reasons.TEXTS.items()]
     deliveries = [
@@ -474,7 +505,9 @@ def document() -> str:
         for code, (status, text) in errors.TEXTS.items()
     ]
     states = [entry_of(code, text, STATES[code]) for code, text in state_reasons.TEXTS.items()]
+    rest = [rest_entry_of(code, advice) for code, advice in REST.items()]
     parts = [HEAD, RESULTS_HEAD, *results, "", DELIVERIES_HEAD, *deliveries, "", STATES_HEAD, *states]
+    parts += ["", REST_HEAD, *rest]
     return "\n".join(f"{part}\n" if part.startswith("###") else part for part in parts if part)
 
 

@@ -35,7 +35,7 @@ class PositionDifferenceAdmin(ReadOnlyAdmin):
     def declare_external(self, request: HttpRequest, queryset: QuerySet[PositionDifference]) -> None:
         for row in queryset.unresolved():  # type: ignore[attr-defined]
             declare_external(row, now=timezone.now())
-            self.message_user(request, _("%(row)s: declared.") % {"row": row})
+            self.message_user(request, _("Difference %(row)s: declared.") % {"row": row})
 
 
 @admin.register(ExternalOrder)

@@ -108,7 +108,7 @@ class OpenOrderAdmin(OrderAdmin):
             done = order.status == "canceled"
             self.message_user(
                 request,
-                _("%(order)s: %(status)s") % {"order": order, "status": order.get_status_display()},
+                _("Order %(order)s: %(status)s") % {"order": order, "status": order.get_status_display()},
                 messages.SUCCESS if done else messages.WARNING,
             )
 
@@ -118,14 +118,14 @@ class OpenOrderAdmin(OrderAdmin):
         closed = declare_absent(orders, actor=f"user:{request.user.pk}", now=timezone.now())
         for order in orders:
             if order in closed:
-                self.message_user(request, _("%(order)s: closed.") % {"order": order}, messages.SUCCESS)
+                self.message_user(request, _("Order %(order)s: closed.") % {"order": order}, messages.SUCCESS)
             else:
                 self.message_user(request, self._not_closed_message(order), messages.WARNING)
 
     def _not_closed_message(self, order: Order) -> str:
         return _(
-            "%(order)s: not closed. Only an order that was sent and has been without an answer for more than"
-            " %(seconds)s seconds can be closed."
+            "Order %(order)s: not closed. Only an order in the status Submitted, without an answer for more than"
+            " %(seconds)s seconds, can be closed."
         ) % {"order": order, "seconds": settings.ABSENCE_HORIZON_S}
 
 

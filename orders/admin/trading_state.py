@@ -55,7 +55,7 @@ class TradingStateMixin(ModelAdmin[Any]):
             self.message_user(
                 request,
                 _("%(row)s: %(state)s; %(count)s orders touched.")
-                % {"row": row, "state": TradingState(row.trading_state).label, "count": len(touched)},
+                % {"row": _named(row), "state": TradingState(row.trading_state).label, "count": len(touched)},
                 messages.WARNING if state is not TradingState.ACTIVE else messages.SUCCESS,
             )
             if row.trading_state != state:
@@ -65,9 +65,14 @@ class TradingStateMixin(ModelAdmin[Any]):
                         "%(row)s: something is still held or on its way, so exits still go out."
                         " Look at its orders and do this again."
                     )
-                    % {"row": row},
+                    % {"row": _named(row)},
                     messages.ERROR,
                 )
+
+
+def _named(row: Level) -> str:
+    """The level with its kind before its name: a message begins with a capital letter, and a name may not."""
+    return str(row) if isinstance(row, SystemRisk) else f"{row._meta.verbose_name} {row}"
 
 
 admin.site.unregister([Strategy, StrategyAccount, Account])

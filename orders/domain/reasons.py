@@ -77,11 +77,11 @@ TEXTS = {
     ),
     "max_orders_per_minute": _("There were %(count)s orders in the last minute; the limit is %(limit)s."),
     "position_differs": _(
-        "We count a position of %(ours)s and the exchange %(theirs)s. No new risk until a person has settled this."
+        "We count a position of %(ours)s and the exchange %(theirs)s. No new risk until the difference is resolved."
     ),
     "earlier_order_unknown": _(
         "It is not yet known what became of the earlier order %(client_order_id)s."
-        " Send this again when it is settled."
+        " Send this again when the outcome is known."
     ),
     "canceled_before_sending": _("The order was canceled before it was sent."),
     "not_taking_part": _(

@@ -108,8 +108,8 @@ def test_the_page_shows_it_first_and_closes_it_alone(desk, lost):
     assert page.index(f"/{lost.pk}/change/") < page.index(f"/{other.pk}/change/")
     assert f"/{lost.pk}/change/" in only_unknown
     assert f"/{other.pk}/change/" not in only_unknown
-    assert f"{lost.client_order_id[1:]} {lost.symbol}: closed." in told  # messages begin with a capital
-    assert f"{other.client_order_id[1:]} {other.symbol}: not closed." in told
+    assert f"Order {lost.client_order_id} {lost.symbol}: closed." in told
+    assert f"Order {other.client_order_id} {other.symbol}: not closed." in told
     statuses = dict(Order.objects.values_list("account__name", "status"))
     assert statuses == {"A1": "rejected", "A2": "accepted"}
     assert OrderEvent.objects.filter(order=lost).latest("pk").actor.startswith("user:")

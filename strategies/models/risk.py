@@ -45,7 +45,7 @@ class RiskLimits(models.Model):
         _("From the best realized result; then only exits go out."),
     )
     max_errors_in_a_row = _count_field(
-        _("maximum errors in a row"), _("Orders that failed; then nothing goes out.")
+        _("maximum errors in a row"), _("Orders that the exchange rejected; then nothing goes out.")
     )
 
     class Meta:
