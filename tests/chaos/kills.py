@@ -6,6 +6,7 @@ together once everything is decided: a proof of absence takes as long for a hund
 
 import os
 import signal
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -229,8 +230,8 @@ class Run:
         self._delay(seat, "before" if seat.case.point == "K7" else "after")
         self._fault(seat)
         self._restart_unarmed()
-        with self._asking(seat.alert):
-            self._kill_when(seat, "POST", "pending" if seat.case.point == "K7" else "accepted")
+        self._begin_to_send(seat.alert)
+        self._kill_when(seat, "POST", "pending" if seat.case.point == "K7" else "accepted")
 
     def _cancel(self, seat: Seat) -> None:
         self._restart_unarmed()
@@ -243,8 +244,8 @@ class Run:
             return
         self._delay(seat, "after", "DELETE")
         self._fault(seat, "DELETE")
-        with self._asking(seat.desk.alert(CANCEL_ALL)):
-            self._kill_when(seat, "DELETE", "accepted")
+        self._begin_to_send(seat.desk.alert(CANCEL_ALL))
+        self._kill_when(seat, "DELETE", "accepted")
 
     def _kill_the_tracker(self, seat: Seat) -> None:
         self._stop_the_idle_tracker()
@@ -265,8 +266,8 @@ class Run:
     def _pause(self, seat: Seat) -> None:
         self._fault(seat)
         web = self.stack.start_web(seat.case.failpoints, name=seat.case.name)
-        with self._asking(seat.alert, port=web.port):
-            eventually(lambda: self.stack.is_stopped(web), what=f"{seat.case.name} pauses")
+        self._begin_to_send(seat.alert, port=web.port)
+        eventually(lambda: self.stack.is_stopped(web), what="the server pauses")
         seat.paused = web
 
     def _resume_paused(self) -> None:
@@ -306,8 +307,10 @@ class Run:
         self.stack.kill("web")
         self.kills += 1
 
-    def _asking(self, alert: Json, *, port: int = 0) -> "_Hangup":
-        return _Hangup(self.stack, alert, port)
+    def _begin_to_send(self, alert: Json, *, port: int = 0) -> None:
+        """A sender that nobody waits for, and that gives up after a while, as TradingView does."""
+        sending = {"port": port, "timeout_s": 5}
+        threading.Thread(target=self.stack.deliver, args=(alert,), kwargs=sending, daemon=True).start()
 
     def _killed(self, process: Process) -> None:
         code = self.stack.wait_until_dead(process)
@@ -362,16 +365,3 @@ def expected(case: Case) -> tuple[list[str], int, int]:
     if case.point == "K6" or case.failpoints.startswith("K6"):
         return ["rejected"], 0, 0
     return ([alive], 1, 1) if case.venue in IN_LEDGER else (["rejected"], 1, 0)
-
-
-class _Hangup:
-    """A request whose answer nobody reads."""
-
-    def __init__(self, stack: Stack, alert: Json, port: int) -> None:
-        self.connection = stack.send_and_leave(alert, port=port)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self.connection.close()

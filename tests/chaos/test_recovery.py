@@ -184,7 +184,7 @@ def test_sigterm_lets_a_slow_order_end_and_loses_nothing(stack):
     desk = stack.seed({"name": "desk"})[0]
     key = desk.keys[0]
     tracker = stack.start_tracker()
-    web, starting_s = measured(stack.start_web)
+    web, starting_s = measured(lambda: stack.start_web(settings=PATIENT))
     stack.paper.fault(action="delay", value=1.5, when="after", method="POST", path=ORDER, api_key=key)
     connection = stack.send_and_leave(desk.alert(MARKET))
     eventually(lambda: stack.posts(key), what="the POST")
