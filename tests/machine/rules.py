@@ -72,7 +72,8 @@ def check(paper: PaperControl, marks: Iterable[Mark], doubted: dict[Place, int])
     after = paper.state()["accounts"]
     problems += _rows_of(before, orders, keys)
     problems += _posts(posts, orders)
-    problems += _ends(after, orders, asked)
+    problems += _canceled(before, asked)
+    problems += _ends(after, orders)
     problems += _trades(after, trades)
     assert not problems, "\n".join(problems)
 
@@ -99,15 +100,22 @@ def _posts(posts: Iterable[Json], orders: dict[str, Order]) -> Iterator[str]:
             yield f"{name} was sent and is {orders[name].status}"
 
 
-def _ends(accounts: Json, orders: dict[str, Order], asked: set[str]) -> Iterator[str]:
+def _canceled(accounts: Json, asked: set[str]) -> Iterator[str]:
+    """A cancel is committed before it is sent: what was canceled there before our rows were read was asked for."""
+    for account in accounts.values():
+        for order in account["orders"]:
+            name = order["clientOrderId"]
+            if order["status"] == "CANCELED" and name.startswith(OUR_PREFIX) and name not in asked:
+                yield f"{name} was canceled and nobody asked for it"
+
+
+def _ends(accounts: Json, orders: dict[str, Order]) -> Iterator[str]:
     """What is over here is over there, in the same way; what was refused is not there."""
     theirs = {order["clientOrderId"]: order for account in accounts.values() for order in account["orders"]}
     for name, order in orders.items():
         found = theirs[name]["status"] if name in theirs else "unknown"
         if order.submitted_at is not None and not _agree(OrderStatus(order.status), found):
             yield f"{name} is {found} there and {order.status} here"
-        if found == "CANCELED" and name not in asked:
-            yield f"{name} was canceled and nobody asked for it"
 
 
 def _agree(ours: OrderStatus, theirs: str) -> bool:
