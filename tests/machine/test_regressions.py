@@ -35,10 +35,10 @@ def test_a_pass_takes_up_what_breaks_off_while_others_wait_for_it(world, setting
 
 
 def test_what_a_run_sent_after_it_was_taken_over_is_looked_up(world, monkeypatch):
-    runs = []
+    runs, at_once = [], BUY | {"order_type": "LIMIT", "price": "96000"}  # waits for no price: all go out in one turn
     with monkeypatch.context() as patch:
         patch.setattr(batches, "start_run", runs.append)
-        world.deliver(0, [BUY])
+        world.deliver(0, [at_once])
     batch = Batch.objects.get()
     Batch.objects.take_over(batch, by="another", now=world.clock.now(), lease=LEASE)
     second = resume_batch(batch, by="another", clock=world.clock.now)
