@@ -35,7 +35,10 @@ def test_a_pass_takes_up_what_breaks_off_while_others_wait_for_it(world, setting
 
 
 def test_what_a_run_sent_after_it_was_taken_over_is_looked_up(world, monkeypatch):
-    runs, at_once = [], BUY | {"order_type": "LIMIT", "price": "96000"}  # waits for no price: all go out in one turn
+    runs, at_once = (
+        [],
+        BUY | {"order_type": "LIMIT", "price": "96000"},
+    )  # waits for no price: all go out in one turn
     with monkeypatch.context() as patch:
         patch.setattr(batches, "start_run", runs.append)
         world.deliver(0, [at_once])
