@@ -29,7 +29,7 @@ LIMIT = {**BTC, "side": "buy", "order_type": "LIMIT", "price": "90000", "qty_per
 MARKET = {**BTC, "side": "buy", "order_type": "MARKET", "qty_per": 5}
 CANCEL_ALL = {"order_type": "CANCEL_ALL_ORDER"}
 PATIENT = {"WEBHOOK_ANSWER_BUDGET_MS": 60_000}  # an answer waits for its orders, however busy the machine is
-TIMES_SENT = 10
+TIMES_SENT = 40
 ORDER_PATHS = ("/fapi/v1/order", "/fapi/v1/algoOrder", "/api/v3/order")
 
 
