@@ -20,6 +20,7 @@ def patience(paper, settings):
 
 
 BUY = {"symbol": "BTCUSDT", "order_type": "MARKET", "side": "buy", "qty_per": "5"}
+AT_ONCE = BUY | {"order_type": "LIMIT", "price": "96000"}  # waits for no price: all orders go out in one turn
 
 
 def test_a_pass_takes_up_what_breaks_off_while_others_wait_for_it(world, settings):
@@ -35,13 +36,10 @@ def test_a_pass_takes_up_what_breaks_off_while_others_wait_for_it(world, setting
 
 
 def test_what_a_run_sent_after_it_was_taken_over_is_looked_up(world, monkeypatch):
-    runs, at_once = (
-        [],
-        BUY | {"order_type": "LIMIT", "price": "96000"},
-    )  # waits for no price: all go out in one turn
+    runs = []
     with monkeypatch.context() as patch:
         patch.setattr(batches, "start_run", runs.append)
-        world.deliver(0, [at_once])
+        world.deliver(0, [AT_ONCE])
     batch = Batch.objects.get()
     Batch.objects.take_over(batch, by="another", now=world.clock.now(), lease=LEASE)
     second = resume_batch(batch, by="another", clock=world.clock.now)
@@ -76,7 +74,7 @@ def test_a_stop_that_is_refused_while_it_is_being_canceled_ends(world):
 
 def test_a_pass_looks_up_what_a_resumed_exit_waits_for(world):
     world.fault(account=0, path="/fapi/v1/order", action="status", value=503, when="after", times=9)
-    world.deliver(0, [BUY])
+    world.deliver(0, [AT_ONCE])
     world.clear_faults()
     world.arm("K2", 1)
     world.deliver(0, [{"symbol": "BTCUSDT", "order_type": "MARKET", "qty_per": "-100"}])
