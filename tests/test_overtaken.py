@@ -11,7 +11,7 @@ from exchanges.enums import MarketType
 from exchanges.gateway import Call, gateway
 from exchanges.vault import credentials_of
 from orders.domain.enums import Evidence, OrderStatus
-from orders.execution import client
+from orders.execution import client, context
 from orders.execution.cancel_by_person import cancel_orders
 from orders.models import Order, OrderEvent, Position
 from orders.models.order import OrderQuerySet
@@ -160,3 +160,25 @@ def test_a_database_from_before_the_first_release_is_refused_with_a_sentence(db)
         call_command("migrate", verbosity=0)
 
     recorder.record_unapplied("orders", "0002_events_are_append_only")
+
+
+def test_an_exit_reads_the_doubts_before_the_positions(deliver, paper, solo, monkeypatch):
+    """On PostgreSQL fills may be booked between two statements: the exit must find the doubt, or the position."""
+    reads = []
+    for name in ("_read_unknown_outcomes", "_read_resting_orders", "_read_positions"):
+        monkeypatch.setattr(context, name, noting(name, getattr(context, name), reads))
+    deliver(solo.alert(BTC_MARKET))
+    reads.clear()
+
+    (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
+
+    assert reads[-3:] == ["_read_unknown_outcomes", "_read_resting_orders", "_read_positions"]
+    assert close["order_status"] == "filled"
+
+
+def noting(name, read, reads):
+    def read_and_note(*given):
+        reads.append(name)
+        return read(*given)
+
+    return read_and_note

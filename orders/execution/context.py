@@ -113,11 +113,14 @@ def read_context(
         list(StrategyAccount.objects.select_for_update(no_key=True).filter(pk__in=counted).order_by("pk"))
         _read_open_orders(counted, context)
         _count_recent_orders(counted, context)
-    if counted or any(order.is_closing for order in orders):
-        _read_positions(orders, context)
+    # Doubts before positions: on PostgreSQL each statement sees the commits before it. Fills that are booked in between
+    # leave a doubt here, and the exit waits; the other way round the exit would find neither doubt nor position.
     _read_unknown_outcomes(orders, context)
     if any(order.is_closing for order in orders):
         _read_resting_orders(orders, context)
+    if counted or any(order.is_closing for order in orders):
+        _read_positions(orders, context)
+    if any(order.is_closing for order in orders):
         _read_net_holdings(orders, context)
         _read_net_orders(orders, context)
     if any(not order.is_closing for order in orders):
