@@ -26,6 +26,7 @@ from tests.waiting import LONG_S
 from webhooks import throttle
 
 LONG_RUNS = "tests/chaos/"
+APPEND_ONLY = ["0001_initial", "0003_goals_of_open_exits"]  # the migrations with triggers
 RUN_S, NEVER_ENDING_MS = 60, 10**15
 
 
@@ -51,12 +52,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Order events refuse DELETE and TRUNCATE, also those that empty the tables between tests."""
-    guard = import_module("orders.migrations.0001_initial")
+    """Order events and adjustments refuse DELETE and TRUNCATE, also those that empty the tables between tests."""
+    guards = [import_module(f"orders.migrations.{name}") for name in APPEND_ONLY]
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         is_sqlite = connection.vendor == "sqlite"
-        for statement in guard.SQLITE_BACK if is_sqlite else guard.POSTGRESQL_BACK:
-            cursor.execute(statement)
+        for guard in guards:
+            for statement in guard.SQLITE_BACK if is_sqlite else guard.POSTGRESQL_BACK:
+                cursor.execute(statement)
     yield
     batches.shut_down()  # a database in use cannot be dropped
 

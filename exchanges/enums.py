@@ -65,3 +65,15 @@ class TradingState(TextChoices):
     @property
     def strictness(self) -> int:
         return list(TradingState).index(self)
+
+
+class OutsideKind(TextChoices):
+    """What happened to an account at the exchange without an order of ours."""
+
+    HAND = "hand_trade", _("Hand trade")
+    LIQUIDATION = "liquidation", _("Liquidation")
+    ADL = "adl", _("Auto-deleveraging")
+    DELIVERY = "delivery", _("Delivery")
+    TRANSFER = "transfer", _("Transfer")
+    FUNDING = "funding", _("Funding")
+    CORRECTION = "correction", _("Correction")

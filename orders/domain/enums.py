@@ -30,6 +30,17 @@ LegType = OrderType | CancelType
 LEG_TYPES: dict[str, LegType] = {str(leg_type): leg_type for leg_type in (*OrderType, *CancelType)}
 
 
+class GoalState(TextChoices):
+    """What became of an exit goal (SPEC section 6a)."""
+
+    WORKING = "working", _("Working")
+    RESTING = "resting", _("Resting at the exchange")
+    REACHED = "reached", _("Reached")
+    SUPERSEDED = "superseded", _("Superseded by a newer goal")
+    NEEDS_PERSON = "needs_person", _("Needs a person")
+    ENDED = "ended", _("Ended by a person")
+
+
 class Evidence(TextChoices):
     """The reason to believe a change of an order's status."""
 

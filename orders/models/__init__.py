@@ -1,14 +1,18 @@
 from orders.models.audit import BookAudit
 from orders.models.batch import Batch
+from orders.models.books import BooksGap, HoldingCheck, TrackerPulse
 from orders.models.cancellation import Cancellation
 from orders.models.event import OrderEvent
+from orders.models.exit_goal import ExitGoal
 from orders.models.external_order import ExternalOrder
 from orders.models.order import FailedOrder, OpenOrder, Order, PendingOrder
+from orders.models.outside import Adjustment, OutsideEvent
 from orders.models.position import Position
 from orders.models.position_difference import PositionDifference
 from orders.models.trade import Trade
 
 __all__ = [
-    "Batch", "BookAudit", "Cancellation", "ExternalOrder", "FailedOrder", "OpenOrder", "Order", "OrderEvent",
-    "PendingOrder", "Position", "PositionDifference", "Trade",
+    "Adjustment", "Batch", "BookAudit", "BooksGap", "Cancellation", "ExitGoal", "ExternalOrder", "FailedOrder",
+    "HoldingCheck", "OpenOrder", "Order", "OrderEvent", "OutsideEvent", "PendingOrder", "Position",
+    "PositionDifference", "TrackerPulse", "Trade",
 ]  # fmt: skip

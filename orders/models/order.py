@@ -1,7 +1,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import F, Q
@@ -18,6 +18,9 @@ from orders.domain.reasons import reason_text
 from orders.models.status_row import StatusRow
 from orders.models.transitions import Transition, apply_transitions, cancel_of
 from strategies.models import StrategyAccount
+
+if TYPE_CHECKING:
+    from orders.models.exit_goal import ExitGoal
 
 
 class NeverSent(Exception):
@@ -136,6 +139,9 @@ class Order(StatusRow):
     absent_reads = models.PositiveSmallIntegerField(_("times not found"), default=0)
     absent_read_at = models.DateTimeField(null=True, editable=False)  # when `absent_reads` last grew
 
+    goal = models.ForeignKey(
+        "orders.ExitGoal", models.PROTECT, null=True, related_name="attempts", verbose_name=_("exit goal")
+    )
     canceled_by = models.ForeignKey(
         "orders.Cancellation",
         models.PROTECT,
@@ -143,6 +149,14 @@ class Order(StatusRow):
         editable=False,
         related_name="orders",
         verbose_name=_("cancellation"),
+    )
+    canceled_for = models.ForeignKey(
+        "orders.ExitGoal",
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="canceled_orders",
+        verbose_name=_("exit that canceled the order"),
     )
 
     objects = OrderQuerySet.as_manager()
@@ -207,6 +221,7 @@ class Order(StatusRow):
         price: Decimal | None = None,
         stop_price: Decimal | None = None,
         attempt: int = 1,
+        goal: "ExitGoal | None" = None,
     ) -> "Order":
         """Returns an unsaved order with a new client order id. Every caller who wants an order sent starts here.
 
@@ -226,9 +241,10 @@ class Order(StatusRow):
             qty=qty,
             price=price,
             stop_price=stop_price,
-            client_order_id=new_client_order_id(),
+            client_order_id=new_client_order_id(strategy_account.code),
             created_at=created_at,
             attempt=attempt,
+            goal=goal,
         )
 
     @property

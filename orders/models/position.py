@@ -12,12 +12,16 @@ class PositionQuerySet(models.QuerySet["Position"]):
     def held(self) -> "PositionQuerySet":
         return self.exclude(quantity=0)
 
+    def tradable(self) -> "PositionQuerySet":
+        """Held positions without dust: dust counts as no position."""
+        return self.held().filter(is_dust=False)
+
     def visible_to(self, user_id: int) -> "PositionQuerySet":
         return self.filter(strategy_account__account__owner=user_id)
 
 
 class Position(models.Model):
-    """The position of a strategy account in a symbol: always and only the sum of the trades."""
+    """The position of a strategy account in a symbol: always and only the sum of trades and adjustments."""
 
     strategy_account = models.ForeignKey(
         "strategies.StrategyAccount",
@@ -30,6 +34,9 @@ class Position(models.Model):
     cost = ExactDecimalField(_("cost"), default=0, help_text=_("Signed notional at entry."))
     realized_profit = ExactDecimalField(_("realized profit"), default=0, help_text=_("Before fees."))
     fees = ExactDecimalField(_("fees"), default=0, help_text=_("Paid in quote currency."))
+    is_dust = models.BooleanField(
+        _("dust"), default=False, help_text=_("Less than the exchange lets anybody trade.")
+    )
     updated_at = models.DateTimeField(_("updated at"), null=True)
 
     objects = PositionQuerySet.as_manager()

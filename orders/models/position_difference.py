@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 from exchanges.enums import MarketType
 from exchanges.fields import ExactDecimalField
 
-FREEZES_AFTER_LOOKS = 3
+FREEZES_AFTER_LOOKS = 2
 
 
 class PositionDifferenceQuerySet(models.QuerySet["PositionDifference"]):

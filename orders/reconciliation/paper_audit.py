@@ -22,7 +22,6 @@ from orders.domain.enums import OrderStatus
 from orders.domain.lifecycle import FINAL
 from orders.models import Order, Position, PositionDifference, Trade
 
-OUR_PREFIX = "th"
 LEDGER_UNREAD, CREDENTIALS_UNREADABLE = "ledger_unread", "credentials_unreadable"
 _FRESH = timedelta(seconds=5)  # a position is compared when the position's last trade is older
 _ENDS = {

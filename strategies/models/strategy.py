@@ -7,6 +7,13 @@ from exchanges.models.fixed import refuse_change
 from strategies.models.risk import RiskLimits
 
 
+class PassedStop(models.TextChoices):
+    """What becomes of a stop exit whose trigger has been passed before the order arrived."""
+
+    MARKET = "market", _("Close at the market's price")
+    ASK = "ask", _("Ask a person")
+
+
 class StrategyQuerySet(models.QuerySet["Strategy"]):
     def active(self) -> "StrategyQuerySet":
         return self.filter(is_active=True)
@@ -36,6 +43,13 @@ class Strategy(RiskLimits):
         null=True,
         blank=True,
         help_text=_("Entries older than this when they arrive are refused; empty for no limit."),
+    )
+    passed_stop = models.CharField(
+        _("stop exit beyond its trigger"),
+        max_length=10,
+        choices=PassedStop.choices,
+        default=PassedStop.ASK,
+        help_text=_("The exchange refuses a stop whose price has been passed already."),
     )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 

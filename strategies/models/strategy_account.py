@@ -8,6 +8,7 @@ from exchanges import registry
 from exchanges.enums import MarketType
 from exchanges.fields import ExactDecimalField
 from exchanges.models.fixed import refuse_change
+from strategies.codes import new_code
 from strategies.limits import LIMIT_NAMES
 from strategies.models.risk import RiskLimits
 from strategies.models.strategy import Strategy
@@ -63,6 +64,13 @@ class StrategyAccount(RiskLimits):
     )
     leverage = ExactDecimalField(_("leverage"), default=1, validators=[MinValueValidator(1)])
     is_active = models.BooleanField(_("active"), default=True)
+    may_sell_own_coins = models.BooleanField(
+        _("may sell the account's own coins"),
+        default=False,
+        help_text=_("Spot only: an entry may sell coins that this strategy does not hold."),
+    )
+    # Client order ids carry the code, so an order at the exchange leads back to its strategy account.
+    code = models.CharField(max_length=8, unique=True, editable=False, default=new_code)
 
     objects = StrategyAccountQuerySet.as_manager()
 

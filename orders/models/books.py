@@ -1,0 +1,92 @@
+"""How far the books are known to agree with the exchanges."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.enums import MarketType
+from exchanges.fields import ExactDecimalField
+
+
+class HoldingCheckQuerySet(models.QuerySet["HoldingCheck"]):
+    def wanted(self) -> "HoldingCheckQuerySet":
+        """Holdings for which evidence asks for a comparison at once."""
+        return self.filter(wanted_at__isnull=False)
+
+
+class HoldingCheck(models.Model):
+    """When the books and the exchange last agreed about the holding of an account in a symbol.
+
+    `agreed_at` is a time before which every fill at the exchange is in our books. `wanted_at` asks for a comparison at
+    once, because an answer of the exchange contradicts the books.
+    """
+
+    account = models.ForeignKey("exchanges.Account", models.PROTECT, verbose_name=_("account"))
+    market_type = models.CharField(_("market type"), max_length=10, choices=MarketType.choices)
+    symbol = models.CharField(_("symbol"), max_length=80)
+    agreed_at = models.DateTimeField(_("agreed at"), null=True)
+    wanted_at = models.DateTimeField(_("comparison wanted since"), null=True)
+    checked_at = models.DateTimeField(_("checked at"), null=True)
+    theirs = ExactDecimalField(_("the exchange"), null=True, help_text=_("Net holding, when last checked."))
+    free = ExactDecimalField(_("free"), null=True, help_text=_("Coins not locked by orders; spot only."))
+
+    objects = HoldingCheckQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("check of a holding")
+        verbose_name_plural = _("checks of holdings")
+        constraints = [
+            models.UniqueConstraint(fields=["account", "market_type", "symbol"], name="one_check_per_holding")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.symbol}"
+
+
+class BooksGap(models.Model):
+    """A time for which the books may lack what happened: the database was restored, or nothing tracked orders.
+
+    An entry needs a comparison of its account that is newer than `noticed_at`. The comparison reads the exchange's
+    history from `began_at` on.
+    """
+
+    began_at = models.DateTimeField(_("began at"))
+    noticed_at = models.DateTimeField(_("noticed at"))
+    cause = models.CharField(_("cause"), max_length=40)
+
+    class Meta:
+        verbose_name = _("gap of the books")
+        verbose_name_plural = _("gaps of the books")
+        ordering = ["-noticed_at"]
+        get_latest_by = "noticed_at"
+
+    def __str__(self) -> str:
+        return f"{self.began_at:%Y-%m-%d %H:%M:%S}"
+
+
+class TrackerPulse(models.Model):
+    """The time of the tracker's last turn: a single row."""
+
+    last_turn_at = models.DateTimeField(_("last turn at"))
+
+    class Meta:
+        verbose_name = _("pulse of the tracker")
+        verbose_name_plural = _("pulse of the tracker")
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="one_tracker_pulse")]
+
+    def __str__(self) -> str:
+        return f"{self.last_turn_at:%Y-%m-%d %H:%M:%S}"
+
+    @classmethod
+    def beat(cls, *, now: datetime, at_most_every: timedelta) -> datetime | None:
+        """Stores `now`, unless the last turn is younger than `at_most_every`. Returns the time of the turn before."""
+        row: Any = cls.objects.filter(pk=1).first()
+        if row is None:
+            cls.objects.bulk_create([cls(pk=1, last_turn_at=now)], ignore_conflicts=True)
+            return None
+        if not timedelta(0) <= now - row.last_turn_at < at_most_every:
+            cls.objects.filter(pk=1).update(last_turn_at=now)
+        before: datetime = row.last_turn_at
+        return before
