@@ -38,6 +38,19 @@ class PaperControl:
     def set_liquidity(self, caps: dict[str, str | None]) -> Json:
         return self._call_object("POST", "liquidity", caps)
 
+    def set_bands(self, middles: dict[str, str | None]) -> Json:
+        """Sets the prices in the middle of the price bands; None follows the last price."""
+        return self._call_object("POST", "bands", middles)
+
+    def set_markets(self, rules: dict[str, Any]) -> Json:
+        """For example `set_markets({"BTCUSDT": {"futures": {"step": "0.01"}}})`. None resets."""
+        return self._call_object("POST", "markets", rules)
+
+    def hand(self, key: str, market: str, symbol: str, side: str, quantity: str, **more: Any) -> Json:
+        """Places an order of the account's owner at the exchange's own app. `price` makes a resting order."""
+        order = {"api_key": key, "market": market, "symbol": symbol, "side": side, "quantity": quantity}
+        return self._call_object("POST", "hand", order | more)
+
     def fault(self, **fault: Any) -> list[Json]:
         """For example `fault(action="drop", when="after", path="/fapi/v1/order", method="POST")`."""
         return self._call_list("POST", "faults", fault)

@@ -37,7 +37,7 @@ def create_algo(call: Call) -> Json:
 
 def _requested_algo(call: Call) -> AlgoOrder:
     params = call.params
-    market = call.ledger.market(FUTURES, parameters.required(params, "symbol"))
+    market = call.ledger.open_market(FUTURES, parameters.required(params, "symbol"))
     side, kind = parameters.side(params), parameters.required(params, "type")
     if parameters.required(params, "algoType") != "CONDITIONAL" or kind not in CONDITIONAL[:4]:
         raise Refusal(-1116)

@@ -11,7 +11,7 @@ from exchanges.paper.endpoints import rules
 from exchanges.paper.endpoints.call import Call
 from exchanges.paper.endpoints.lookup import Row, find_order, select_page
 from exchanges.paper.engine.blotter import MarketSymbol
-from exchanges.paper.engine.catalog import FUTURES, Market
+from exchanges.paper.engine.catalog import FUTURES, TRADING, Market
 from exchanges.paper.engine.codec import Json, decimal_text, fixed_places
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.margin import affords_order
@@ -19,9 +19,9 @@ from exchanges.paper.engine.matching import (
     cancel_resting_order,
     crosses_market,
     place_order,
-    reducible_quantity,
 )
 from exchanges.paper.engine.records import ZERO, Order, Trade
+from exchanges.paper.engine.reduction import reducible_quantity, require_room
 from exchanges.paper.wire import parameters
 
 CONDITIONAL = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
@@ -46,7 +46,7 @@ def test_order(call: Call) -> Json:
 
 def _requested_order(call: Call) -> Order:
     params = call.params
-    market = call.ledger.market(FUTURES, parameters.required(params, "symbol"))
+    market = call.ledger.open_market(FUTURES, parameters.required(params, "symbol"))
     side, kind = parameters.side(params), parameters.required(params, "type")
     if kind in CONDITIONAL:
         raise Refusal(-4120)
@@ -81,7 +81,7 @@ def check_position_side(params: parameters.Params) -> None:
 def _requested_price(call: Call, market: Market, side: str) -> Decimal:
     price = parameters.number(call.params, "price")
     rules.check_tick(market, price)
-    rules.check_band(market, price, call.ledger.prices[market.symbol], side)
+    rules.check_band(market, price, call.ledger.reference_price(market.symbol), side)
     return price
 
 
@@ -98,7 +98,9 @@ def _check_order(call: Call, order: Order) -> None:
     if order.reduce_only:
         _cap_to_position(call, order)
     else:
-        rules.check_futures_notional(market, notional)
+        _check_opening(market, notional)
+    if order.is_market:
+        rules.check_opposite_price(market, last, call.ledger.reference_price(order.symbol), order.side)
     if len(call.blotter.open_orders(FUTURES, order.symbol)) >= rules.MAX_OPEN_ORDERS:
         raise Refusal(-2025)
     if order.time_in_force == "GTX" and crosses_market(order, last):
@@ -118,6 +120,13 @@ def _cap_to_position(call: Call, order: Order) -> None:
     order.qty = min(order.qty, reducible_quantity(call.account, order.symbol, order.side))
     if not order.qty:
         raise Refusal(-2022)
+    require_room(call.ledger, call.account, order)
+
+
+def _check_opening(market: Market, notional: Decimal) -> None:
+    if market.status != TRADING:
+        raise Refusal(-4140)
+    rules.check_futures_notional(market, notional)
 
 
 def get_order(call: Call) -> Json:

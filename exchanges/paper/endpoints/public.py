@@ -6,7 +6,7 @@ from decimal import Decimal
 from exchanges.paper.endpoints.call import Answer
 from exchanges.paper.endpoints.rules import MAX_OPEN_ORDERS, MAX_STOP_ORDERS
 from exchanges.paper.endpoints.spot import TYPES
-from exchanges.paper.engine.catalog import FUTURES, MARKETS, SPOT, Market
+from exchanges.paper.engine.catalog import FUTURES, SPOT, Market
 from exchanges.paper.engine.codec import Json, decimal_text, eight_places, fixed_places, loads
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.ledger import Ledger
@@ -46,7 +46,7 @@ def spot_info(ledger: Ledger, params: Params, now: int) -> Json:
     rates = _rate_limits(
         ("REQUEST_WEIGHT", "MINUTE", 1, 6000), ("ORDERS", "SECOND", 10, 100), ("ORDERS", "DAY", 1, 200_000)
     )
-    symbols = [_spot_symbol(market) for market in _wanted_markets(SPOT, params)]
+    symbols = [_spot_symbol(market) for market in _wanted_markets(ledger, SPOT, params)]
     return {
         "timezone": "UTC",
         "serverTime": now,
@@ -61,7 +61,7 @@ def futures_info(ledger: Ledger, params: Params, now: int) -> Json:
         ("REQUEST_WEIGHT", "MINUTE", 1, 2400), ("ORDERS", "MINUTE", 1, 1200), ("ORDERS", "SECOND", 10, 300)
     )
     assets = [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}]
-    symbols = [_futures_symbol(market) for market in MARKETS[FUTURES].values()]
+    symbols = [_futures_symbol(market) for market in ledger.listed_markets(FUTURES).values()]
     head = {"timezone": "UTC", "serverTime": now, "futuresType": "U_MARGINED", "rateLimits": rates}
     return head | {"exchangeFilters": [], "assets": assets, "symbols": symbols}
 
@@ -83,7 +83,7 @@ EIGHT_DIGITS = (
 def _spot_symbol(market: Market) -> Json:
     return {
         "symbol": market.symbol,
-        "status": "TRADING",
+        "status": market.status,
         "baseAsset": market.base,
         "quoteAsset": market.quote,
         **dict.fromkeys(EIGHT_DIGITS, 8),
@@ -123,6 +123,7 @@ def _spot_filters(market: Market) -> list[Json]:
         "applyMinToMarket": True,
         "maxNotional": "9000000.00000000",
     }
+    least = eight_places(market.min_qty)
     market_lot = {
         "minQty": "0.00000000",
         "maxQty": eight_places(market.market_max_qty),
@@ -130,7 +131,7 @@ def _spot_filters(market: Market) -> list[Json]:
     }
     return [
         {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000.00000000", "tickSize": tick},
-        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": eight_places(market.max_qty), "stepSize": step},
+        {"filterType": "LOT_SIZE", "minQty": least, "maxQty": eight_places(market.max_qty), "stepSize": step},
         {"filterType": "ICEBERG_PARTS", "limit": 10},
         {"filterType": "MARKET_LOT_SIZE"} | market_lot,
         {"filterType": "PERCENT_PRICE_BY_SIDE", "avgPriceMins": 5} | band,
@@ -147,7 +148,7 @@ def _futures_symbol(market: Market) -> Json:
         "contractType": "PERPETUAL",
         "deliveryDate": 4133404800000,
         "onboardDate": 1569398400000,
-        "status": "TRADING",
+        "status": market.status,
         "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000",
         "baseAsset": market.base,
@@ -175,10 +176,11 @@ def _futures_filters(market: Market) -> list[Json]:
         "multiplierUp": fixed_places(market.price_ceiling, 4),
         "multiplierDown": fixed_places(market.price_floor, 4),
     }
-    market_lot = {"minQty": step, "maxQty": decimal_text(market.market_max_qty), "stepSize": step}
+    least = decimal_text(market.min_qty)
+    market_lot = {"minQty": least, "maxQty": decimal_text(market.market_max_qty), "stepSize": step}
     return [
         {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "4529764", "tickSize": tick},
-        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": decimal_text(market.max_qty), "stepSize": step},
+        {"filterType": "LOT_SIZE", "minQty": least, "maxQty": decimal_text(market.max_qty), "stepSize": step},
         {"filterType": "MARKET_LOT_SIZE"} | market_lot,
         {"filterType": "MAX_NUM_ORDERS", "limit": MAX_OPEN_ORDERS},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": MAX_STOP_ORDERS[FUTURES]},
@@ -187,12 +189,13 @@ def _futures_filters(market: Market) -> list[Json]:
     ]
 
 
-def _wanted_markets(kind: str, params: Params) -> list[Market]:
+def _wanted_markets(ledger: Ledger, kind: str, params: Params) -> list[Market]:
     """The market of `symbol`, the markets of the JSON list `symbols`, or all markets."""
+    listed = ledger.listed_markets(kind)
     asked = [params["symbol"]] if params.get("symbol") else _listed_symbols(params)
-    if any(symbol not in MARKETS[kind] for symbol in asked):
+    if any(symbol not in listed for symbol in asked):
         raise Refusal(-1121)
-    return [MARKETS[kind][symbol] for symbol in asked] or list(MARKETS[kind].values())
+    return [listed[symbol] for symbol in asked] or list(listed.values())
 
 
 def _listed_symbols(params: Params) -> list[str]:
@@ -204,7 +207,7 @@ def _listed_symbols(params: Params) -> list[str]:
 
 def _endpoint_of_markets(kind: str, show: Callable[[Ledger, Market, int], Json]) -> Endpoint:
     def endpoint(ledger: Ledger, params: Params, now: int) -> Answer:
-        rows = [show(ledger, market, now) for market in _wanted_markets(kind, params)]
+        rows = [show(ledger, market, now) for market in _wanted_markets(ledger, kind, params)]
         return rows[0] if params.get("symbol") else rows
 
     return endpoint
@@ -250,7 +253,7 @@ def _day_ticker(ledger: Ledger, market: Market, now: int) -> Json:
 
 
 def _mark_price(ledger: Ledger, market: Market, now: int) -> Json:
-    price = eight_places(ledger.prices[market.symbol])
+    price = eight_places(ledger.reference_price(market.symbol))
     return {
         "symbol": market.symbol,
         **dict.fromkeys(("markPrice", "indexPrice", "estimatedSettlePrice"), price),

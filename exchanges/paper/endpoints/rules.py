@@ -15,15 +15,17 @@ MAX_STOP_ORDERS = {"spot": 5, "futures": 10}
 MAX_SPOT_NOTIONAL = Decimal(9_000_000)
 
 
-def check_spot(market: Market, qty: Decimal, price: Decimal, last: Decimal, side: str) -> None:
+def check_spot(market: Market, qty: Decimal, price: Decimal, average: Decimal) -> None:
     """Checks price, quantity and notional. A market order has price 0. Raises -1013 with the filter's name."""
     if price:
         _require_filter("PRICE_FILTER", price % market.tick == 0)
-        _require_filter("PERCENT_PRICE_BY_SIDE", market.price_floor <= price / last <= market.price_ceiling)
-    _require_filter("LOT_SIZE", qty >= market.step and qty % market.step == 0 and qty <= market.max_qty)
+        _require_filter(
+            "PERCENT_PRICE_BY_SIDE", market.price_floor <= price / average <= market.price_ceiling
+        )
+    _require_filter("LOT_SIZE", qty >= market.min_qty and qty % market.step == 0 and qty <= market.max_qty)
     if not price:
         _require_filter("MARKET_LOT_SIZE", qty <= market.market_max_qty)
-    _require_filter("NOTIONAL", qty * (price or last) >= market.min_notional)
+    _require_filter("NOTIONAL", qty * (price or average) >= market.min_notional)
     if price and market.quote == "USDT":
         _require_filter("NOTIONAL", qty * price <= MAX_SPOT_NOTIONAL)
 
@@ -42,7 +44,7 @@ def check_futures_quantity(market: Market, qty: Decimal, is_market: bool) -> Non
         raise Refusal(-4003)
     if decimal_places(qty) > market.quantity_digits:
         raise Refusal(-1111)
-    if qty < market.step:
+    if qty < market.min_qty:
         raise Refusal(-4004)
     if qty % market.step:
         raise Refusal(-4023)
@@ -59,15 +61,22 @@ def check_tick(market: Market, price: Decimal) -> None:
         raise Refusal(-4014)
 
 
-def check_band(market: Market, price: Decimal, last: Decimal, side: str) -> None:
-    """Refuses a buy price too far above the last price, and a sell price too far below the last price."""
-    highest, lowest = last * market.price_ceiling, last * market.price_floor
+def check_band(market: Market, price: Decimal, mark: Decimal, side: str) -> None:
+    """Refuses a buy price too far above the mark price, and a sell price too far below the mark price."""
+    highest, lowest = mark * market.price_ceiling, mark * market.price_floor
     if side == "BUY" and price > highest:
         raise Refusal(
             -4016, f"Limit price can't be higher than {fixed_places(highest, market.price_digits)}."
         )
     if side == "SELL" and price < lowest:
         raise Refusal(-4024, f"Limit price can't be lower than {fixed_places(lowest, market.price_digits)}.")
+
+
+def check_opposite_price(market: Market, last: Decimal, mark: Decimal, side: str) -> None:
+    """Refuses a market order while the best price of the other side is outside of the band."""
+    closed = last > mark * market.price_ceiling if side == "BUY" else last < mark * market.price_floor
+    if closed:
+        raise Refusal(-4131)
 
 
 def check_futures_notional(market: Market, notional: Decimal) -> None:

@@ -40,7 +40,7 @@ def test_order(call: Call) -> Json:
 
 def _requested_order(call: Call) -> Order:
     params = call.params
-    market = call.ledger.market(SPOT, parameters.required(params, "symbol"))
+    market = call.ledger.open_market(SPOT, parameters.required(params, "symbol"))
     side, kind = parameters.side(params), parameters.required(params, "type")
     if kind not in TYPES:
         raise Refusal(-1116)
@@ -81,7 +81,7 @@ def _requested_price(params: parameters.Params, kind: str) -> Decimal:
 
 def _check_order(call: Call, order: Order) -> None:
     market, last = call.ledger.market(SPOT, order.symbol), call.ledger.prices[order.symbol]
-    rules.check_spot(market, order.qty, _limit_price(order), last, order.side)
+    rules.check_spot(market, order.qty, _limit_price(order), call.ledger.reference_price(order.symbol))
     if order.waiting:
         _check_stop(call, market, order, last)
     _check_order_count(call, order)

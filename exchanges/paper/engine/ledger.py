@@ -9,7 +9,15 @@ from decimal import Decimal
 from typing import Union
 
 from exchanges.paper.engine.blotter import Blotter
-from exchanges.paper.engine.catalog import FUTURES, MARKETS, OPENING_PRICES, Market
+from exchanges.paper.engine.catalog import (
+    DELISTED,
+    FUTURES,
+    MARKETS,
+    OPENING_PRICES,
+    TRADED,
+    Market,
+    changed_market,
+)
 from exchanges.paper.engine.codec import Json
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.records import Account, AlgoOrder, AnyOrder, Order, Position, Trade, Wallet
@@ -27,7 +35,12 @@ class Ledger:
         self.accounts: dict[str, Account] = {}
         self.blotters: dict[str, Blotter] = {}
         self.prices: dict[str, Decimal] = dict(OPENING_PRICES)
+        self.references: dict[str, Decimal] = {}
         self.liquidity: dict[str, Decimal] = {}
+        self.rules: dict[str, dict[str, dict[str, str]]] = {}  # changed rules by market and symbol
+        self.markets: dict[str, dict[str, Market]] = {
+            kind: dict(markets) for kind, markets in MARKETS.items()
+        }
         self.last_id = FIRST_ID
         self.trade_ids: dict[str, int] = {}
         self.resting: dict[str, dict[int, AnyOrder]] = defaultdict(dict)
@@ -65,10 +78,35 @@ class Ledger:
     # names
 
     def market(self, kind: str, symbol: str) -> Market:
-        found = MARKETS[kind].get(symbol)
+        found = self.markets[kind].get(symbol)
         if found is None:
             raise Refusal(-1121)
         return found
+
+    def open_market(self, kind: str, symbol: str) -> Market:
+        """The market for a new order. Raises Refusal where the market is delisted or closed."""
+        found = self.market(kind, symbol)
+        if found.status == DELISTED:
+            raise Refusal(-1121)
+        if found.status not in TRADED:
+            raise Refusal(-4141) if kind == FUTURES else Refusal(-2010, "Market is closed.")
+        return found
+
+    def listed_markets(self, kind: str) -> dict[str, Market]:
+        return {symbol: market for symbol, market in self.markets[kind].items() if market.status != DELISTED}
+
+    def change_rules(self, kind: str, symbol: str, rules: dict[str, str]) -> None:
+        """Sets the changed rules of a market. No rules stand for the checked-in rules."""
+        original = MARKETS[kind][symbol]
+        self.rules.setdefault(kind, {})[symbol] = rules
+        self.markets[kind][symbol] = changed_market(original, rules)
+        if not rules:
+            del self.rules[kind][symbol]
+        self.touch_counters()
+
+    def reference_price(self, symbol: str) -> Decimal:
+        """The price in the middle of the price bands: the mark price on futures, the average price on spot."""
+        return self.references.get(symbol, self.prices[symbol])
 
     def next_id(self) -> int:
         self.last_id += 1
@@ -139,7 +177,9 @@ class Ledger:
             "last_id": self.last_id,
             "trade_ids": self.trade_ids,
             "prices": self.prices,
+            "references": self.references,
             "liquidity": self.liquidity,
+            "rules": self.rules,
         }
 
     def wipe(self) -> None:
@@ -153,7 +193,3 @@ class Ledger:
 def margin_symbols(account: Account, blotter: Blotter) -> set[str]:
     held = {symbol for symbol, position in account.positions.items() if position.amount}
     return held | {symbol for (symbol, _), amount in blotter.pending.items() if amount}
-
-
-def futures_markets() -> dict[str, Market]:
-    return MARKETS[FUTURES]

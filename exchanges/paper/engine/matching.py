@@ -5,11 +5,12 @@ A liquidity cap bounds the quantity that one order fills at arrival, and at each
 
 from decimal import Decimal
 
-from exchanges.paper.engine.catalog import FUTURES, SPOT
+from exchanges.paper.engine.catalog import FUTURES, SPOT, TRADED
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.ledger import Ledger
 from exchanges.paper.engine.margin import affords_order
 from exchanges.paper.engine.records import ZERO, Account, AlgoOrder, AnyOrder, Order, Trade, exchange_id
+from exchanges.paper.engine.reduction import reducible_quantity, require_room
 from exchanges.paper.engine.settlement import fill_order, reserve_funds, spent_asset
 
 TAKE_PROFIT = ("TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TAKE_PROFIT_LIMIT")
@@ -72,12 +73,6 @@ def _fillable_quantity(ledger: Ledger, account: Account, order: Order) -> Decima
     return qty
 
 
-def reducible_quantity(account: Account, symbol: str, side: str) -> Decimal:
-    """The quantity of the position that an order of this side can close."""
-    held = account.position(symbol).amount
-    return max(ZERO, -held if side == "BUY" else held)
-
-
 def _end_order(ledger: Ledger, account: Account, order: Order, status: str, now: int) -> None:
     ledger.close(order, status, now)
     reserve_funds(ledger, account, order)
@@ -92,11 +87,20 @@ def move_price(ledger: Ledger, symbol: str, price: Decimal, now: int) -> None:
     falling = price < ledger.prices[symbol]
     ledger.prices[symbol] = price
     ledger.touch_counters()
-    met = [order for order in ledger.resting[symbol].values() if _is_met(order, price)]
+    met = [
+        order
+        for order in ledger.resting[symbol].values()
+        if _is_trading(ledger, order) and _is_met(order, price)
+    ]
     for order in sorted(
         met, key=lambda order: (-_order_level(order) if falling else _order_level(order), exchange_id(order))
     ):
         _advance_order(ledger, order, now)
+
+
+def _is_trading(ledger: Ledger, order: AnyOrder) -> bool:
+    kind = FUTURES if isinstance(order, AlgoOrder) else order.market
+    return ledger.markets[kind][order.symbol].status in TRADED
 
 
 def _order_level(order: AnyOrder) -> Decimal:
@@ -123,12 +127,12 @@ def _advance_order(ledger: Ledger, order: AnyOrder, now: int) -> None:
 
 
 def _fill_resting_limit(ledger: Ledger, order: Order, now: int) -> None:
-    """Fills a limit order at the order's own price, or expires the order where nothing can fill."""
+    """Fills a limit order at the order's own price. A reduce-only order expires where nothing is left to close."""
     account = ledger.accounts[order.api_key]
     qty = _fillable_quantity(ledger, account, order)
     if qty:
         fill_order(ledger, account, order, qty, order.price, True, now)
-    else:
+    if order.is_open and order.reduce_only and not reducible_quantity(account, order.symbol, order.side):
         _end_order(ledger, account, order, "EXPIRED", now)
 
 
@@ -181,6 +185,8 @@ def _triggered_order(ledger: Ledger, account: Account, algo: AlgoOrder, now: int
 def _check_triggered_order(ledger: Ledger, account: Account, order: Order) -> None:
     if not order.qty:
         raise Refusal(-2022)
+    if order.reduce_only:
+        require_room(ledger, account, order)
     notional = order.qty * (order.price or ledger.prices[order.symbol])
     if not order.reduce_only and not affords_order(ledger, account, order.symbol, order.side, notional):
         raise Refusal(-2019)

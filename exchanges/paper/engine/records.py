@@ -129,6 +129,7 @@ class Account:
     api_key: str
     secret: str = ""
     can_withdraw: bool = False
+    poor: bool = False  # too little free margin for reduce-only orders beyond the position
     spot: dict[str, Wallet] = field(default_factory=dict)
     margin_balance: Decimal = ZERO  # the futures wallet, USDT
     positions: dict[str, Position] = field(default_factory=dict)

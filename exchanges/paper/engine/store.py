@@ -107,7 +107,11 @@ def _set_counters(ledger: Ledger, row: Json) -> None:
     ledger.last_id = row["last_id"]
     ledger.trade_ids = row["trade_ids"]
     ledger.prices |= {symbol: Decimal(price) for symbol, price in row["prices"].items()}
+    ledger.references = {symbol: Decimal(price) for symbol, price in row.get("references", {}).items()}
     ledger.liquidity = {symbol: Decimal(qty) for symbol, qty in row["liquidity"].items()}
+    for kind, changed in row.get("rules", {}).items():
+        for symbol, rules in changed.items():
+            ledger.change_rules(kind, symbol, rules)
 
 
 def _restore_ledger(ledger: Ledger, rows: dict[str, list[Json]]) -> None:
