@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
-from exchanges.paper.actions import accounts, orders, prices
+from exchanges.paper.actions import accounts, events, orders, prices
 from exchanges.paper.actions.body import Query, json_object, parse_json
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.snapshot import ledger_json
@@ -69,12 +69,20 @@ ACTIONS: dict[tuple[str, str], Action] = {
     ("GET", "/__paper__/prices"): prices.get_prices,
     ("POST", "/__paper__/prices"): prices.post_prices,
     ("POST", "/__paper__/bands"): prices.post_bands,
+    ("GET", "/__paper__/liquidity"): prices.get_liquidity,
     ("POST", "/__paper__/liquidity"): prices.post_liquidity,
     ("GET", "/__paper__/markets"): prices.get_markets,
     ("POST", "/__paper__/markets"): prices.post_markets,
     ("POST", "/__paper__/accounts"): accounts.post_accounts,
     ("POST", "/__paper__/balances"): accounts.post_balances,
+    ("POST", "/__paper__/transfer"): accounts.post_transfer,
     ("POST", "/__paper__/hand"): orders.post_hand,
+    ("POST", "/__paper__/fills"): orders.post_fills,
+    ("POST", "/__paper__/forget"): orders.post_forget,
+    ("POST", "/__paper__/liquidate"): events.post_liquidate,
+    ("POST", "/__paper__/adl"): events.post_adl,
+    ("POST", "/__paper__/deliver"): events.post_deliver,
+    ("POST", "/__paper__/funding"): events.post_funding,
     ("GET", "/__paper__/faults"): get_faults,
     ("POST", "/__paper__/faults"): post_faults,
     ("DELETE", "/__paper__/faults"): delete_faults,

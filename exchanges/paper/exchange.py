@@ -101,7 +101,7 @@ class PaperExchange(ExchangeState):
     def _process(self, sent: SentRequest, route: Route) -> Reply:
         """Runs the matching engine, one request at a time. Checks the receive window a second time."""
         now = now_ms()
-        account = self.ledger.accounts.get(sent.api_key) or self.ledger.open_account(sent.api_key)
+        account = self.ledger.find_account(sent.api_key) or self.ledger.open_account(sent.api_key)
         check_window(sent, now)
         call = Call(self.ledger, account, sent.params, now, lambda order: self.faults.is_hidden(order, now))
         answer = route.endpoint(call)

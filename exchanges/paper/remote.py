@@ -35,7 +35,8 @@ class PaperControl:
     def set_prices(self, prices: dict[str, str]) -> Json:
         return self._call_object("POST", "prices", prices)
 
-    def set_liquidity(self, caps: dict[str, str | None]) -> Json:
+    def set_liquidity(self, caps: dict[str, Any]) -> Json:
+        """For example `{"BTCUSDT": "0.4"}` by order, or `{"BTCUSDT": {"total": "3"}}` for all orders together."""
         return self._call_object("POST", "liquidity", caps)
 
     def set_bands(self, middles: dict[str, str | None]) -> Json:
@@ -50,6 +51,38 @@ class PaperControl:
         """Places an order of the account's owner at the exchange's own app. `price` makes a resting order."""
         order = {"api_key": key, "market": market, "symbol": symbol, "side": side, "quantity": quantity}
         return self._call_object("POST", "hand", order | more)
+
+    def fill_in_parts(self, key: str, symbol: str, count: int, **order: Any) -> Json:
+        """Fills a resting order, named by `client_order_id` or `orderId`, in as many trades as asked."""
+        return self._call_object("POST", "fills", {"api_key": key, "symbol": symbol, "count": count} | order)
+
+    def forget(self, **orders: Any) -> list[str]:
+        """Forgets orders: `api_key`, `symbol`, `market`, `older_than_s`, `unfilled`; `client_order_id` also open.
+
+        Returns the client order ids.
+        """
+        forgotten: list[str] = self._call_object("POST", "forget", orders)["forgotten"]
+        return forgotten
+
+    def liquidate(self, key: str, symbol: str, **more: Any) -> Json:
+        """Liquidates a position: all at the last price, or with `quantity` and `price`. Returns the order."""
+        return self._call_object("POST", "liquidate", {"api_key": key, "symbol": symbol} | more)
+
+    def adl(self, key: str, symbol: str, **more: Any) -> Json:
+        return self._call_object("POST", "adl", {"api_key": key, "symbol": symbol} | more)
+
+    def deliver_contract(self, symbol: str) -> list[Json]:
+        """Delists a futures contract, and settles every position. Returns the orders of the settlement."""
+        return self._call_list("POST", "deliver", {"symbol": symbol})
+
+    def fund(self, symbol: str, rate: str) -> list[Json]:
+        """Lets every position pay or get funding once. Returns the payments."""
+        return self._call_list("POST", "funding", {"symbol": symbol, "rate": rate})
+
+    def transfer(self, key: str, market: str, asset: str, amount: str) -> Json:
+        """Moves coins in, or out where the amount is negative. Returns the balances."""
+        order = {"api_key": key, "market": market, "asset": asset, "amount": amount}
+        return self._call_object("POST", "transfer", order)
 
     def fault(self, **fault: Any) -> list[Json]:
         """For example `fault(action="drop", when="after", path="/fapi/v1/order", method="POST")`."""

@@ -1,13 +1,16 @@
-"""Actions on orders: orders that the account's owner places at the exchange's own app."""
+"""Actions on orders: orders by hand, fills in many parts, and orders that the exchange forgets."""
 
 import uuid
 
-from exchanges.paper.actions.body import Query, json_object, known_kind, required_text
+from exchanges.paper.actions.body import Query, json_object, known_kind, parse_decimal, required_text
 from exchanges.paper.endpoints import futures, spot
 from exchanges.paper.endpoints.call import Call
-from exchanges.paper.engine.catalog import FUTURES
+from exchanges.paper.engine.blotter import Blotter
+from exchanges.paper.engine.catalog import FUTURES, SPOT
 from exchanges.paper.engine.codec import Json
-from exchanges.paper.engine.records import Order
+from exchanges.paper.engine.errors import Refusal
+from exchanges.paper.engine.matching import cancel_resting_order, fill_in_parts
+from exchanges.paper.engine.records import AlgoOrder, AnyOrder, Order
 from exchanges.paper.state import ExchangeState
 
 PASSED_ON = ("symbol", "side", "quantity", "quoteOrderQty", "price", "stopPrice", "timeInForce", "reduceOnly")
@@ -40,3 +43,81 @@ def _order_params(asked: Json) -> dict[str, str]:
         "timeInForce": "GTC",
         "newClientOrderId": client_id,
     } | given
+
+
+def post_fills(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
+    """Fills a resting order at the order's price in `count` trades."""
+    asked = json_object(body)
+    found = [order for order in _wanted_orders(exchange, asked) if order.is_open]
+    count = asked.get("count", 1)
+    if len(found) != 1 or not isinstance(count, int) or count < 1:
+        raise Refusal(-2013, "Names no single open order, or no count of trades.")
+    trades = fill_in_parts(exchange.ledger, found[0], count, now)
+    return {"orderId": found[0].order_id, "count": len(trades)}
+
+
+def post_forget(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
+    """Forgets ended orders, and an open order where `client_order_id` or `orderId` names the order.
+
+    `older_than_s` keeps younger orders; `unfilled` keeps orders with fills. Trades stay.
+    """
+    asked = json_object(body)
+    latest = now - int(parse_decimal("older_than_s", asked.get("older_than_s", 0)) * 1000)
+    asked_for: list[AnyOrder] = [*_wanted_orders(exchange, asked), *_wanted_algos(exchange, asked)]
+    forgotten = [order for order in asked_for if _may_go(asked, order) and order.updated <= latest]
+    for order in forgotten:
+        _forget_order(exchange, order, now)
+    return {"forgotten": [_client_id(order) for order in forgotten]}
+
+
+def _may_go(asked: Json, order: AnyOrder) -> bool:
+    if order.is_open:
+        return bool(asked.get("client_order_id") or asked.get("orderId"))
+    return not (asked.get("unfilled") and isinstance(order, Order) and order.executed)
+
+
+def _forget_order(exchange: ExchangeState, order: AnyOrder, now: int) -> None:
+    """Ends an open order, whose funds are free again, and forgets the order."""
+    if isinstance(order, AlgoOrder):
+        exchange.ledger.close_algo(order, order.status if not order.is_open else "CANCELED", now)
+        exchange.ledger.drop_algo(order)
+        return
+    if order.is_open:
+        cancel_resting_order(exchange.ledger, order, now)
+    exchange.ledger.drop_order(order)
+
+
+def _wanted_orders(exchange: ExchangeState, asked: Json) -> list[Order]:
+    orders = [order for blotter in _wanted_blotters(exchange, asked) for order in blotter.orders.values()]
+    return [
+        order
+        for order in orders
+        if _is_wanted(asked, order) and str(asked.get("orderId") or order.order_id) == str(order.order_id)
+    ]
+
+
+def _wanted_algos(exchange: ExchangeState, asked: Json) -> list[AlgoOrder]:
+    if asked.get("orderId") or asked.get("market") == SPOT:
+        return []
+    algos = [algo for blotter in _wanted_blotters(exchange, asked) for algo in blotter.algos.values()]
+    return [algo for algo in algos if _is_wanted(asked, algo)]
+
+
+def _wanted_blotters(exchange: ExchangeState, asked: Json) -> list[Blotter]:
+    if not asked.get("api_key"):
+        return list(exchange.ledger.blotters.values())
+    account = exchange.ledger.open_account(required_text(asked, "api_key"))
+    return [exchange.ledger.blotters[account.api_key]]
+
+
+def _is_wanted(asked: Json, order: AnyOrder) -> bool:
+    market = order.market if isinstance(order, Order) else FUTURES
+    return (
+        asked.get("symbol") in (None, order.symbol)
+        and asked.get("market") in (None, market)
+        and asked.get("client_order_id") in (None, _client_id(order))
+    )
+
+
+def _client_id(order: AnyOrder) -> str:
+    return order.client_algo_id if isinstance(order, AlgoOrder) else order.client_order_id

@@ -42,18 +42,29 @@ def post_bands(exchange: ExchangeState, body: object, query: Query, now: int) ->
 
 
 def post_liquidity(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
-    """Sets the base units that one order fills at arrival or at a move of the price; null removes the cap."""
-    for symbol, qty in json_object(body).items():
-        _set_cap(exchange.ledger, known_symbol(symbol), qty)
+    """Sets the base units that one order fills at arrival or at a move of the price; null removes the cap.
+
+    `{"total": "3"}` is the quantity for all fills together, used up until it is set again; `each` adds a cap.
+    """
+    for symbol, wanted in json_object(body).items():
+        _set_book(
+            exchange.ledger, known_symbol(symbol), wanted if isinstance(wanted, dict) else {"each": wanted}
+        )
     exchange.ledger.touch_counters()
-    return exchange.ledger.liquidity
+    return get_liquidity(exchange, body, query, now)
 
 
-def _set_cap(ledger: Ledger, symbol: str, qty: object) -> None:
-    if qty is None:
-        ledger.liquidity.pop(symbol, None)
-    else:
-        ledger.liquidity[symbol] = parse_decimal(symbol, qty)
+def get_liquidity(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
+    """The cap of each symbol, and what is left of a total."""
+    caps, totals = exchange.ledger.liquidity, exchange.ledger.depth
+    return caps | {symbol: {"total": left, "each": caps.get(symbol)} for symbol, left in totals.items()}
+
+
+def _set_book(ledger: Ledger, symbol: str, wanted: Json) -> None:
+    for book, name in ((ledger.liquidity, "each"), (ledger.depth, "total")):
+        book.pop(symbol, None)
+        if wanted.get(name) is not None:
+            book[symbol] = parse_decimal(symbol, wanted[name])
 
 
 def get_markets(exchange: ExchangeState, body: object, query: Query, now: int) -> object:

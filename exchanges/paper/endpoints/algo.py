@@ -14,6 +14,7 @@ from exchanges.paper.endpoints.futures import (
     TIMES_IN_FORCE,
     check_client_id,
     check_position_side,
+    week_span,
 )
 from exchanges.paper.endpoints.lookup import select_page
 from exchanges.paper.engine.catalog import FUTURES, Market
@@ -121,7 +122,10 @@ def open_algos(call: Call) -> list[Json]:
 def all_algos(call: Call) -> list[Json]:
     symbol = call.ledger.market(FUTURES, parameters.required(call.params, "symbol")).symbol
     rows = call.visible([algo for algo in call.blotter.algos.values() if algo.symbol == symbol])
-    return [algo_json(algo) for algo in select_page(rows, call.params, "algoId", lambda algo: algo.algo_id)]
+    span = week_span(call)
+    return [
+        algo_json(algo) for algo in select_page(rows, call.params, "algoId", lambda algo: algo.algo_id, span)
+    ]
 
 
 def cancel_open_algos(call: Call) -> Json:

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from exchanges.paper.endpoints import rules
 from exchanges.paper.endpoints.call import Call
-from exchanges.paper.endpoints.lookup import Row, find_order, select_page
+from exchanges.paper.endpoints.lookup import Row, Span, find_order, read_span, select_page
 from exchanges.paper.engine.blotter import MarketSymbol
 from exchanges.paper.engine.catalog import FUTURES, TRADING, Market
 from exchanges.paper.engine.codec import Json, decimal_text, fixed_places
@@ -20,12 +20,15 @@ from exchanges.paper.engine.matching import (
     crosses_market,
     place_order,
 )
+from exchanges.paper.engine.outside import ADL, LIQUIDATION
 from exchanges.paper.engine.records import ZERO, Order, Trade
 from exchanges.paper.engine.reduction import reducible_quantity, require_room
 from exchanges.paper.wire import parameters
 
 CONDITIONAL = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX")
+FORCED = {"LIQUIDATION": LIQUIDATION, "ADL": ADL}
+WEEK_MS = 7 * 86_400_000
 DONE: Json = {"code": 200, "msg": "The operation of cancel all open order is done."}
 
 
@@ -173,8 +176,14 @@ def open_orders(call: Call) -> list[Json]:
 def all_orders(call: Call) -> list[Json]:
     rows = call.visible(_rows_of_symbol(call, call.blotter.history, lambda order: order.order_id))
     return [
-        order_json(order) for order in select_page(rows, call.params, "orderId", lambda order: order.order_id)
+        order_json(order)
+        for order in select_page(rows, call.params, "orderId", lambda order: order.order_id, week_span(call))
     ]
+
+
+def week_span(call: Call) -> Span:
+    """The span asked for, of seven days at most: without times, the last seven days."""
+    return read_span(call.params, WEEK_MS, -4165, call.now - WEEK_MS)
 
 
 def user_trades(call: Call) -> list[Json]:
@@ -184,7 +193,21 @@ def user_trades(call: Call) -> list[Json]:
     order_id = parameters.optional_integer(call.params, "orderId")
     if order_id is not None:
         rows = [trade for trade in rows if trade.order_id == order_id]
-    return [_trade_json(trade) for trade in select_page(rows, call.params, "fromId", lambda trade: trade.id)]
+    span = Span(None, None) if order_id is not None else week_span(call)
+    return [
+        _trade_json(trade) for trade in select_page(rows, call.params, "fromId", lambda trade: trade.id, span)
+    ]
+
+
+def force_orders(call: Call) -> list[Json]:
+    """The account's liquidations and forced closes by ADL, newest last."""
+    rows = _rows_of_symbol(call, call.blotter.history, lambda order: order.order_id)
+    wanted = FORCED.get(call.params.get("autoCloseType", ""), tuple(FORCED.values()))
+    forced = [order for order in rows if order.client_order_id.startswith(wanted)]
+    return [
+        order_json(order)
+        for order in select_page(forced, call.params, "", lambda order: order.order_id, week_span(call))
+    ]
 
 
 def _rows_of_symbol(call: Call, rows: dict[MarketSymbol, list[Row]], key: Callable[[Row], int]) -> list[Row]:

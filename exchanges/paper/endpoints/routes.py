@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exchanges.paper.endpoints import algo, futures, holdings, sapi, spot
+from exchanges.paper.endpoints import algo, futures, holdings, income, sapi, spot
 from exchanges.paper.endpoints.call import Answer, Call
 
 
@@ -42,6 +42,8 @@ SIGNED: dict[tuple[str, str], Route] = {
     ("DELETE", "/fapi/v1/allOpenOrders"): Route(futures.cancel_open_orders),
     ("GET", "/fapi/v1/allOrders"): Route(futures.all_orders, 5),
     ("GET", "/fapi/v1/userTrades"): Route(futures.user_trades, 5),
+    ("GET", "/fapi/v1/forceOrders"): Route(futures.force_orders, 20),
+    ("GET", "/fapi/v1/income"): Route(income.get_income, 30),
     ("POST", "/fapi/v1/algoOrder"): Route(algo.create_algo, 0, 1),
     ("GET", "/fapi/v1/algoOrder"): Route(algo.get_algo),
     ("DELETE", "/fapi/v1/algoOrder"): Route(algo.cancel_algo),

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from exchanges.paper.endpoints import rules
 from exchanges.paper.endpoints.call import Call
-from exchanges.paper.endpoints.lookup import find_order, select_page
+from exchanges.paper.endpoints.lookup import Span, find_order, read_span, select_page
 from exchanges.paper.engine.blotter import MarketSymbol
 from exchanges.paper.engine.catalog import SPOT, Market
 from exchanges.paper.engine.codec import Json, eight_places, floor_to_step
@@ -167,30 +167,29 @@ def open_orders(call: Call) -> list[Json]:
 def all_orders(call: Call) -> list[Json]:
     symbol = call.ledger.market(SPOT, parameters.required(call.params, "symbol")).symbol
     rows = call.visible(call.blotter.history.get(MarketSymbol(SPOT, symbol), []))
+    span = read_span(call.params, DAY_MS, -1127)
     return [
-        order_json(order) for order in select_page(rows, call.params, "orderId", lambda order: order.order_id)
+        order_json(order)
+        for order in select_page(rows, call.params, "orderId", lambda order: order.order_id, span)
     ]
 
 
 def my_trades(call: Call) -> list[Json]:
     symbol = call.ledger.market(SPOT, parameters.required(call.params, "symbol")).symbol
-    _check_range(call.params)
+    span = _trade_span(call.params)
     rows = call.blotter.trades.get(MarketSymbol(SPOT, symbol), [])
     order_id = parameters.optional_integer(call.params, "orderId")
     if order_id is not None:
         rows = [trade for trade in rows if trade.order_id == order_id]
-    return [_trade_json(trade) for trade in select_page(rows, call.params, "fromId", lambda trade: trade.id)]
+    return [
+        _trade_json(trade) for trade in select_page(rows, call.params, "fromId", lambda trade: trade.id, span)
+    ]
 
 
-def _check_range(params: parameters.Params) -> None:
-    start, end = (
-        parameters.optional_integer(params, "startTime"),
-        parameters.optional_integer(params, "endTime"),
-    )
-    if params.get("fromId") and (start is not None or end is not None):
+def _trade_span(params: parameters.Params) -> Span:
+    if params.get("fromId") and (params.get("startTime") or params.get("endTime")):
         raise Refusal(-1128)
-    if start is not None and end is not None and end - start > DAY_MS:
-        raise Refusal(-1127)
+    return read_span(params, DAY_MS, -1127)
 
 
 def get_account(call: Call) -> Json:
@@ -216,6 +215,7 @@ def get_account(call: Call) -> Json:
         "accountType": "SPOT",
         "balances": held,
         "permissions": ["SPOT"],
+        "uid": call.account.uid,
     }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from exchanges.paper.engine.records import ZERO, AlgoOrder, Order, Trade
+from exchanges.paper.engine.records import ZERO, AlgoOrder, Income, Order, Trade
 
 
 class MarketSymbol(NamedTuple):
@@ -27,6 +27,7 @@ class Blotter:
     history: dict[MarketSymbol, list[Order]] = field(default_factory=lambda: defaultdict(list))
     open: dict[MarketSymbol, dict[int, Order]] = field(default_factory=lambda: defaultdict(dict))
     trades: dict[MarketSymbol, list[Trade]] = field(default_factory=lambda: defaultdict(list))
+    income: list[Income] = field(default_factory=list)
     algos: dict[int, AlgoOrder] = field(default_factory=dict)
     algo_by_client: dict[str, AlgoOrder] = field(default_factory=dict)
     open_algos: dict[str, dict[int, AlgoOrder]] = field(default_factory=lambda: defaultdict(dict))
@@ -42,6 +43,23 @@ class Blotter:
 
     def close_order(self, order: Order) -> None:
         self.open[MarketSymbol(order.market, order.symbol)].pop(order.order_id, None)
+
+    def drop_order(self, order: Order) -> None:
+        """Forgets an order. An older order with the same client order id is found again."""
+        self.close_order(order)
+        del self.orders[order.market, order.order_id]
+        self.by_client.pop((order.market, order.client_order_id), None)
+        place = MarketSymbol(order.market, order.symbol)
+        self.history[place] = [other for other in self.history[place] if other is not order]
+        for other in self.orders.values():
+            if (other.market, other.client_order_id) == (order.market, order.client_order_id):
+                self.by_client[other.market, other.client_order_id] = other
+
+    def drop_algo(self, algo: AlgoOrder) -> None:
+        self.close_algo(algo)
+        del self.algos[algo.algo_id]
+        if self.algo_by_client.get(algo.client_algo_id) is algo:
+            del self.algo_by_client[algo.client_algo_id]
 
     def add_algo(self, algo: AlgoOrder) -> None:
         self.algos[algo.algo_id] = algo

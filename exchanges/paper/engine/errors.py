@@ -67,6 +67,7 @@ TABLE: dict[int, tuple[int, str]] = {
     -4131: (400, "The counterparty's best price does not meet the PERCENT_PRICE filter limit."),
     -4140: (400, "Invalid symbol status for opening position."),
     -4141: (400, "Symbol is closed."),
+    -4165: (400, "Maximum time interval is 7 days."),
     -4164: (400, "Order's notional must be no smaller than 5 (unless you choose reduce only)."),
     -5000: (404, "Path not found."),
     -5021: (400, "Due to the order could not be filled immediately, the FOK order has been rejected."),

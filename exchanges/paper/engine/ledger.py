@@ -20,28 +20,42 @@ from exchanges.paper.engine.catalog import (
 )
 from exchanges.paper.engine.codec import Json
 from exchanges.paper.engine.errors import Refusal
-from exchanges.paper.engine.records import Account, AlgoOrder, AnyOrder, Order, Position, Trade, Wallet
+from exchanges.paper.engine.records import (
+    Account,
+    AlgoOrder,
+    AnyOrder,
+    Income,
+    Order,
+    Position,
+    Trade,
+    Wallet,
+)
 
 OPENING_BALANCE = Decimal(50_000_000)
 DEFAULT_LEVERAGE = 20
 FIRST_ID = 1_000_000
 
 ChangeKey = tuple[str, *tuple[str | int, ...]]  # the kind of the record, then its name within the kind
-Changed = Union[Account, AnyOrder, Trade, "Ledger"]  # the ledger stands for its counters
+Changed = Union[
+    Account, AnyOrder, Trade, Income, "Ledger", None
+]  # the ledger stands for its counters, None for a deletion
 
 
 class Ledger:
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
+        self.other_keys: dict[str, Account] = {}  # accounts by their keys other than the first
         self.blotters: dict[str, Blotter] = {}
         self.prices: dict[str, Decimal] = dict(OPENING_PRICES)
         self.references: dict[str, Decimal] = {}
         self.liquidity: dict[str, Decimal] = {}
+        self.depth: dict[str, Decimal] = {}
         self.rules: dict[str, dict[str, dict[str, str]]] = {}  # changed rules by market and symbol
         self.markets: dict[str, dict[str, Market]] = {
             kind: dict(markets) for kind, markets in MARKETS.items()
         }
         self.last_id = FIRST_ID
+        self.last_tran_id = FIRST_ID
         self.trade_ids: dict[str, int] = {}
         self.resting: dict[str, dict[int, AnyOrder]] = defaultdict(dict)
         self.changes: dict[ChangeKey, Changed] = {}
@@ -52,10 +66,28 @@ class Ledger:
         self, api_key: str, secret: str = "", balances: dict[str, Decimal] | None = None
     ) -> Account:
         """Opens an account, or returns the existing account unchanged. Registers a secret that comes later."""
-        account = self.accounts.get(api_key) or self._new_account(api_key, balances)
-        account.secret = secret or account.secret
+        account = self.find_account(api_key) or self._new_account(api_key, balances)
+        if account.api_key == api_key:
+            account.secret = secret or account.secret
+        else:
+            account.more_keys[api_key] = secret or account.more_keys[api_key]
         self.touch_account(account)
         return account
+
+    def find_account(self, api_key: str) -> Account | None:
+        return self.accounts.get(api_key) or self.other_keys.get(api_key)
+
+    def add_key(self, account: Account, api_key: str, secret: str) -> None:
+        """Gives an account one more API key. Raises Refusal where the key has traded on an account of its own."""
+        found = self.find_account(api_key)
+        if found and found is not account:
+            if self.blotters[found.api_key].orders or found.api_key != api_key:
+                raise Refusal(-1104, f"{api_key} has an account of its own.")
+            del self.accounts[api_key], self.blotters[api_key]
+            self.changes["account", api_key] = None
+        account.more_keys[api_key] = secret
+        self.other_keys[api_key] = account
+        self.touch_account(account)
 
     def _new_account(self, api_key: str, balances: dict[str, Decimal] | None) -> Account:
         opening = {"USDT": OPENING_BALANCE} if balances is None else balances
@@ -67,6 +99,7 @@ class Ledger:
 
     def restore_account(self, account: Account) -> None:
         self.accounts[account.api_key] = account
+        self.other_keys |= dict.fromkeys(account.more_keys, account)
         self.blotters[account.api_key] = Blotter()
 
     def leverage(self, account: Account, symbol: str) -> int:
@@ -113,12 +146,28 @@ class Ledger:
         self.touch_counters()
         return self.last_id
 
+    def next_tran_id(self) -> int:
+        self.last_tran_id += 1
+        self.touch_counters()
+        return self.last_tran_id
+
     def next_trade_id(self, kind: str, symbol: str) -> int:
         """Counts trade ids by market and symbol, as Binance does: trades of two symbols may have the same id."""
         name = f"{kind}:{symbol}"
         self.trade_ids[name] = self.trade_ids.get(name, 0) + 1
         self.touch_counters()
         return self.trade_ids[name]
+
+    # the book
+
+    def offered_quantity(self, symbol: str, wanted: Decimal) -> Decimal:
+        """The part of a wanted quantity that the book offers one order."""
+        return min(wanted, self.liquidity.get(symbol, wanted), self.depth.get(symbol, wanted))
+
+    def take_liquidity(self, symbol: str, qty: Decimal) -> None:
+        if symbol in self.depth:
+            self.depth[symbol] -= qty
+            self.touch_counters()
 
     # orders
 
@@ -137,6 +186,19 @@ class Ledger:
     def add_trade(self, trade: Trade) -> None:
         self.blotters[trade.api_key].add_trade(trade)
         self.changes["trade", trade.market, trade.symbol, trade.id] = trade
+
+    def add_income(self, income: Income) -> None:
+        self.blotters[income.api_key].income.append(income)
+        self.changes["income", income.tran_id] = income
+
+    def drop_order(self, order: Order) -> None:
+        """Forgets an order that has ended. The trades of the order stay."""
+        self.blotters[order.api_key].drop_order(order)
+        self.changes["order", order.market, order.order_id] = None
+
+    def drop_algo(self, algo: AlgoOrder) -> None:
+        self.blotters[algo.api_key].drop_algo(algo)
+        self.changes["algo", algo.algo_id] = None
 
     def close(self, order: Order, status: str, now: int) -> None:
         order.status = status
@@ -175,18 +237,20 @@ class Ledger:
     def counters(self) -> Json:
         return {
             "last_id": self.last_id,
+            "last_tran_id": self.last_tran_id,
             "trade_ids": self.trade_ids,
             "prices": self.prices,
             "references": self.references,
             "liquidity": self.liquidity,
+            "depth": self.depth,
             "rules": self.rules,
         }
 
     def wipe(self) -> None:
         """Empties the ledger and sets opening prices. Ids go on counting."""
-        counted = self.last_id, self.trade_ids
+        counted = self.last_id, self.last_tran_id, self.trade_ids
         self.__init__()  # type: ignore[misc]
-        self.last_id, self.trade_ids = counted
+        self.last_id, self.last_tran_id, self.trade_ids = counted
         self.touch_counters()
 
 

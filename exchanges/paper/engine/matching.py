@@ -1,11 +1,13 @@
 """Fills orders at a standing price: at arrival, at a move of the price, or after a trigger.
 
-A liquidity cap bounds the quantity that one order fills at arrival, and at each move of the price.
+A liquidity cap bounds the quantity that one order fills at arrival, and at each move of the price. The depth of a book
+bounds the quantity of all fills together.
 """
 
 from decimal import Decimal
 
 from exchanges.paper.engine.catalog import FUTURES, SPOT, TRADED
+from exchanges.paper.engine.codec import floor_to_step
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.ledger import Ledger
 from exchanges.paper.engine.margin import affords_order
@@ -46,10 +48,17 @@ def place_order(ledger: Ledger, account: Account, order: Order, now: int) -> lis
 def execute_order(ledger: Ledger, account: Account, order: Order, now: int) -> list[Trade]:
     price = ledger.prices[order.symbol]
     qty = _takeable_quantity(ledger, account, order, price) if crosses_market(order, price) else ZERO
-    trades = [fill_order(ledger, account, order, qty, price, False, now)] if qty else []
+    trades = [_fill_from_book(ledger, account, order, qty, price, False, now)] if qty else []
     if order.is_open and (order.is_market or order.time_in_force in AT_ONCE):
-        _end_order(ledger, account, order, "EXPIRED", now)
+        end_order(ledger, order, "EXPIRED", now)
     return trades
+
+
+def _fill_from_book(
+    ledger: Ledger, account: Account, order: Order, qty: Decimal, price: Decimal, maker: bool, now: int
+) -> Trade:
+    ledger.take_liquidity(order.symbol, qty)
+    return fill_order(ledger, account, order, qty, price, maker, now)
 
 
 def _takeable_quantity(ledger: Ledger, account: Account, order: Order, price: Decimal) -> Decimal:
@@ -67,19 +76,30 @@ def _can_pay(account: Account, order: Order, cost: Decimal) -> bool:
 
 
 def _fillable_quantity(ledger: Ledger, account: Account, order: Order) -> Decimal:
-    qty = min(order.remaining, ledger.liquidity.get(order.symbol, order.remaining))
+    qty = ledger.offered_quantity(order.symbol, order.remaining)
     if order.market == FUTURES and order.reduce_only:
         return min(qty, reducible_quantity(account, order.symbol, order.side))
     return qty
 
 
-def _end_order(ledger: Ledger, account: Account, order: Order, status: str, now: int) -> None:
+def end_order(ledger: Ledger, order: Order, status: str, now: int) -> None:
     ledger.close(order, status, now)
-    reserve_funds(ledger, account, order)
+    reserve_funds(ledger, ledger.accounts[order.api_key], order)
 
 
 def cancel_resting_order(ledger: Ledger, order: Order, now: int) -> None:
-    _end_order(ledger, ledger.accounts[order.api_key], order, "CANCELED", now)
+    end_order(ledger, order, "CANCELED", now)
+
+
+def fill_in_parts(ledger: Ledger, order: Order, count: int, now: int) -> list[Trade]:
+    """Fills a resting order at the order's price in as many trades as asked. The last trade takes the remainder."""
+    step = ledger.market(order.market, order.symbol).step
+    part = floor_to_step(order.remaining / count, step)
+    if not part or order.waiting or not order.is_open:
+        raise Refusal(-1104, f"The open rest of the order has fewer than {count} parts.")
+    account, parts = ledger.accounts[order.api_key], [part] * (count - 1)
+    parts.append(order.remaining - sum(parts))
+    return [fill_order(ledger, account, order, qty, order.price, True, now) for qty in parts]
 
 
 def move_price(ledger: Ledger, symbol: str, price: Decimal, now: int) -> None:
@@ -131,9 +151,9 @@ def _fill_resting_limit(ledger: Ledger, order: Order, now: int) -> None:
     account = ledger.accounts[order.api_key]
     qty = _fillable_quantity(ledger, account, order)
     if qty:
-        fill_order(ledger, account, order, qty, order.price, True, now)
+        _fill_from_book(ledger, account, order, qty, order.price, True, now)
     if order.is_open and order.reduce_only and not reducible_quantity(account, order.symbol, order.side):
-        _end_order(ledger, account, order, "EXPIRED", now)
+        end_order(ledger, order, "EXPIRED", now)
 
 
 def _trigger_stop(ledger: Ledger, order: Order, now: int) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from hashlib import sha256
 
 ZERO = Decimal(0)
 FINAL = frozenset({"FILLED", "CANCELED", "EXPIRED", "REJECTED", "FINISHED"})
@@ -107,6 +108,20 @@ class Trade:
     realized_pnl: Decimal
     maker: bool
     time: int
+    tran_id: int = 0
+
+
+@dataclass(slots=True)
+class Income:
+    """One change of a futures wallet without a trade: funding, a fee of the insurance fund, or a transfer."""
+
+    tran_id: int
+    api_key: str
+    kind: str
+    symbol: str
+    amount: Decimal
+    asset: str
+    time: int
 
 
 @dataclass(slots=True)
@@ -126,8 +141,11 @@ class Position:
 
 @dataclass(slots=True)
 class Account:
+    """One account with its first API key. `more_keys` are the account's other API keys, with their secrets."""
+
     api_key: str
     secret: str = ""
+    more_keys: dict[str, str] = field(default_factory=dict)
     can_withdraw: bool = False
     poor: bool = False  # too little free margin for reduce-only orders beyond the position
     spot: dict[str, Wallet] = field(default_factory=dict)
@@ -136,6 +154,14 @@ class Account:
     leverage: dict[str, int] = field(default_factory=dict)
     margin_type: dict[str, str] = field(default_factory=dict)
     updated: int = 0
+
+    @property
+    def uid(self) -> int:
+        """The exchange's number for the account, whichever key asks."""
+        return int.from_bytes(sha256(self.api_key.encode()).digest()[:5], "big")
+
+    def secret_of(self, api_key: str) -> str:
+        return self.secret if api_key == self.api_key else self.more_keys[api_key]
 
     def wallet(self, asset: str) -> Wallet:
         return self.spot.setdefault(asset, Wallet())

@@ -76,6 +76,7 @@ def fill_order(
         realized_pnl=settlement.realized_pnl,
         maker=maker,
         time=now,
+        tran_id=ledger.next_tran_id(),
     )
     account.updated = now
     ledger.add_trade(trade)

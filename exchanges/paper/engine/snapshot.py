@@ -4,13 +4,13 @@ from exchanges.paper.engine.catalog import FUTURES
 from exchanges.paper.engine.codec import Json, decimal_text
 from exchanges.paper.engine.ledger import Ledger
 from exchanges.paper.engine.margin import account_margin, unrealized_profit
-from exchanges.paper.engine.records import Account, AlgoOrder, Order, Trade
+from exchanges.paper.engine.records import Account, AlgoOrder, Income, Order, Trade
 
 
 def ledger_json(ledger: Ledger, api_key: str = "") -> Json:
-    """The prices, and one account or all accounts."""
-    accounts = [account for key, account in ledger.accounts.items() if api_key in ("", key)]
-    shown = {account.api_key: _account_json(ledger, account) for account in accounts}
+    """The prices, and one account or all accounts, by API key. Two keys of one account show the same account."""
+    accounts = ledger.accounts | ledger.other_keys
+    shown = {key: _account_json(ledger, account) for key, account in accounts.items() if api_key in ("", key)}
     return {
         "accounts": shown,
         "prices": {symbol: decimal_text(price) for symbol, price in ledger.prices.items()},
@@ -25,6 +25,7 @@ def _account_json(ledger: Ledger, account: Account) -> Json:
     )
     trades = [trade for found in blotter.trades.values() for trade in found]
     return {
+        "uid": account.uid,
         "balances": _balances_json(ledger, account),
         "positions": [_position_json(ledger, account, symbol) for symbol in sorted(account.positions)],
         "orders": orders,
@@ -32,6 +33,7 @@ def _account_json(ledger: Ledger, account: Account) -> Json:
             _trade_json(trade)
             for trade in sorted(trades, key=lambda trade: (trade.time, trade.order_id, trade.id))
         ],
+        "income": [_income_json(income) for income in blotter.income],
         "algoOrders": [_algo_json(algo) for algo in blotter.algos.values()],
     }
 
@@ -114,6 +116,17 @@ def _algo_json(algo: AlgoOrder) -> Json:
         "status": algo.status,
         "actualOrderId": algo.actual_order_id or None,
         "triggerTime": algo.trigger_time or None,
+    }
+
+
+def _income_json(income: Income) -> Json:
+    return {
+        "tranId": income.tran_id,
+        "incomeType": income.kind,
+        "symbol": income.symbol,
+        "income": decimal_text(income.amount),
+        "asset": income.asset,
+        "time": income.time,
     }
 
 

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 from exchanges.paper.engine.codec import Json, dumps, loads
 from exchanges.paper.engine.ledger import Changed, ChangeKey, Ledger
-from exchanges.paper.engine.records import Account, AlgoOrder, Order, Position, Trade, Wallet
+from exchanges.paper.engine.records import Account, AlgoOrder, Income, Order, Position, Trade, Wallet
 from exchanges.paper.engine.settlement import restore_reserved_margin
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL)"
-KINDS = ("account", "order", "algo", "trade", "counters")
+KINDS = ("account", "order", "algo", "trade", "income", "counters")
 
-Record = TypeVar("Record", Account, Order, AlgoOrder, Trade, Wallet, Position)
+Record = TypeVar("Record", Account, Order, AlgoOrder, Trade, Income, Wallet, Position)
 
 
 class Store:
@@ -62,10 +62,13 @@ class Store:
             turn.set_result(None)
 
     def write(self) -> None:
-        rows = [_stored_row(key, value) for key, value in self.ledger.changes.items()]
+        changes = self.ledger.changes.items()
+        rows = [_stored_row(key, value) for key, value in changes if value is not None]
+        gone = [(_row_name(key),) for key, value in changes if value is None]
         self.db.execute("BEGIN IMMEDIATE")
         try:
             self.db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", rows)
+            self.db.executemany("DELETE FROM rows WHERE key = ?", gone)
             self.db.execute("COMMIT")
         except sqlite3.Error:
             if self.db.in_transaction:
@@ -85,7 +88,11 @@ class Store:
 
 def _stored_row(key: ChangeKey, value: Changed) -> tuple[str, str, bytes]:
     body = value.counters() if isinstance(value, Ledger) else value
-    return ":".join(map(str, key)), key[0], dumps(body)
+    return _row_name(key), key[0], dumps(body)
+
+
+def _row_name(key: ChangeKey) -> str:
+    return ":".join(map(str, key))
 
 
 def build_record(kind: type[Record], row: Json) -> Record:
@@ -105,10 +112,12 @@ def _field_value(kind: Any, value: Any) -> Any:
 
 def _set_counters(ledger: Ledger, row: Json) -> None:
     ledger.last_id = row["last_id"]
+    ledger.last_tran_id = row.get("last_tran_id", ledger.last_tran_id)
     ledger.trade_ids = row["trade_ids"]
     ledger.prices |= {symbol: Decimal(price) for symbol, price in row["prices"].items()}
     ledger.references = {symbol: Decimal(price) for symbol, price in row.get("references", {}).items()}
     ledger.liquidity = {symbol: Decimal(qty) for symbol, qty in row["liquidity"].items()}
+    ledger.depth = {symbol: Decimal(qty) for symbol, qty in row.get("depth", {}).items()}
     for kind, changed in row.get("rules", {}).items():
         for symbol, rules in changed.items():
             ledger.change_rules(kind, symbol, rules)
@@ -127,3 +136,5 @@ def _restore_ledger(ledger: Ledger, rows: dict[str, list[Json]]) -> None:
         restore_reserved_margin(ledger, order)
     for trade in sorted(trades, key=lambda trade: (trade.time, trade.id)):
         ledger.add_trade(trade)
+    for row in sorted(rows["income"], key=lambda row: row["tran_id"]):
+        ledger.add_income(build_record(Income, row))

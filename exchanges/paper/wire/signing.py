@@ -69,8 +69,9 @@ def authenticate_request(ledger: Ledger, sent: SentRequest) -> Account:
         raise Refusal(-1102, "Mandatory parameter 'signature' was not sent, was empty/null, or malformed.")
     if not HEX.fullmatch(signature):
         raise Refusal(-1022)
-    account = ledger.accounts.get(sent.api_key)
-    if account and account.secret and not _is_signed_with(account.secret, sent.payload, signature):
+    account = ledger.find_account(sent.api_key)
+    secret = account.secret_of(sent.api_key) if account else ""
+    if secret and not _is_signed_with(secret, sent.payload, signature):
         raise Refusal(-1022)
     return account or ledger.open_account(sent.api_key)
 
