@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 from exchanges.paper.actions import accounts, events, orders, prices
-from exchanges.paper.actions.body import Query, json_object, parse_json
+from exchanges.paper.actions.body import Query, json_object, parse_decimal, parse_json
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.snapshot import ledger_json
 from exchanges.paper.state import ExchangeState
@@ -28,6 +28,15 @@ async def answer_control(exchange: ExchangeState, method: str, raw_path: str, bo
     except sqlite3.Error as error:
         return refusal_reply(Refusal(-1000, f"The state could not be written: {error}"))
     return success_reply(answer)
+
+
+def post_outage(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
+    """Refuses every connection for some seconds, also connections to the control API."""
+    seconds = parse_decimal("seconds", json_object(body).get("seconds"))
+    if exchange.refuse_for is None:
+        raise Refusal(-1104, "The server has no port to close.")
+    exchange.refuse_for(float(seconds))
+    return {}
 
 
 def get_state(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
@@ -77,12 +86,14 @@ ACTIONS: dict[tuple[str, str], Action] = {
     ("POST", "/__paper__/balances"): accounts.post_balances,
     ("POST", "/__paper__/transfer"): accounts.post_transfer,
     ("POST", "/__paper__/hand"): orders.post_hand,
+    ("POST", "/__paper__/cancel"): orders.post_cancel,
     ("POST", "/__paper__/fills"): orders.post_fills,
     ("POST", "/__paper__/forget"): orders.post_forget,
     ("POST", "/__paper__/liquidate"): events.post_liquidate,
     ("POST", "/__paper__/adl"): events.post_adl,
     ("POST", "/__paper__/deliver"): events.post_deliver,
     ("POST", "/__paper__/funding"): events.post_funding,
+    ("POST", "/__paper__/outage"): post_outage,
     ("GET", "/__paper__/faults"): get_faults,
     ("POST", "/__paper__/faults"): post_faults,
     ("DELETE", "/__paper__/faults"): delete_faults,

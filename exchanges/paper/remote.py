@@ -48,12 +48,23 @@ class PaperControl:
         return self._call_object("POST", "markets", rules)
 
     def hand(self, key: str, market: str, symbol: str, side: str, quantity: str, **more: Any) -> Json:
-        """Places an order of the account's owner at the exchange's own app. `price` makes a resting order."""
+        """Places an order of the account's owner at the exchange's own app.
+
+        `price` makes a resting order, `triggerPrice` a conditional order on futures.
+        """
         order = {"api_key": key, "market": market, "symbol": symbol, "side": side, "quantity": quantity}
         return self._call_object("POST", "hand", order | more)
 
+    def cancel_by_hand(self, key: str, **order: Any) -> list[str]:
+        """Cancels open orders as the account's owner: `client_order_id`, `orderId`, `symbol`, `market`."""
+        canceled: list[str] = self._call_object("POST", "cancel", {"api_key": key} | order)["canceled"]
+        return canceled
+
     def fill_in_parts(self, key: str, symbol: str, count: int, **order: Any) -> Json:
-        """Fills a resting order, named by `client_order_id` or `orderId`, in as many trades as asked."""
+        """Fills a resting order in `count` trades, whole or up to `quantity`.
+
+        `client_order_id` or `orderId` names the order.
+        """
         return self._call_object("POST", "fills", {"api_key": key, "symbol": symbol, "count": count} | order)
 
     def forget(self, **orders: Any) -> list[str]:
@@ -87,6 +98,10 @@ class PaperControl:
     def fault(self, **fault: Any) -> list[Json]:
         """For example `fault(action="drop", when="after", path="/fapi/v1/order", method="POST")`."""
         return self._call_list("POST", "faults", fault)
+
+    def refuse_connections(self, seconds: float) -> None:
+        """Closes the port for some seconds: every connection is refused, also to the control API."""
+        self._call("POST", "outage", {"seconds": seconds})
 
     def clear_faults(self) -> None:
         self._call("DELETE", "faults")

@@ -14,6 +14,7 @@ from exchanges.paper.exchange import PaperExchange
 
 KEEPALIVE_S = 75
 SHUTDOWN_S = 1
+BACKLOG = 1024
 
 
 class CannotStart(Exception):
@@ -42,6 +43,46 @@ def tls_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     return context
 
 
+class Listener:
+    """The listening port of a server. The port can close for a while: clients are refused meanwhile."""
+
+    def __init__(self, server: web.Server, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self.server, self.host, self.port, self.tls = server, host, port, tls
+        self._sockets: asyncio.Server | None = None
+        self._pause: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Raises CannotStart where the port is in use."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._sockets = await loop.create_server(
+                self.server, self.host, self.port, ssl=self.tls, backlog=BACKLOG
+            )
+        except OSError as error:
+            raise CannotStart(
+                f"Port {self.port} of {self.host} cannot be used ({error.strerror}): "
+                "stop what uses it or set --port."
+            ) from error
+        self.port = self._sockets.sockets[0].getsockname()[1]
+
+    def refuse_for(self, seconds: float) -> None:
+        """Closes the port, and every connection after the answer under way."""
+        self.close()
+        for connection in self.server.connections:
+            connection.close()
+        self._pause = asyncio.get_running_loop().create_task(self._open_after(seconds))
+
+    async def _open_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.open()
+
+    def close(self) -> None:
+        if self._pause:
+            self._pause.cancel()
+        if self._sockets:
+            self._sockets.close()
+
+
 @asynccontextmanager
 async def listening(
     exchange: PaperExchange, host: str, port: int, tls: ssl.SSLContext | None = None
@@ -53,21 +94,14 @@ async def listening(
     )
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
+    listener = Listener(server, host, port, tls)
+    exchange.refuse_for = listener.refuse_for
     try:
-        yield await _bind_port(runner, host, port, tls)
+        await listener.open()
+        yield listener.port
     finally:
+        listener.close()
         await runner.cleanup()
-
-
-async def _bind_port(runner: web.ServerRunner, host: str, port: int, tls: ssl.SSLContext | None) -> int:
-    try:
-        await web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024).start()
-    except OSError as error:
-        raise CannotStart(
-            f"Port {port} of {host} cannot be used ({error.strerror}): stop what uses it or set --port."
-        ) from error
-    bound: int = runner.addresses[0][1]
-    return bound
 
 
 def serve(

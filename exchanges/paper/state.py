@@ -1,5 +1,6 @@
 """The whole state of the paper exchange: the ledger and the ledger's file, faults, journal and used limits."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from exchanges.paper.engine.ledger import Ledger
@@ -18,6 +19,9 @@ class ExchangeState:
         self.journal = Journal()
         self.limits = Limits(weight_limit)
         self.wipes = 0
+        self.refuse_for: Callable[[float], None] | None = (
+            None  # the server refuses connections for some seconds
+        )
 
     def wipe(self) -> None:
         self.wipes += 1

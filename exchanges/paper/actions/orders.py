@@ -4,6 +4,7 @@ import uuid
 
 from exchanges.paper.actions.body import Query, json_object, known_kind, parse_decimal, required_text
 from exchanges.paper.endpoints import futures, spot
+from exchanges.paper.endpoints.algo import create_algo
 from exchanges.paper.endpoints.call import Call
 from exchanges.paper.engine.blotter import Blotter
 from exchanges.paper.engine.catalog import FUTURES, SPOT
@@ -13,18 +14,31 @@ from exchanges.paper.engine.matching import cancel_resting_order, fill_in_parts
 from exchanges.paper.engine.records import AlgoOrder, AnyOrder, Order
 from exchanges.paper.state import ExchangeState
 
-PASSED_ON = ("symbol", "side", "quantity", "quoteOrderQty", "price", "stopPrice", "timeInForce", "reduceOnly")
+PASSED_ON = (
+    "symbol",
+    "side",
+    "quantity",
+    "quoteOrderQty",
+    "price",
+    "stopPrice",
+    "triggerPrice",
+    "timeInForce",
+    "reduceOnly",
+)
 
 
 def post_hand(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
     """Places an order by hand: a market order, or a limit order where a price is given.
 
-    The client order id begins with the app (`web` by default, for example `ios`).
+    A trigger price makes a conditional futures order. The client order id begins with the app (`web` by default, for
+    example `ios`).
     """
     asked = json_object(body)
     kind = known_kind(asked.get("market"))
     account = exchange.ledger.open_account(required_text(asked, "api_key"))
     call = Call(exchange.ledger, account, _order_params(asked), now)
+    if kind == FUTURES and asked.get("triggerPrice"):
+        return create_algo(call)
     market = futures if kind == FUTURES else spot
     market.create_order(call)
     return next(market.order_json(order) for order in call.orders if isinstance(order, Order))
@@ -37,22 +51,45 @@ def _order_params(asked: Json) -> dict[str, str]:
         if asked.get(name)
     }
     kind = "LIMIT" if asked.get("price") else "MARKET"
+    if asked.get("triggerPrice"):
+        kind = "STOP" if asked.get("price") else "STOP_MARKET"
     client_id = f"{asked.get('app') or 'web'}_{uuid.uuid4().hex[:20]}"
     return {
         "type": str(asked.get("type") or kind),
         "timeInForce": "GTC",
+        "algoType": "CONDITIONAL",
         "newClientOrderId": client_id,
+        "clientAlgoId": client_id,
     } | given
 
 
+def post_cancel(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
+    """Cancels open orders as the account's owner: all, or of a symbol or market, or by name."""
+    asked = json_object(body)
+    required_text(asked, "api_key")
+    found: list[AnyOrder] = [*_wanted_orders(exchange, asked), *_wanted_algos(exchange, asked)]
+    canceled = [order for order in found if order.is_open]
+    for order in canceled:
+        _cancel_order(exchange, order, now)
+    return {"canceled": [_client_id(order) for order in canceled]}
+
+
+def _cancel_order(exchange: ExchangeState, order: AnyOrder, now: int) -> None:
+    if isinstance(order, AlgoOrder):
+        exchange.ledger.close_algo(order, "CANCELED", now)
+    else:
+        cancel_resting_order(exchange.ledger, order, now)
+
+
 def post_fills(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
-    """Fills a resting order at the order's price in `count` trades."""
+    """Fills a resting order at the order's price in `count` trades, whole or up to `quantity`."""
     asked = json_object(body)
     found = [order for order in _wanted_orders(exchange, asked) if order.is_open]
     count = asked.get("count", 1)
     if len(found) != 1 or not isinstance(count, int) or count < 1:
         raise Refusal(-2013, "Names no single open order, or no count of trades.")
-    trades = fill_in_parts(exchange.ledger, found[0], count, now)
+    qty = parse_decimal("quantity", asked.get("quantity", found[0].remaining))
+    trades = fill_in_parts(exchange.ledger, found[0], qty, count, now)
     return {"orderId": found[0].order_id, "count": len(trades)}
 
 
@@ -78,13 +115,12 @@ def _may_go(asked: Json, order: AnyOrder) -> bool:
 
 def _forget_order(exchange: ExchangeState, order: AnyOrder, now: int) -> None:
     """Ends an open order, whose funds are free again, and forgets the order."""
-    if isinstance(order, AlgoOrder):
-        exchange.ledger.close_algo(order, order.status if not order.is_open else "CANCELED", now)
-        exchange.ledger.drop_algo(order)
-        return
     if order.is_open:
-        cancel_resting_order(exchange.ledger, order, now)
-    exchange.ledger.drop_order(order)
+        _cancel_order(exchange, order, now)
+    if isinstance(order, AlgoOrder):
+        exchange.ledger.drop_algo(order)
+    else:
+        exchange.ledger.drop_order(order)
 
 
 def _wanted_orders(exchange: ExchangeState, asked: Json) -> list[Order]:

@@ -220,7 +220,8 @@ def get_account(call: Call) -> Json:
 
 
 def order_json(order: Order) -> Json:
-    return {
+    starved = {"expiryReason": "INSUFFICIENT_LIQUIDITY"} if order.status == "EXPIRED" else {}
+    return starved | {
         "symbol": order.symbol,
         "orderId": order.order_id,
         "orderListId": -1,
@@ -259,6 +260,8 @@ def _created_json(order: Order, trades: list[Trade], params: parameters.Params) 
     answer |= {name: shown[name] for name in CREATED_FIELDS}
     if order.stop_price:
         answer["stopPrice"] = shown["stopPrice"]
+    if "expiryReason" in shown:
+        answer["expiryReason"] = shown["expiryReason"]
     return answer if detail == "RESULT" else answer | {"fills": [_fill_json(trade) for trade in trades]}
 
 

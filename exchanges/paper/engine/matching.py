@@ -91,15 +91,20 @@ def cancel_resting_order(ledger: Ledger, order: Order, now: int) -> None:
     end_order(ledger, order, "CANCELED", now)
 
 
-def fill_in_parts(ledger: Ledger, order: Order, count: int, now: int) -> list[Trade]:
-    """Fills a resting order at the order's price in as many trades as asked. The last trade takes the remainder."""
-    step = ledger.market(order.market, order.symbol).step
-    part = floor_to_step(order.remaining / count, step)
-    if not part or order.waiting or not order.is_open:
-        raise Refusal(-1104, f"The open rest of the order has fewer than {count} parts.")
-    account, parts = ledger.accounts[order.api_key], [part] * (count - 1)
-    parts.append(order.remaining - sum(parts))
-    return [fill_order(ledger, account, order, qty, order.price, True, now) for qty in parts]
+def fill_in_parts(ledger: Ledger, order: Order, qty: Decimal, count: int, now: int) -> list[Trade]:
+    """Fills a quantity of a resting order at the order's price in `count` trades. The last takes the remainder.
+
+    Raises Refusal where the order cannot fill so much, or where the quantity has too few steps.
+    """
+    account, step = ledger.accounts[order.api_key], ledger.market(order.market, order.symbol).step
+    part = floor_to_step(qty / count, step)
+    if not part or qty % step or qty > order.remaining or order.waiting or not order.is_open:
+        raise Refusal(-1104, f"The open rest of the order has no {count} parts of {qty}.")
+    if order.reduce_only and qty > reducible_quantity(account, order.symbol, order.side):
+        raise Refusal(-2022)
+    parts = [part] * (count - 1)
+    parts.append(qty - sum(parts))
+    return [fill_order(ledger, account, order, each, order.price, True, now) for each in parts]
 
 
 def move_price(ledger: Ledger, symbol: str, price: Decimal, now: int) -> None:

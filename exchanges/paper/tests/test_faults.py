@@ -1,6 +1,7 @@
 """Every fault, as a client feels it and as the ledger knows it."""
 
 import contextlib
+import json
 import threading
 import time
 import urllib.parse
@@ -9,6 +10,7 @@ from http.client import HTTPConnection  # noqa: TID251 - a client that hangs up
 import ccxt
 import pytest
 
+from exchanges.paper.remote import PaperUnreachable
 from tests.waiting import eventually
 
 BTC = "BTC/USDT:USDT"
@@ -236,3 +238,70 @@ def test_a_late_order_does_not_reach_an_exchange_that_was_wiped_meanwhile(paper)
 def _give_up_as(url, key):
     with contextlib.suppress(ConnectionError):
         _ask_as(url, key)
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "text"),
+    [
+        ("unknown", None, "Unknown error, please check your request or try again later."),
+        ("service", None, "Service Unavailable."),
+        ("internal", -1001, "Internal error; unable to process your request. Please try again."),
+    ],
+)
+@pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["one"])])
+def test_an_overloaded_exchange_answers_503_in_three_forms(futures, paper, value, code, text, when, made):
+    paper.fault(**ORDER, action="unavailable", value=value, when=when)
+
+    with pytest.raises(ccxt.BaseError):
+        buy(futures)
+
+    answer = json.loads(futures.client.last_http_response)
+    assert (answer.get("code"), answer["msg"], orders(paper)) == (code, text, made)
+    assert posts(paper)[0]["status"] == 503
+
+
+def test_a_form_of_503_that_does_not_exist_is_refused(paper):
+    with pytest.raises(ValueError, match="unavailable needs one of"):
+        paper.fault(action="unavailable", value="tired")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "text"),
+    [
+        (-1008, 503, "Request throttled by system-level protection"),
+        (-5028, 400, "ME recvWindow"),
+        (-4131, 400, "PERCENT_PRICE"),
+        (-4118, 400, "Please check your existing position and open orders"),
+        (-1111, 400, "Precision is over the maximum"),
+        (-2015, 401, "Invalid API-key, IP, or permissions"),
+    ],
+)
+def test_a_code_comes_with_the_text_and_the_status_of_binance(futures, paper, code, status, text):
+    paper.fault(**ORDER, action="code", value=code)
+
+    with pytest.raises(ccxt.BaseError, match=text):
+        buy(futures)
+
+    assert json.loads(futures.client.last_http_response)["code"] == code
+    assert (posts(paper)[0]["status"], orders(paper)) == (status, [])
+
+
+def test_a_closed_port_refuses_every_connection_until_it_opens_again(futures, paper):
+    paper.refuse_connections(4)
+
+    with pytest.raises(PaperUnreachable) as refused:
+        paper.state()
+    with pytest.raises(ccxt.NetworkError):
+        buy(futures)
+
+    assert "refused" in str(refused.value.__cause__)
+    eventually(lambda: is_reachable(paper), what="an open port")
+    assert orders(paper) == []
+    buy(futures)
+    assert orders(paper) == ["one"]
+
+
+def is_reachable(paper):
+    with contextlib.suppress(PaperUnreachable):
+        return bool(paper.state())
+    return False

@@ -61,3 +61,33 @@ def test_a_bad_hand_order_is_refused_by_code(paper, changes, code):
 
     with pytest.raises(ValueError, match=code):
         paper.hand(KEY, **order)
+
+
+def test_a_conditional_order_by_hand_fires_under_its_own_name(futures, paper):
+    paper.hand(KEY, "futures", "BTCUSDT", "BUY", "0.5")
+    made = paper.hand(KEY, "futures", "BTCUSDT", "SELL", "0.5", triggerPrice="90000", reduceOnly=True)
+    (waiting,) = futures.fetch_open_orders(BTC, params={"trigger": True})
+
+    paper.set_prices({"BTCUSDT": "90000"})
+
+    assert waiting["clientOrderId"] == made["clientAlgoId"]
+    assert futures.fetch_my_trades(BTC)[-1]["side"] == "sell"
+    assert futures.fetch_positions([BTC]) == []
+
+
+def test_an_owner_cancels_by_hand_what_we_placed(futures, paper):
+    stop = {"triggerPrice": "90000", "reduceOnly": True, "clientOrderId": "stop"}
+    paper.hand(KEY, "futures", "BTCUSDT", "BUY", "0.5")
+    futures.create_order(BTC, "market", "sell", "0.5", None, stop)
+    futures.create_order(
+        BTC, "limit", "sell", "0.5", "97000", {"reduceOnly": True, "clientOrderId": "profit"}
+    )
+    futures.create_order(BTC, "limit", "buy", "0.5", "80000", {"clientOrderId": "entry"})
+    before = len(paper.requests())
+
+    assert paper.cancel_by_hand(KEY, client_order_id="profit") == ["profit"]
+    assert sorted(paper.cancel_by_hand(KEY, symbol="BTCUSDT")) == ["entry", "stop"]
+
+    assert len(paper.requests()) == before
+    statuses = {row["clientOrderId"]: row["status"] for row in paper.account(KEY)["orders"]}
+    assert [statuses[name] for name in ("profit", "entry", "stop")] == ["CANCELED"] * 3

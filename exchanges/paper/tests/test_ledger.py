@@ -11,7 +11,8 @@ from exchanges.paper.endpoints.call import Call
 from exchanges.paper.engine.codec import dumps, loads
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.engine.ledger import OPENING_BALANCE, Ledger
-from exchanges.paper.engine.matching import move_price
+from exchanges.paper.engine.matching import cancel_resting_order, fill_in_parts, move_price
+from exchanges.paper.engine.outside import deleverage, liquidate, pay_funding
 from exchanges.paper.engine.store import build_record
 
 ENDPOINT = {"spot": spot.create_order, "futures": futures.create_order, "algo": algo.create_algo}
@@ -42,6 +43,7 @@ def placements(draw):
 
 
 moves = st.tuples(st.just("move"), prices)
+outside = st.tuples(st.sampled_from(["liquidate", "adl", "fund", "forget", "part"]), quantities)
 caps = st.tuples(st.just("cap"), quantities)
 cancels = st.tuples(st.just("cancel"), st.sampled_from(["spot", "futures"]))
 
@@ -63,8 +65,33 @@ def act(ledger, account, step, now):
     elif step[0] == "cancel":
         cancel_all = spot.cancel_open_orders if step[1] == "spot" else futures.cancel_open_orders
         cancel_all(Call(ledger, account, {"symbol": "BTCUSDT"}, now))
+    elif step[0] in OUTSIDE:
+        OUTSIDE[step[0]](ledger, account, Decimal(step[1]), now)
     else:
         ENDPOINT[step[1]](Call(ledger, account, step[2], now))
+
+
+def forget_an_order(ledger, account, quantity, now):
+    for order in list(ledger.blotters[account.api_key].orders.values())[:1]:
+        if order.is_open:
+            cancel_resting_order(ledger, order, now)
+        ledger.drop_order(order)
+
+
+def fill_an_order_in_parts(ledger, account, quantity, now):
+    for order in ledger.blotters[account.api_key].open_orders("futures")[:1]:
+        fill_in_parts(ledger, order, min(order.remaining, quantity), 7, now)
+
+
+OUTSIDE = {
+    "liquidate": lambda ledger, account, quantity, now: liquidate(
+        ledger, account, "BTCUSDT", quantity, None, now
+    ),
+    "adl": lambda ledger, account, quantity, now: deleverage(ledger, account, "BTCUSDT", quantity, None, now),
+    "fund": lambda ledger, account, quantity, now: pay_funding(ledger, "BTCUSDT", quantity / 1000, now),
+    "forget": forget_an_order,
+    "part": fill_an_order_in_parts,
+}
 
 
 def check(ledger, account):
@@ -103,7 +130,8 @@ def check_futures_money(account, blotter):
     trades = blotter.trades["futures", "BTCUSDT"]
     earned = sum((trade.realized_pnl - trade.commission for trade in trades), Decimal(0))
     held = sum((trade.qty if trade.side == "BUY" else -trade.qty for trade in trades), Decimal(0))
-    assert account.margin_balance == OPENING_BALANCE + earned
+    paid = sum((income.amount for income in blotter.income), Decimal(0))
+    assert account.margin_balance == OPENING_BALANCE + earned + paid
     assert account.position("BTCUSDT").amount == held
     pending = sum((order.reserved for order in blotter.open_orders("futures")), Decimal(0))
     assert sum(blotter.pending.values()) == pending
@@ -116,7 +144,7 @@ def a_ledger():
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.one_of(placements(), placements(), moves, moves, caps, cancels), max_size=40))
+@given(st.lists(st.one_of(placements(), placements(), moves, moves, caps, cancels, outside), max_size=40))
 def test_money_is_conserved_and_orders_are_the_sum_of_their_trades(steps):
     ledger, account = a_ledger()
 
@@ -126,12 +154,12 @@ def test_money_is_conserved_and_orders_are_the_sum_of_their_trades(steps):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.one_of(placements(), moves), max_size=30))
+@given(st.lists(st.one_of(placements(), moves, outside), max_size=30))
 def test_every_record_comes_back_from_its_json_as_it_was(steps):
     ledger, account = a_ledger()
     play(ledger, account, steps)
 
-    kept = [record for key, record in ledger.changes.items() if key[0] != "counters"]
+    kept = [record for key, record in ledger.changes.items() if key[0] != "counters" and record]
 
     assert [build_record(type(record), loads(dumps(record))) for record in kept] == kept
 

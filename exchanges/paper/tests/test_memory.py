@@ -119,6 +119,25 @@ def test_a_spot_order_is_filled_in_parts_with_a_remainder_in_the_last(spot, pape
     assert paper.account(KEY)["orders"][0]["status"] == "FILLED"
 
 
+def test_a_resting_order_is_filled_in_part(futures, paper):
+    rest(futures, "one")
+
+    paper.fill_in_parts(KEY, "BTCUSDT", 2, client_order_id="one", quantity="0.04")
+
+    order = futures.fetch_order(None, BTC, {"clientOrderId": "one"})
+    assert (order["status"], order["filled"], order["remaining"]) == ("open", "0.04", "0.06")
+    assert [trade["amount"] for trade in futures.fetch_my_trades(BTC)] == ["0.02", "0.02"]
+
+
+def test_a_reduce_only_order_is_never_filled_beyond_the_position(futures, paper):
+    paper.hand(KEY, "futures", "BTCUSDT", "BUY", "1")
+    futures.create_order(BTC, "limit", "sell", "1", "97000", {"reduceOnly": True, "clientOrderId": "profit"})
+    paper.hand(KEY, "futures", "BTCUSDT", "SELL", "0.6")
+
+    with pytest.raises(ValueError, match="-2022"):
+        paper.fill_in_parts(KEY, "BTCUSDT", 1, client_order_id="profit")
+
+
 def test_an_order_has_no_more_parts_than_steps(futures, paper):
     rest(futures, "one")
 
@@ -170,6 +189,7 @@ def test_a_book_of_a_total_is_used_up_until_it_is_filled_again(futures, spot, pa
 
     assert (first["status"], second["status"], second["filled"]) == ("closed", "expired", "1")
     assert (third["status"], third["filled"]) == ("expired", "0.00000000")
+    assert third["info"]["expiryReason"] == "INSUFFICIENT_LIQUIDITY"
     assert paper.set_liquidity({}) == {"BTCUSDT": {"total": "0", "each": None}}
     paper.set_liquidity({"BTCUSDT": {"total": "1", "each": "0.5"}})
     assert spot.create_order("BTC/USDT", "market", "buy", "1")["filled"] == "0.50000000"

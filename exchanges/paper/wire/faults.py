@@ -18,6 +18,16 @@ PAGE = b"<html><head><title>%d</title></head><body><center><h1>%d</h1></center><
 NOT_ACCEPTED = Reply(
     200, b'{"orderId":1,"symbol":"BTCUSDT","status":"NEW","clientOrderId":"' + STRANGER.encode() + b'"}'
 )
+UNAVAILABLE = {
+    "unknown": "Unknown error, please check your request or try again later.",
+    "service": "Service Unavailable.",
+    "internal": "Internal error; unable to process your request. Please try again.",
+}
+THROTTLED = (
+    "Request throttled by system-level protection. "
+    "Reduce-only/close-position orders are exempt. Please try again."
+)
+FUTURES_TEXTS = {-1008: THROTTLED}
 GARBAGE = {"html": PAGE % (200, 200), "empty": b""}
 
 
@@ -72,6 +82,8 @@ def _checked_fault(fault: Fault) -> Fault:
         raise Refusal(-1104, "Not a fault: when is before or after.")
     if fault.action in NUMERIC and not _is_number(fault.value):
         raise Refusal(-1104, f"Not a fault: {fault.action} needs a number as value.")
+    if fault.action == "unavailable" and fault.value not in UNAVAILABLE:
+        raise Refusal(-1104, f"Not a fault: unavailable needs one of {sorted(UNAVAILABLE)} as value.")
     if fault.action in BY_NATURE_AFTER and fault.action != "wrong_id":
         fault.when = AFTER
     return fault
@@ -153,10 +165,20 @@ def _redirect_reply(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
 def _reply_with_code(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
     code = int(fault.value)
     status, message = TABLE.get(code, (400, "Refused."))
+    if sent.path.startswith("/fapi/"):
+        message = FUTURES_TEXTS.get(code, message)
     answer = refusal_reply(Refusal(code, fault.msg or message, fault.status or status))
     if fault.retry_after is not None:
         answer.headers["Retry-After"] = str(fault.retry_after)
     return answer
+
+
+def _unavailable_reply(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
+    """HTTP 503 in one of the three forms of Binance's futures, of which two have no code."""
+    text = UNAVAILABLE[fault.value]
+    if fault.value == "internal":
+        return refusal_reply(Refusal(-1001, text, 503))
+    return Reply(503, dumps({"timestamp": sent.received_at, "path": sent.path, "msg": text}))
 
 
 def _reply_with_wrong_id(fault: Fault, reply: Reply, sent: SentRequest) -> Reply:
@@ -181,6 +203,7 @@ ACTIONS: dict[str, Callable[[Fault, Reply, SentRequest], Reply]] = {
     "reset_mid_body": _reply_in_manner("reset"),
     "slow": _reply_in_manner("slow"),
     "status": _proxy_page,
+    "unavailable": _unavailable_reply,
     "garbage": _garbage_reply,
     "redirect": _redirect_reply,
     "code": _reply_with_code,
