@@ -8,7 +8,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from exchanges.adapters.ccxt_adapter import (
     read_number_or_none,
     read_positive_amount,
     read_required_name,
+    read_side,
     read_time,
 )
 from exchanges.adapters.outcomes import classify_binance
@@ -30,6 +31,7 @@ from exchanges.adapters.protocol import (
     Balance,
     Capabilities,
     Fill,
+    Income,
     KeyPermissions,
     OrderKey,
     OrderReport,
@@ -38,8 +40,8 @@ from exchanges.adapters.protocol import (
 )
 from exchanges.adapters.transport import StrictTransport
 from exchanges.amounts import EXACT
-from exchanges.enums import OrderType, ReportStatus, Side
-from exchanges.errors import ExchangeError, OrderNotFound, Unavailable
+from exchanges.enums import OrderType, OutsideKind, ReportStatus, Side
+from exchanges.errors import ExchangeError, OrderNotFound, Rejected, Throttled, Unavailable
 
 # A status that is missing here leaves the order's status unchanged.
 _STATUSES = {
@@ -51,6 +53,30 @@ _STATUSES = {
     "EXPIRED": ReportStatus.EXPIRED,
     "EXPIRED_IN_MATCH": ReportStatus.EXPIRED,
     "REJECTED": ReportStatus.REJECTED,
+}
+# Spot and futures have different words for the same stop order.
+_ORDER_TYPES = {
+    "MARKET": OrderType.MARKET,
+    "LIMIT": OrderType.LIMIT,
+    "LIMIT_MAKER": OrderType.LIMIT,
+    "STOP_LOSS": OrderType.STOP_MARKET,
+    "STOP_LOSS_LIMIT": OrderType.STOP_LIMIT,
+    "STOP_MARKET": OrderType.STOP_MARKET,
+    "STOP": OrderType.STOP_LIMIT,
+}
+# https://developers.binance.com/docs/derivatives/usds-margined-futures/user-data-streams/Event-Order-Update
+_OUTSIDE_PREFIXES = {
+    "autoclose-": OutsideKind.LIQUIDATION,
+    "adl_autoclose": OutsideKind.ADL,
+    "settlement_autoclose-": OutsideKind.DELIVERY,
+    "delivery_autoclose-": OutsideKind.DELIVERY,
+}
+# Trades tell these incomes too; an income of a type that is named nowhere here moves money and no position.
+_INCOME_OF_TRADES = frozenset({"REALIZED_PNL", "COMMISSION", "DELIVERED_SETTELMENT"})
+_INCOME_KINDS = {
+    "FUNDING_FEE": OutsideKind.FUNDING,
+    "SPECIAL_FUNDING_FEE": OutsideKind.FUNDING,
+    "INSURANCE_CLEAR": OutsideKind.LIQUIDATION,
 }
 _PAGE = 1000  # the most rows of one answer
 T = TypeVar("T")
@@ -87,7 +113,11 @@ class BinanceTransport(StrictTransport):
 class BinanceSpot(CcxtAdapter):
     response_type = "FULL"  # the answer includes the fills that happened at once
     stop_options: dict[str, str | bool] = {}  # ccxt picks the endpoint by these options
-    capabilities = Capabilities(order_types=_PLAIN | _STOPS, weight_per_minute=6000)
+    capabilities = Capabilities(
+        order_types=_PLAIN | _STOPS,
+        weight_per_minute=6000,
+        forgets_unfilled_after=timedelta(days=90),
+    )
     trading_permission = "enableSpotAndMarginTrading"
 
     async def place_order(self, request: OrderRequest) -> OrderReport:
@@ -130,6 +160,15 @@ class BinanceSpot(CcxtAdapter):
     async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]:
         async with self._asking():
             return _complete_history(await self._fills(self._history_parameters(symbol, since), symbol))
+
+    async def fetch_income(self, since: datetime) -> Sequence[Income]:
+        """Returns nothing: the trades tell everything that moves money on spot, except transfers."""
+        return []
+
+    async def fetch_account_id(self) -> str:
+        async with self._asking():
+            account = await self.client.privateGetAccount({"omitZeroBalances": "true"})
+            return read_name(account.get("uid"))
 
     async def fetch_balance(self) -> Sequence[Balance]:
         async with self._asking():
@@ -192,9 +231,16 @@ class BinanceSpot(CcxtAdapter):
         return {"symbol": self._id(symbol)} if symbol else {}
 
     def _history_parameters(self, symbol: str, since: datetime) -> dict[str, str]:
+        return {
+            "symbol": self._id(symbol),
+            "startTime": str(self._exchange_ms(since)),
+            "limit": str(_PAGE),
+        }
+
+    def _exchange_ms(self, moment: datetime) -> int:
+        """The moment on the exchange's clock, in milliseconds."""
         ours_ahead_ms = int(self.client.options.get("timeDifference") or 0)
-        start = int(since.timestamp() * 1000) - ours_ahead_ms
-        return {"symbol": self._id(symbol), "startTime": str(start), "limit": str(_PAGE)}
+        return int(moment.timestamp() * 1000) - ours_ahead_ms
 
     def _order_parameters(self, request: OrderRequest) -> dict[str, Any]:
         """The same parameters as from ccxt. Plain orders skip ccxt, whose many checks take longer."""
@@ -245,6 +291,12 @@ class BinanceSpot(CcxtAdapter):
             average=self._average(raw, filled),
             reported_at=read_time(raw.get("updateTime") or raw.get("transactTime")),
             fills=self._embedded_fills(raw, symbol),
+            side=read_side(raw.get("side")),
+            order_type=_ORDER_TYPES.get(raw.get("type", "")),
+            price=read_number_or_none(raw.get("price")),
+            stop_price=read_number_or_none(raw.get("stopPrice")),
+            reduce_only=raw.get("reduceOnly") is True,
+            created_at=read_time(raw.get("time")),
         )
 
     def _average(self, raw: dict[str, Any], filled: Decimal) -> Decimal | None:
@@ -296,7 +348,15 @@ class BinanceFutures(BinanceSpot):
     """A stop order is an "algo order" with separate endpoints. A triggered stop order becomes another order."""
 
     capabilities = Capabilities(
-        order_types=_PLAIN | _STOPS, has_reduce_only=True, has_leverage=True, weight_per_minute=2400
+        order_types=_PLAIN | _STOPS,
+        has_reduce_only=True,
+        has_leverage=True,
+        weight_per_minute=2400,
+        has_income=True,
+        history_days=90,
+        forgets_unfilled_after=timedelta(days=3),
+        checks_notional_of_exits=False,
+        outside_prefixes=_OUTSIDE_PREFIXES,
     )
     response_type = "RESULT"
     stop_options = {"isAlgoOrder": True}
@@ -363,6 +423,24 @@ class BinanceFutures(BinanceSpot):
             if working is None:
                 return []
             return await self._all_fills(working.order_id, key.symbol)
+
+    async def fetch_income(self, since: datetime) -> Sequence[Income]:
+        """https://developers.binance.com/docs/derivatives/usds-margined-futures/account/rest-api/Get-Income-History"""
+        start = self._exchange_ms(since)
+        async with self._asking():
+            rows = _complete_history(
+                await self.client.fapiPrivateGetIncome({"startTime": str(start), "limit": str(_PAGE)})
+            )
+            return [self._income(row) for row in rows if row["incomeType"] not in _INCOME_OF_TRADES]
+
+    async def fetch_account_id(self) -> str:
+        """The id of the spot account with the same key, because the futures account has no id; "" where refused."""
+        try:
+            return await super().fetch_account_id()
+        except Throttled:
+            raise
+        except Rejected:
+            return ""
 
     async def fetch_balance(self) -> Sequence[Balance]:
         async with self._asking():
@@ -440,6 +518,23 @@ class BinanceFutures(BinanceSpot):
             average=None,
             reported_at=read_time(raw.get("updateTime")),
             working_order_id=working,
+            side=read_side(raw.get("side")),
+            order_type=_ORDER_TYPES.get(raw.get("orderType", "")),
+            price=read_number_or_none(raw.get("price")),
+            stop_price=read_number_or_none(raw.get("triggerPrice")),
+            reduce_only=raw.get("reduceOnly") is True,
+            created_at=read_time(raw.get("createTime")),
+        )
+
+    def _income(self, row: dict[str, Any]) -> Income:
+        """One income. `tranId` is unique only among the incomes of one type."""
+        return Income(
+            income_id=read_required_name(f"{row['incomeType']}:{row['tranId']}"),
+            kind=_INCOME_KINDS.get(row["incomeType"], OutsideKind.TRANSFER),
+            symbol=self._symbol(row["symbol"]) if row["symbol"] else "",
+            amount=read_amount(row["income"]),
+            currency=read_name(row["asset"]),
+            at=datetime.fromtimestamp(int(row["time"]) / 1000, UTC),
         )
 
     async def _working_key(self, key: OrderKey) -> OrderKey | None:
@@ -456,14 +551,11 @@ class BinanceFutures(BinanceSpot):
         except OrderNotFound:
             return stop  # the stop order triggered, and look-ups do not show the new order yet
         child = self._raw_report(raw, stop.symbol)
-        return OrderReport(
-            order_id=stop.order_id,
-            client_order_id=stop.client_order_id,
-            symbol=stop.symbol,
+        return replace(
+            stop,
             status=child.status,
             quantity=child.quantity,
             filled=child.filled,
             average=child.average,
             reported_at=child.reported_at,
-            working_order_id=stop.working_order_id,
         )

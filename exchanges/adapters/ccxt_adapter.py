@@ -12,6 +12,7 @@ from exchanges.adapters.protocol import (
     Balance,
     Capabilities,
     Fill,
+    Income,
     KeyPermissions,
     MarketSpec,
     OrderKey,
@@ -20,7 +21,7 @@ from exchanges.adapters.protocol import (
     PositionReport,
 )
 from exchanges.amounts import EXACT, plain
-from exchanges.enums import MarketType, OrderType, ReportStatus, Side
+from exchanges.enums import MarketType, OrderType, OutsideKind, ReportStatus, Side
 from exchanges.errors import NotSent, OutcomeUnknown, Unavailable
 from exchanges.fields import DIGITS, PLACES
 
@@ -33,6 +34,12 @@ _STATUSES = {
     "canceled": ReportStatus.CANCELED,
     "expired": ReportStatus.EXPIRED,
     "rejected": ReportStatus.REJECTED,
+}
+_ORDER_TYPES = {
+    ("market", False): OrderType.MARKET,
+    ("limit", False): OrderType.LIMIT,
+    ("market", True): OrderType.STOP_MARKET,
+    ("limit", True): OrderType.STOP_LIMIT,
 }
 
 
@@ -98,6 +105,12 @@ def read_required_name(value: Any) -> str:
     return found
 
 
+def read_side(value: Any) -> Side | None:
+    """Reads a side in small or in capital letters; None for any other text."""
+    word = str(value).lower()
+    return Side(word) if word in Side.values else None
+
+
 def read_time(milliseconds: Any) -> datetime | None:
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
 
@@ -124,6 +137,9 @@ class CcxtAdapter:
             finds_by_client_order_id=False,
             has_reduce_only=is_futures,
             has_leverage=is_futures,
+            has_income=is_futures and bool(self.client.has.get("fetchFundingHistory")),
+            # Whether the minimum concerns orders that only reduce is documented nowhere, so the exchange decides.
+            checks_notional_of_exits=not is_futures,
         )
 
     # Commands
@@ -182,6 +198,18 @@ class CcxtAdapter:
             return [
                 self._fill(trade) for trade in await self.client.fetch_my_trades(symbol, _epoch_ms(since))
             ]
+
+    async def fetch_income(self, since: datetime) -> Sequence[Income]:
+        if not self.capabilities.has_income:
+            return []
+        async with self._asking():
+            return [
+                self._funding(row) for row in await self.client.fetch_funding_history(None, _epoch_ms(since))
+            ]
+
+    async def fetch_account_id(self) -> str:
+        """Returns "": ccxt has no unified method for the id of an account."""
+        return ""
 
     async def fetch_balance(self) -> Sequence[Balance]:
         async with self._asking():
@@ -275,6 +303,12 @@ class CcxtAdapter:
             filled=read_nonnegative_amount(order["filled"]) * size,
             average=read_number_or_none(order["average"]),
             reported_at=read_time(order["lastTradeTimestamp"] or order["timestamp"]),
+            side=read_side(order.get("side")),
+            order_type=_ORDER_TYPES.get((str(order.get("type")), bool(order.get("triggerPrice")))),
+            price=read_number_or_none(order.get("price")),
+            stop_price=read_number_or_none(order.get("triggerPrice")),
+            reduce_only=order.get("reduceOnly") is True,
+            created_at=read_time(order["timestamp"]),
         )
 
     def _fill(self, trade: dict[str, Any]) -> Fill:
@@ -290,6 +324,17 @@ class CcxtAdapter:
             fee_currency=read_name(fee.get("currency")),
             executed_at=datetime.fromtimestamp(trade["timestamp"] / 1000, UTC),
             is_maker=trade.get("takerOrMaker") == "maker",
+        )
+
+    @staticmethod
+    def _funding(row: dict[str, Any]) -> Income:
+        return Income(
+            income_id=read_required_name(row["id"]),
+            kind=OutsideKind.FUNDING,
+            symbol=read_name(row["symbol"]),
+            amount=read_amount(row["amount"]),
+            currency=read_name(row["code"]),
+            at=datetime.fromtimestamp(row["timestamp"] / 1000, UTC),
         )
 
     def _position(self, row: dict[str, Any]) -> tuple[str, Decimal]:

@@ -1,12 +1,12 @@
 """The protocol of all exchange adapters: frozen dataclasses go in, reports come out, with Decimals throughout."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
-from exchanges.enums import MarketType, OrderType, ReportStatus, Side
+from exchanges.enums import MarketType, OrderType, OutsideKind, ReportStatus, Side
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -58,6 +58,19 @@ class Capabilities:
         5  # the exchange accepts no request that arrives later than this time after sending
     )
     weight_per_minute: int | None = None  # the request weight allowed to one address; None where unknown
+    has_income: bool = False  # `fetch_income` tells the money that came or went without a trade
+    # The days for which the exchange lists orders, None where no end is known, and the time after which the exchange
+    # forgets an order that ended without a fill. The absence of an older order proves nothing.
+    history_days: int | None = None
+    forgets_unfilled_after: timedelta | None = None
+    checks_notional_of_exits: bool = True  # the exchange refuses also an exit below the minimum notional
+    # The client order ids of orders that the exchange itself makes begin with these prefixes.
+    outside_prefixes: Mapping[str, OutsideKind] = field(default_factory=dict, hash=False)
+
+    def kind_of(self, client_order_id: str) -> OutsideKind:
+        """The origin of an order that is not ours; an order without a prefix of the exchange was made by hand."""
+        found = (kind for prefix, kind in self.outside_prefixes.items() if client_order_id.startswith(prefix))
+        return next(found, OutsideKind.HAND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +136,28 @@ class OrderReport:
     fills: tuple[Fill, ...] | None = None
     # The id of the triggered order in the matching engine, where a conditional order gets a new id by its trigger.
     working_order_id: str = ""
+    # The order itself, where the exchange tells: for an order with our prefix and without a row of ours.
+    side: Side | None = None
+    order_type: OrderType | None = None
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    reduce_only: bool = False
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """Money that came (positive) or went (negative) without a trade. `symbol` is empty where no market is concerned.
+
+    `income_id` is unique within the account.
+    """
+
+    income_id: str
+    kind: OutsideKind
+    symbol: str
+    amount: Decimal
+    currency: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +212,14 @@ class ExchangeAdapter(Protocol):
     async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]: ...
 
     async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]: ...
+
+    async def fetch_income(self, since: datetime) -> Sequence[Income]:
+        """The income without trades since the time, oldest first; empty where `has_income` is false."""
+        ...
+
+    async def fetch_account_id(self) -> str:
+        """The exchange's own id of the account, equal for all keys of the account; "" where there is none."""
+        ...
 
     async def fetch_balance(self) -> Sequence[Balance]: ...
 
