@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -130,15 +131,30 @@ def test_an_exit_that_was_refused_for_our_clock_is_sent_again(deliver, paper, so
     assert_closed_by_the_second_attempt(solo)
 
 
-def test_an_exit_that_never_arrived_is_sent_again_once_that_is_proved(deliver, paper, solo, monkeypatch):
+def test_an_exit_that_provably_never_left_is_sent_again_at_once(deliver, paper, solo, monkeypatch):
     deliver(solo.alert(BTC_MARKET))
+    real, calls = BinanceFutures.place_order, []
 
-    async def refuse(self, request):
-        raise NotSent("The exchange could not be reached.")
+    async def refuse_once(self, request):
+        calls.append(request)
+        if len(calls) == 1:
+            raise NotSent("The exchange could not be reached.")
+        return await real(self, request)
 
     with monkeypatch.context() as patch:
-        patch.setattr(BinanceFutures, "place_order", refuse)
+        patch.setattr(BinanceFutures, "place_order", refuse_once)
         (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
+
+    assert (close["status"], close["order_status"], close["remaining"]) == ("success", "filled", "0")
+    assert_closed_by_the_second_attempt(solo)
+    first, second = Order.objects.filter(qty_per__lt=0).order_by("attempt")
+    assert second.submitted_at - first.closed_at < timedelta(seconds=1)
+
+
+def test_an_exit_that_never_arrived_is_sent_again_once_that_is_proved(deliver, paper, solo):
+    deliver(solo.alert(BTC_MARKET))
+    paper.fault(**ORDER, method="POST", action="drop")
+    (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
     assert (close["status"], close["order_status"]) == ("pending", "submitted")
 
     for seconds in (12, 24, 36, 90, 91):
@@ -223,7 +239,7 @@ def test_an_exit_does_not_trust_an_answer_that_is_older_than_itself(
         old_answer.wait_for()  # answered "open", and on its way
         paper.set_prices({"BTCUSDT": "89999"})
         own_question = edge.hold("fetch_order", before=True)
-        deliver(solo.alert(BTC_CLOSE))
+        deliver(solo.alert(BTC_CLOSE, qty_per=-50))  # a full exit cancels the entry instead of asking
         own_question.wait_for()
 
         old_answer.release()
@@ -233,7 +249,7 @@ def test_an_exit_does_not_trust_an_answer_that_is_older_than_itself(
     own_question.release()
     assert all_end(runs)
     assert Order.objects.latest("pk").status == "filled"
-    assert solo.held("A1") == "0"
+    assert solo.held("A1") == "5.556"
 
 
 def track_and_close():
@@ -262,7 +278,7 @@ def test_an_exit_that_cannot_learn_what_is_held_keeps_no_thread(
     paper.fault(**ORDER, method="GET", action="code", value=-2015, times=None)
     before = len(paper.requests())
 
-    deliver(solo.alert(BTC_CLOSE))
+    deliver(solo.alert(BTC_CLOSE, qty_per=-50))
 
     assert all_end(runs)
     assert len(paper.requests()) - before < 10

@@ -192,6 +192,7 @@ PRICE_MAX_AGE_S = positive_int("PRICE_MAX_AGE_S", 10)
 MARKETS_MAX_AGE_S = positive_int("MARKETS_MAX_AGE_S", 6 * 3600)
 EXCHANGE_TIMEOUT_S = positive_int("EXCHANGE_TIMEOUT_S", 10)
 ORDER_MAX_WAIT_S = positive_int("ORDER_MAX_WAIT_S", 60)
+EXIT_ASK_AFTER_S = at_least("EXIT_ASK_AFTER_S", 60, default=3600)  # see orders.domain.exits
 ABSENCE_HORIZON_S = at_least("ABSENCE_HORIZON_S", 60)  # see orders.reconciliation.absence
 TRACK_INTERVAL_S = positive_int("TRACK_INTERVAL_S", 2)
 PAPER_EXCHANGE_URL = env.str("PAPER_EXCHANGE_URL", default="http://127.0.0.1:5002")

@@ -4,15 +4,20 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from exchanges.amounts import plain
-from orders.domain.enums import CancelType, OrderStatus
+from orders.domain.enums import CancelType, GoalState, OrderStatus
 from orders.domain.legs import Leg
-from orders.domain.lifecycle import FAILED
+from orders.domain.lifecycle import FAILED, OPEN
 from orders.domain.reasons import reason_text
-from orders.models import Cancellation, Order
+from orders.models import Cancellation, ExitGoal, Order
 
 SUCCESS, FAILED_RESULT, PENDING = "success", "failed", "pending"
 _UNSENT = (OrderStatus.INITIALIZED, OrderStatus.QUEUED)
+EXIT_GOES_ON = gettext_lazy("The exit is tried again until the position is closed.")
+EXIT_NEEDS_PERSON = gettext_lazy("The exit is before a person now; see the exit goals in the admin.")
 Json = dict[str, Any]
 
 
@@ -100,6 +105,8 @@ def _shown_name(order: Order, viewer_id: int) -> str:
 
 def _order_outcome(order: Order) -> tuple[str, str | None, str | None]:
     """Returns status, error and error code for an order's result."""
+    if order.goal is not None and order.pk is not None:
+        return _exit_outcome(order, order.goal)
     if order.status in FAILED or (order.status == OrderStatus.CANCELED and order.submitted_at is None):
         return FAILED_RESULT, order.reason_text, order.reason
     if order.status == OrderStatus.SUBMITTED and order.unknown_since:
@@ -108,6 +115,54 @@ def _order_outcome(order: Order) -> tuple[str, str | None, str | None]:
     if order.status in (*_UNSENT, OrderStatus.SUBMITTED) and not is_preview:
         return PENDING, None, None
     return SUCCESS, None, None
+
+
+def _exit_outcome(order: Order, goal: ExitGoal) -> tuple[str, str | None, str | None]:
+    """An exit succeeds when its goal is reached, or when its order rests at the exchange."""
+    said = goal.reason or (order.reason if order.status in FAILED else "")
+    text = goal.reason_text or order.reason_text
+    match goal.state:
+        case GoalState.REACHED | GoalState.RESTING if not goal.reason:
+            return SUCCESS, None, None
+        case GoalState.WORKING if order.status == OrderStatus.SUBMITTED and order.unknown_since:
+            return PENDING, reason_text("outcome_unknown", {}), "outcome_unknown"
+        case GoalState.WORKING:
+            return PENDING, f"{text} {EXIT_GOES_ON}" if said else None, said or None
+        case GoalState.NEEDS_PERSON:
+            return FAILED_RESULT, f"{text} {EXIT_NEEDS_PERSON}", said
+        case GoalState.SUPERSEDED:
+            return FAILED_RESULT, reason_text("exit_superseded", {}), "exit_superseded"
+    return FAILED_RESULT, text, said
+
+
+def _left_to_close(order: Order) -> str | None:
+    """What the goal of an exit still has to close, in base units."""
+    goal = order.goal
+    if goal is None:
+        return None
+    if (
+        goal.state in (GoalState.WORKING, GoalState.RESTING)
+        and order.quantity is not None
+        and order.status in OPEN
+    ):
+        rest = (
+            goal.remaining if goal.remaining is not None and not goal.rests else order.quantity - order.filled
+        )
+        return plain(rest)
+    return _number_text(goal.remaining)
+
+
+def gave_way_warnings(entries: Iterable[Order], *, viewer_id: int) -> list[str]:
+    """Returns a sentence per symbol for the viewer's own entries that a full exit canceled first."""
+    names: dict[str, list[str]] = {}
+    for order in entries:
+        if order.account.owner_id == viewer_id:
+            names.setdefault(order.symbol, []).append(order.client_order_id)
+    return [
+        _("The exit of %(symbol)s canceled open entries first: %(orders)s.")
+        % {"symbol": symbol, "orders": ", ".join(sorted(orders))}
+        for symbol, orders in sorted(names.items())
+    ]
 
 
 def _cancel_outcome(order: Order) -> tuple[str, str | None, str | None]:
@@ -129,9 +184,11 @@ def _result_json(order: Order, leg: int, outcome: tuple[str, str | None, str | N
             "leg": leg,
             "error_code": error_code,
         }
+    exit_fields = {} if order.goal is None else {"remaining": _left_to_close(order)}
     return {
         "account_name": _shown_name(order, viewer_id),
         "status": status,
+        **exit_fields,
         "order_id": order.exchange_order_id or None,
         "client_order_id": order.client_order_id,
         "leg": leg,

@@ -226,7 +226,7 @@ def _run_batch(log: WebhookLog, run: BatchRun, accepted: Accepted) -> Json:
     run.completed.wait(accepted.budget_left_s())
     failpoint("result committed, not answered")
     accepted.timing.settle()
-    return _build_answer(log, run.orders, run.canceled, run.cancellations, accepted)
+    return _build_answer(log, run.orders, run.canceled, run.cancellations, accepted, gave_way=run.gave_way)
 
 
 def _note_answer(log: WebhookLog, timing: Timing) -> None:
@@ -244,7 +244,7 @@ def _answer_duplicate(log: WebhookLog, accepted: Accepted) -> Json:
     while accepted.budget_left_s() > _POLL_S and Batch.objects.unfinished().filter(pk=log.batch_id).exists():
         time.sleep(_POLL_S)
     accepted.timing.settle()
-    orders = Order.objects.select_related("account")
+    orders = Order.objects.select_related("account", "goal")
     cancellations = list(Cancellation.objects.filter(batch=log.batch_id))
     return _build_answer(
         log,
@@ -252,6 +252,7 @@ def _answer_duplicate(log: WebhookLog, accepted: Accepted) -> Json:
         list(orders.filter(canceled_by__in=cancellations)),
         cancellations,
         accepted,
+        gave_way=list(orders.filter(canceled_for__batch=log.batch_id, goal__isnull=True)),
     )
 
 
@@ -269,12 +270,16 @@ def _build_answer(
     canceled: Sequence[Order],
     cancellations: Sequence[Cancellation],
     accepted: Accepted,
+    *,
+    gave_way: Sequence[Order] = (),
 ) -> Json:
     viewer = accepted.admission.token.user_id
     trades = answer.order_results(orders, viewer_id=viewer)
     cancels = answer.cancel_results(cancellations, canceled, viewer_id=viewer)
     cancels += answer.missing_results(accepted.plan.not_found)
-    return _answer_envelope(log, accepted, trades, cancels)
+    body = _answer_envelope(log, accepted, trades, cancels)
+    body["warnings"] += answer.gave_way_warnings(gave_way, viewer_id=viewer)
+    return body
 
 
 def _answer_envelope(log: WebhookLog, accepted: Accepted, trades: list[Json], cancels: list[Json]) -> Json:

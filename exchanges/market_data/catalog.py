@@ -89,6 +89,22 @@ def reload_markets(exchange: str, market_type: MarketType, *, now: datetime) -> 
     return len(specs)
 
 
+def reload_since(exchange: str, market_type: MarketType, since: datetime, *, now: datetime) -> None:
+    """Makes sure that the catalog is younger than `since`, because a refusal of that time contradicts the catalog.
+
+    Loads from the exchange, unless another caller did so since. Raises ExchangeError.
+    """
+    with _locks[exchange, market_type]:
+        known = _catalogs.get((exchange, market_type))
+        if known is not None and known.loaded_at >= since:
+            return
+        loaded_at = _list_loaded_at(exchange, market_type)
+        if loaded_at is None or loaded_at < since:
+            reload_markets(exchange, market_type, now=now)
+            loaded_at = now
+        _read_catalog(exchange, market_type, loaded_at, now)
+
+
 def reload_soon(exchange: str, market_type: MarketType, *, now: datetime) -> None:
     """Asks the worker to reload a list that a refusal contradicts, unless the list is less than 5 minutes old."""
     lists = MarketList.objects.filter(exchange=exchange, market_type=market_type, is_doubted=False)

@@ -12,13 +12,12 @@ from django.db.models import Q
 
 from exchanges.enums import OrderType, TradingState
 from exchanges.models import Account
-from orders.domain.reasons import TOO_SMALL
 from orders.domain.sizing import WHOLE
 from orders.execution import batches, state_lock
 from orders.execution.batch_run import BatchRun
 from orders.execution.cancel_by_person import cancel_orders
-from orders.execution.planner import Plan
-from orders.models import Order, Position
+from orders.execution.planner import Plan, goal_of
+from orders.models import ExitGoal, Order, Position
 from strategies.models import Strategy, StrategyAccount, SystemRisk
 
 Level = SystemRisk | Strategy | Account | StrategyAccount
@@ -66,43 +65,47 @@ def change_trading_state(
         open_orders = Order.objects.filter(_rows_under(level))
         touched += cancel_orders(open_orders.open() | open_orders.waiting(), actor=actor, clock=clock)
     if close_all:
-        touched += close_positions(Position.objects.filter(_rows_under(level)), clock=clock)
-    if state is not first and not _is_something_left(level, touched):
+        touched += close_positions(Position.objects.filter(_rows_under(level)), actor=actor, clock=clock)
+    if state is not first and not _is_something_left(level):
         set_trading_state(level, state, reason=reason, now=clock())
     return touched
 
 
-def _is_something_left(level: Level, closings: Iterable[Order]) -> bool:
-    """Whether an order under the level may still fill, or a position large enough to be closed is left."""
+def _is_something_left(level: Level) -> bool:
+    """Whether an order under the level may still fill, an exit is not over, or a position is left. Dust is nothing."""
     orders = Order.objects.filter(_rows_under(level))
     if (orders.in_flight() | orders.waiting() | orders.unreleased()).exists():
         return True
-    dust = {(order.strategy_account_id, order.symbol) for order in closings if order.reason in TOO_SMALL}
-    held = Position.objects.held().filter(_rows_under(level)).values_list("strategy_account_id", "symbol")
-    return not set(held) <= dust
+    goals = ExitGoal.objects.pursued().filter(_rows_under(level), order_type=OrderType.MARKET)
+    return goals.exists() or Position.objects.tradable().filter(_rows_under(level)).exists()
 
 
-def close_positions(rows: Iterable[Position], *, clock: Callable[[], datetime]) -> list[Order]:
-    """Closes whole positions with MARKET orders, side by side, and waits for the runs. Returns the closing orders."""
+def close_positions(rows: Iterable[Position], *, actor: str, clock: Callable[[], datetime]) -> list[Order]:
+    """Makes a goal to close each whole position with MARKET orders, and waits for the runs. Returns the attempts.
+
+    A goal that is not reached by then is pursued by the tracker.
+    """
     by_strategy: dict[Strategy, list[Position]] = defaultdict(list)
     for position in _with_accounts(rows):
         by_strategy[position.strategy_account.strategy].append(position)
-    runs = [_start_closing(strategy, held, clock()) for strategy, held in by_strategy.items()]
+    runs = [_start_closing(strategy, held, actor, clock()) for strategy, held in by_strategy.items()]
     for run in runs:
         run.finished.wait()
     return [order for run in runs for order in run.orders]
 
 
 def _with_accounts(rows: Iterable[Position]) -> Iterable[Position]:
-    held = Position.objects.held().filter(pk__in=[row.pk for row in rows])
+    held = Position.objects.tradable().filter(pk__in=[row.pk for row in rows])
     return held.select_related("strategy_account__strategy", "strategy_account__account").order_by("pk")
 
 
-def _start_closing(strategy: Strategy, held: Iterable[Position], now: datetime) -> BatchRun:
-    plan = Plan(orders=[_closing_order(strategy, position, leg, now) for leg, position in enumerate(held)])
+def _start_closing(strategy: Strategy, held: Iterable[Position], actor: str, now: datetime) -> BatchRun:
+    orders = [_closing_order(strategy, position, leg, now) for leg, position in enumerate(held)]
+    for order in orders:
+        order.goal = goal_of(order, actor=actor)
     with transaction.atomic():
         Strategy.objects.locked(strategy.pk)
-        run = batches.store_batch(plan, strategy=strategy, signaled_at=None, now=now)
+        run = batches.store_batch(Plan(orders=orders), strategy=strategy, signaled_at=None, now=now)
     batches.start_run(run)
     return run
 

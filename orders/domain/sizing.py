@@ -95,8 +95,9 @@ def size_closing(
     held: Decimal,
     has_reduce_only: bool,
     last_price: Decimal | None = None,
+    asked: Decimal | None = None,
 ) -> Sized:
-    """Sizes a closing leg: -`qty_per` percent of `held`, the signed position of the strategy account.
+    """Sizes a closing leg: -`qty_per` percent of `held`, the signed position of the strategy account; or `asked`.
 
     The quantity is rounded down to the lot and never exceeds the position; -100 closes the whole position except for a
     remainder below one lot. A MARKET or STOP_MARKET exit is cut down to the exchange's maximum quantity: an exit of a
@@ -105,8 +106,9 @@ def size_closing(
     """
     closing_side = _closing_side(side, held)
     limit, stop = _rounded_prices(market, order_type, closing_side, price, stop_price)
-    asked = abs(held) * -qty_per / _PERCENT
-    quantity = floor_to_step(asked, market.lot_size)
+    if asked is None:
+        asked = abs(held) * -qty_per / _PERCENT
+    quantity = floor_to_step(min(asked, abs(held)), market.lot_size)
     if not quantity and qty_per == WHOLE:
         raise _nothing_held(closing_side)
     if not order_type.needs_price:

@@ -14,13 +14,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from exchanges.failpoints import failpoint
+from orders.domain.enums import GoalState
+from orders.domain.keys import PositionKey
 from orders.domain.lifecycle import UNSENT
-from orders.execution.cancel_instructions import cancel_waiting, mark_for_cancel
+from orders.execution.cancel_instructions import cancel_waiting, cancel_waiting_entries, mark_for_cancel
 from orders.execution.client import ExecutionClient, OrderCall
+from orders.execution.evidence import read_holdings_soon
 from orders.execution.queue import AccountQueue, EarlierSteps, Step, account_queues, earlier_steps, wake_up
 from orders.execution.reference_prices import ReferencePrices
 from orders.execution.submission import submit_orders
-from orders.models import Batch, Cancellation, Order
+from orders.exits.pursuit import Pursuit, pursue
+from orders.exits.resting import mark_exits_beyond_positions
+from orders.models import Batch, Cancellation, ExitGoal, Order
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +33,7 @@ LEASE = timedelta(seconds=8)
 _LEAVE_FOR_AT_LEAST, _LEAVE_FOR_AT_MOST = timedelta(seconds=30), timedelta(minutes=5)
 _LONGEST_INTERVAL_S = 16  # between two look-ups of one order
 _RECHECK_S = 0.2  # between two checks whether a run of another process has released an earlier step
+_PURSUE_WITHIN = timedelta(seconds=2)  # a goal that is due so soon is pursued by the run, else by the tracker
 _HAND_OVER_AFTER_S = 20  # a run in which all steps only wait for so long leaves the batch to the tracker
 
 Clock = Callable[[], datetime]
@@ -64,6 +70,7 @@ class BatchRun:
         self.orders = list(orders)
         self.cancellations = list(cancellations)
         self.canceled: list[Order] = []
+        self.gave_way: list[Order] = []  # entries that exits of this batch canceled
         self.completed = threading.Event()  # every step is over, or the run has ended without the last steps
         self.finished = threading.Event()  # the run writes nothing more
         self._by = by
@@ -86,6 +93,7 @@ class BatchRun:
             self._cancel_waiting()
             while self._queues and self._keep_lease() and not self._hand_over_if_idle():
                 wake_ups, self._step_ended = wake_up.count(), False
+                self._look_at_goals()
                 self._begin_steps(self._ready_steps())
                 self._collect_answers(wake_ups)
             if not self._queues:
@@ -100,11 +108,18 @@ class BatchRun:
         unreleased = [cancellation for cancellation in self.cancellations if cancellation.released_at is None]
         if unreleased:
             cancel_waiting(unreleased, actor=self._by, now=self._clock(), found=self.canceled)
+        full = [order.goal for order in self.orders if order.goal is not None and order.goal.is_full]
+        if full:
+            self.gave_way += cancel_waiting_entries(full, actor=self._by, now=self._clock())
 
     # Turns
 
     def _ready_steps(self) -> list[tuple[AccountQueue, Step]]:
-        idle = [(queue, queue.steps[0]) for queue in self._queues.values() if not queue.working]
+        idle = [
+            (queue, step)
+            for queue in self._queues.values()
+            if not queue.working and not isinstance(step := queue.steps[0], ExitGoal)
+        ]
         blocked = [(queue, step) for queue, step in idle if step.symbol not in queue.free_symbols]
         if blocked:
             earlier = earlier_steps(self.batch, [step for _, step in blocked])
@@ -134,11 +149,16 @@ class BatchRun:
             self._queue_of[order.pk] = queues[id(order)]
         not_over = {id(order) for order in (*turn.sent, *turn.waiting)}
         self._client.place(turn.sent)
+        if turn.in_the_way:
+            self.gave_way += [order for order in turn.in_the_way if order.goal_id is None]
+            self._client.cancel(turn.in_the_way)
         self._look_up_unsure(turn.unsure)
         # An order that another run meanwhile moved to `queued` is not over: the order's turn comes again.
         over = [order for order in orders if id(order) not in not_over and order.status not in UNSENT]
         _leave_to_look_ups(over, self._clock())
-        self._advance_queues([queues[id(order)] for order in over])
+        ended = [queues[id(order)] for order in over]
+        self._pursue_goals(ended)
+        self._advance_queues(ended)
 
     def _look_up_unsure(self, orders: Iterable[Order]) -> None:
         """Looks up orders for which an exit waits: each order at once, then less and less often."""
@@ -200,7 +220,46 @@ class BatchRun:
             if not queue.working:
                 idle.append(queue)
         self._release_steps([queue.steps[0] for queue in idle])
+        self._pursue_goals(idle)
         self._advance_queues(idle)
+
+    # Exit goals
+
+    def _look_at_goals(self) -> None:
+        """Looks at the goals whose next attempt is due; a goal waits at the head of its queue."""
+        now = self._clock()
+        due = [
+            queue
+            for queue in self._queues.values()
+            if isinstance(goal := queue.steps[0], ExitGoal) and (goal.due_at is None or goal.due_at <= now)
+        ]
+        if due:
+            self._pursue_goals(due)
+            self._advance_queues(due)
+
+    def _pursue_goals(self, queues: Sequence[AccountQueue]) -> None:
+        """Decides what follows the ended steps, and puts the next attempt, or the waiting goal, right behind each.
+
+        The tracker pursues the goals whose next attempt is further away.
+        """
+        queue_of = {pk: queue for queue in queues if (pk := _goal_pk(queue.steps[0])) is not None}
+        if not queue_of:
+            return
+        now = self._clock()
+        pursuit = pursue(queue_of, now=now)
+        for order in self.orders:
+            if order.goal is not None and (fresh := pursuit.goals.get(order.goal.pk)) is not None:
+                order.goal.adopt(fresh)
+        if pursuit.contradicted:
+            read_holdings_soon(pursuit.contradicted, clock=self._clock)
+        self._client.cancel(mark_exits_beyond_positions(actor=self._by, now=now, only=_changed(pursuit)))
+        sent = {attempt.goal_id for attempt in pursuit.attempts}
+        for attempt in pursuit.attempts:
+            self.orders.append(attempt)
+            queue_of[attempt.goal_id].steps.insert(1, attempt)
+        for pk, goal in pursuit.goals.items():
+            if pk not in sent and _is_due_soon(goal, now):
+                queue_of[pk].steps.insert(1, goal)
 
     def _insert_next_attempt(self, order_call: OrderCall, queue: AccountQueue) -> None:
         """Puts the next attempt, if any, right behind the refused attempt."""
@@ -235,12 +294,30 @@ class BatchRun:
         return False
 
 
+def _goal_pk(step: Step) -> int | None:
+    if isinstance(step, ExitGoal):
+        return step.pk
+    return step.goal_id if isinstance(step, Order) else None
+
+
+def _is_due_soon(goal: ExitGoal, now: datetime) -> bool:
+    """Whether the run waits for the goal's next attempt. No run keeps a thread for a goal that is only looked at."""
+    waits = goal.state == GoalState.WORKING and goal.due_at is not None
+    is_young = now - goal.created_at < timedelta(seconds=_HAND_OVER_AFTER_S)
+    return waits and is_young and goal.due_at - now <= _PURSUE_WITHIN
+
+
+def _changed(pursuit: Pursuit) -> list[PositionKey]:
+    """The positions from which an attempt may have taken something."""
+    return [goal.position_key for goal in pursuit.goals.values() if not goal.rests]
+
+
 def resume_batch(batch: Batch, *, by: str, clock: Clock) -> BatchRun:
     """A run of the remaining steps of a batch that another process began.
 
     Orders that may have been sent are only marked as of unknown outcome, for the tracker's look-ups.
     """
-    orders = list(batch.orders.unreleased().select_related("account", "strategy_account"))
+    orders = list(batch.orders.unreleased().select_related("account", "strategy_account", "goal"))
     sent = [order for order in orders if order.status not in UNSENT]
     _leave_to_look_ups(sent, clock())
     unsent = [order for order in orders if order not in sent]

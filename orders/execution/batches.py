@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from secrets import token_hex
@@ -42,6 +43,7 @@ def store_batch(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None,
     batch = Batch.objects.create(
         strategy=strategy, created_at=now, signaled_at=signaled_at, claimed_by=by, claimed_until=now + LEASE
     )
+    _store_goals(plan.orders, batch)
     for order in plan.orders:
         order.batch = batch
     for cancellation in plan.cancellations:
@@ -51,6 +53,15 @@ def store_batch(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None,
     denied = [order for order in plan.orders if order.status == OrderStatus.DENIED]
     OrderEvent.objects.bulk_create([_denial_event(order, by) for order in denied])
     return BatchRun(batch, plan.orders, plan.cancellations, by=by, clock=timezone.now)
+
+
+def _store_goals(orders: Sequence[Order], batch: Batch) -> None:
+    exits = [order for order in orders if order.goal is not None]
+    for order in exits:
+        order.goal.batch = batch
+    insert_all([order.goal for order in exits], key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS)
+    for order in exits:
+        order.goal_id = order.goal.pk
 
 
 def start_run(run: BatchRun) -> None:

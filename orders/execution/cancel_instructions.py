@@ -7,7 +7,8 @@ from django.db.models import Q, QuerySet
 
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.lifecycle import OPEN, UNSENT
-from orders.models import Cancellation, Order
+from orders.exits.resting import makes_room
+from orders.models import Cancellation, ExitGoal, Order
 from orders.models.transitions import Transition, cancel_of
 
 
@@ -28,6 +29,28 @@ def cancel_waiting(
         if order.canceled_by_id == cancellation.pk:
             order.canceled_by = cancellation
             found.append(order)
+
+
+def cancel_waiting_entries(goals: Sequence[ExitGoal], *, actor: str, now: datetime) -> list[Order]:
+    """Cancels entries of earlier deliveries that wait for their turn, because a full exit of their position has come.
+
+    Returns the canceled entries.
+    """
+    by_position = {goal.position_key: goal for goal in goals}
+    rows = Order.objects.waiting().filter(
+        batch__lt=goals[0].batch_id,
+        goal__isnull=True,
+        strategy_account__in={key.strategy_account_id for key in by_position},
+        symbol__in={key.symbol for key in by_position},
+    )
+    entries = [
+        order for order in rows.select_related("account").order_by("pk") if order.position_key in by_position
+    ]
+    moved = Order.objects.transition(
+        makes_room(order, actor=actor, now=now, goal_pk=by_position[order.position_key].pk)
+        for order in entries
+    )
+    return [order for order in entries if order.pk in moved]
 
 
 def mark_for_cancel(

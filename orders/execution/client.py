@@ -20,6 +20,7 @@ from exchanges.enums import MarketType, OrderType, Side
 from exchanges.errors import (
     DuplicateClientOrderId,
     ExchangeError,
+    NotSent,
     OrderNotFound,
     Rejected,
     Throttled,
@@ -64,7 +65,7 @@ class SortedAnswers:
 
     reports: list[tuple[OrderCall, OrderReport]] = field(default_factory=list)
     fills: list[tuple[OrderCall, Observation]] = field(default_factory=list)
-    refused: list[tuple[OrderCall, Rejected]] = field(default_factory=list)
+    refused: list[tuple[OrderCall, Rejected | NotSent]] = field(default_factory=list)
     unknown: list[OrderCall] = field(default_factory=list)
     absent: list[OrderCall] = field(default_factory=list)
     next: list[OrderCall] = field(default_factory=list)
@@ -171,9 +172,9 @@ class ExecutionClient:
             else:
                 answers.over.append(order_call)
 
-    def _write_refusals(self, refused: Sequence[tuple[OrderCall, Rejected]], now: datetime) -> None:
+    def _write_refusals(self, refused: Sequence[tuple[OrderCall, Rejected | NotSent]], now: datetime) -> None:
         changes = [self._rejection(order_call.order, error, now) for order_call, error in refused]
-        # One transaction, so that a crash between an exit's refusal and the next attempt does not lose the exit.
+        # One transaction, so that a crash between a refusal and the next attempt does not lose the order.
         with atomic_statuses(order_call.order for order_call, _ in refused):
             moved = Order.objects.transition(changes)
             deserving = [
@@ -181,15 +182,17 @@ class ExecutionClient:
                 for order_call, error in refused
                 if order_call.order.pk in moved and deserves_another(order_call.order, error)
             ]
-            attempts = store_attempts([order_call.order for order_call in deserving], now=now)
+            attempts = store_attempts([order_call.order for order_call in deserving])
         for order_call, attempt in zip(deserving, attempts, strict=True):
             order_call.next_attempt = attempt
         for order_call, error in refused:
             order_call.error = error
 
-    def _rejection(self, order: Order, error: Rejected, now: datetime) -> Transition:
+    def _rejection(self, order: Order, error: Rejected | NotSent, now: datetime) -> Transition:
+        """The end of an order that the exchange refused, or that provably never left this machine."""
+        was_sent = isinstance(error, Rejected)
         fields = {
-            "reason": error.code,
+            "reason": error.code if was_sent else NotSent.default_code,
             "reason_params": {"message": error.message},
             "exchange_code": error.exchange_code,
             "closed_at": now,
@@ -198,14 +201,14 @@ class ExecutionClient:
             order,
             OrderStatus.REJECTED,
             now,
-            Evidence.REPLY,
+            Evidence.REPLY if was_sent else Evidence.LOCAL,
             self.actor,
             fields,
             http_status=error.http_status,
         )
 
 
-def _publish_refusals(refused: Sequence[tuple[OrderCall, Rejected]], now: datetime) -> None:
+def _publish_refusals(refused: Sequence[tuple[OrderCall, Rejected | NotSent]], now: datetime) -> None:
     """Tells all processes of a pause that an exchange asked for, and marks contradicted market lists for a reload."""
     if any(isinstance(error, Throttled) for _, error in refused):
         pauses.synchronize(now=now)
@@ -258,7 +261,7 @@ def _sort_outcome(outcome: Outcome, answers: SortedAnswers) -> None:
         case DuplicateClientOrderId():  # an earlier request arrived: look up the order and adopt the order
             order_call.verb = LOOK_UP
             answers.next.append(order_call)
-        case Rejected() if order_call.verb == PLACE:
+        case Rejected() | NotSent() if order_call.verb == PLACE:
             answers.refused.append((order_call, outcome.error))
         case OrderNotFound() | Rejected() if order_call.verb == CANCEL:  # no evidence: look up the order
             order_call.verb = LOOK_UP

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 
 from exchanges.enums import Side, TradingState
 from orders.domain.enums import OrderStatus
 from orders.domain.keys import AccountSymbol, PositionKey
+from orders.domain.lifecycle import WORKING
 from orders.domain.risk_checks import Exposure, LevelState, OpenRemainder, strictest_of
-from orders.models import Order, Position, PositionDifference
+from orders.models import ExitGoal, HoldingCheck, Order, Position, PositionDifference
 from strategies.models import LIMIT_NAMES, Limits, Strategy, StrategyAccount, SystemRisk
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
@@ -38,9 +39,13 @@ class TradingPermission:
 
 @dataclass(slots=True)
 class NetHolding:
-    """An account's holding of one symbol over all strategies, and the open orders that may still change the holding."""
+    """An account's holding of one symbol over all strategies, and the open orders that may still change the holding.
+
+    `held` is what the exchange should show: our positions and what a person declared `external`.
+    """
 
     held: Decimal = Decimal(0)
+    external: Decimal = Decimal(0)
     strategy_accounts: set[int] = field(default_factory=set)  # with a position or an open order in the symbol
     open_by_strategy_account: dict[tuple[int, Side], Decimal] = field(
         default_factory=lambda: defaultdict(Decimal)
@@ -67,6 +72,15 @@ class OrderContext:
     net_holdings: dict[AccountSymbol, NetHolding] = field(default_factory=lambda: defaultdict(NetHolding))
     # Orders that may have filled since the last look-up.
     unsure_orders: dict[PositionKey, list[Order]] = field(default_factory=lambda: defaultdict(list))
+    # For exits: the entries and the resting exits of the strategy account at the exchange, what the attempts of a goal
+    # have closed, the checks of holdings after refusals, and what earlier exits leave of the position.
+    own_entries: dict[PositionKey, list[Order]] = field(default_factory=lambda: defaultdict(list))
+    own_exits: dict[PositionKey, list[Order]] = field(default_factory=lambda: defaultdict(list))
+    closed_by_goal: dict[int | None, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    holding_checks: dict[AccountSymbol, HoldingCheck] = field(default_factory=dict)
+    older_remains: dict[PositionKey, Decimal] = field(default_factory=dict)
+    # For entries: the full exits of the position that are not over.
+    full_goals: dict[PositionKey, list[ExitGoal]] = field(default_factory=lambda: defaultdict(list))
     differences: dict[AccountSymbol, PositionDifference] = field(default_factory=dict)
 
     def note_unsure(self, order: Order) -> None:
@@ -116,16 +130,25 @@ def read_context(
     # Doubts before positions: on PostgreSQL each statement sees the commits before it. Fills that are booked in between
     # leave a doubt here, and the exit waits; the other way round the exit would find neither doubt nor position.
     _read_unknown_outcomes(orders, context)
-    if any(order.is_closing for order in orders):
-        _read_resting_orders(orders, context)
-    if counted or any(order.is_closing for order in orders):
+    exits, entries = _split(orders)
+    if exits:
+        _read_own_orders(exits, context)
+    if counted or exits:
         _read_positions(orders, context)
-    if any(order.is_closing for order in orders):
+    if exits:
+        _read_goals(exits, context)
         _read_net_holdings(orders, context)
         _read_net_orders(orders, context)
-    if any(not order.is_closing for order in orders):
-        _read_differences(orders, context)
+    if entries:
+        _read_differences(entries, context)
+        _read_full_goals(entries, context)
     return context
+
+
+def _split(orders: Sequence[Order]) -> tuple[list[Order], list[Order]]:
+    return [order for order in orders if order.is_closing], [
+        order for order in orders if not order.is_closing
+    ]
 
 
 def _level_state(scope: str, row: SystemRisk | Strategy) -> LevelState:
@@ -160,7 +183,7 @@ def _read_unknown_outcomes(orders: Sequence[Order], context: OrderContext) -> No
     rows = _of_same_symbols(Order.objects.of_unknown_outcome(), orders)
     for row in rows.select_related("account"):
         context.unknown_outcomes[row.account_symbol] = row.client_order_id
-        # The other statuses are working, and _read_resting_orders reads working orders.
+        # The other statuses are working, and _read_own_orders reads working orders.
         if row.status == OrderStatus.SUBMITTED:
             context.note_unsure(row)
 
@@ -173,6 +196,12 @@ def _read_net_holdings(orders: Sequence[Order], context: OrderContext) -> None:
         net = context.net_holdings[AccountSymbol(account, symbol)]
         net.held += quantity
         net.strategy_accounts.add(strategy_account)
+    declared = PositionDifference.objects.filter(market_type=orders[0].market_type).exclude(external=0)
+    for account, symbol, external in _of_same_symbols(declared, orders).values_list(
+        "account_id", "symbol", "external"
+    ):
+        net = context.net_holdings[AccountSymbol(account, symbol)]
+        net.external, net.held = external, net.held + external
 
 
 def _read_net_orders(orders: Sequence[Order], context: OrderContext) -> None:
@@ -186,12 +215,40 @@ def _read_net_orders(orders: Sequence[Order], context: OrderContext) -> None:
         net.strategy_accounts.add(strategy_account)
 
 
-def _read_resting_orders(orders: Sequence[Order], context: OrderContext) -> None:
-    came_at = min(order.created_at for order in orders if order.is_closing)
-    resting = Order.objects.working().filter(strategy=orders[0].strategy_id)
-    not_looked_up = resting.filter(Q(answered_at__isnull=True) | Q(answered_at__lt=came_at))
-    for row in _of_same_symbols(not_looked_up, orders).select_related("account"):
-        context.note_unsure(row)
+def _read_own_orders(exits: Sequence[Order], context: OrderContext) -> None:
+    """Reads the open orders of the strategy in the symbols. An order is unsure until a look-up after the exit came."""
+    came_at = min(order.created_at for order in exits)
+    ours = Order.objects.filter(strategy=exits[0].strategy_id, status__in=WORKING)
+    for row in _of_same_symbols(ours, exits).select_related("account").order_by("pk"):
+        is_exit = row.is_closing or row.reduce_only
+        (context.own_exits if is_exit else context.own_entries)[row.position_key].append(row)
+        if row.answered_at is None or row.answered_at < came_at:
+            context.note_unsure(row)
+
+
+def _read_goals(exits: Sequence[Order], context: OrderContext) -> None:
+    """Reads what later attempts need: fills of the attempts before, checks of holdings, and older goals."""
+    goals = {order.goal_id for order in exits if order.goal_id and order.attempt > 1}
+    if goals:
+        attempts = Order.objects.filter(goal__in=goals).exclude(filled=0)
+        for goal, filled in attempts.values_list("goal_id", "filled"):
+            context.closed_by_goal[goal] += filled
+    for check in _of_same_symbols(HoldingCheck.objects.filter(market_type=exits[0].market_type), exits):
+        context.holding_checks[AccountSymbol(check.account_id, check.symbol)] = check
+    places = {order.position_key: order.goal_id or 0 for order in exits}
+    older = ExitGoal.objects.pursued().filter(strategy=exits[0].strategy_id, to_remain__isnull=False)
+    for pk, to_remain, *key in _of_same_symbols(older, exits).values_list(
+        "pk", "to_remain", "strategy_account_id", "symbol"
+    ):
+        position = PositionKey(*key)
+        if position in places and pk < places[position]:
+            context.older_remains[position] = min(to_remain, context.older_remains.get(position, to_remain))
+
+
+def _read_full_goals(entries: Sequence[Order], context: OrderContext) -> None:
+    goals = ExitGoal.objects.pursued().full().filter(strategy=entries[0].strategy_id)
+    for goal in _of_same_symbols(goals, entries):
+        context.full_goals[goal.position_key].append(goal)
 
 
 def _read_differences(orders: Sequence[Order], context: OrderContext) -> None:

@@ -14,8 +14,10 @@ from exchanges.market_data.symbols import SymbolError, UnknownSymbol
 from orders.domain.enums import CancelType, OrderStatus
 from orders.domain.legs import Leg, in_run_order
 from orders.domain.reasons import Denied
-from orders.models import Cancellation, Order
+from orders.models import Cancellation, ExitGoal, Order
 from strategies.models import Strategy, StrategyAccount
+
+ACTOR = "webhook"
 
 
 class SymbolRefused(Exception):
@@ -73,12 +75,13 @@ class Planner:
             denied = self._denial(leg, strategy_account, spec)
             if denied is not None:
                 _deny_order(order, denied, self.now)
+                order.goal = None  # without a market nobody can hold a position to close
             plan.orders.append(order)
 
     def _new_order(
         self, leg: Leg, sequence: int, order_type: OrderType, strategy_account: StrategyAccount, symbol: str
     ) -> Order:
-        return Order.compose(
+        order = Order.compose(
             strategy_account,
             market_type=self.strategy.market_type,
             leg=leg.index,
@@ -92,6 +95,9 @@ class Planner:
             stop_price=leg.stop_price,
             created_at=self.now,
         )
+        if leg.is_closing:
+            order.goal = goal_of(order, actor=ACTOR)
+        return order
 
     def _denial(
         self, leg: Leg, strategy_account: StrategyAccount, spec: MarketSpec | SymbolError | ExchangeError
@@ -170,6 +176,25 @@ class Planner:
         return list(
             Order.objects.filter(named, strategy=self.strategy, strategy_account__in=self.strategy_accounts)
         )
+
+
+def goal_of(order: Order, *, actor: str) -> ExitGoal:
+    """Returns the unsaved goal whose first attempt is the unsaved order. `actor` asked for the exit."""
+    assert order.qty_per is not None
+    return ExitGoal.compose(
+        order.strategy_account,
+        market_type=order.market_type,
+        leg=order.leg,
+        sequence=order.sequence,
+        symbol=order.symbol,
+        order_type=OrderType(order.order_type),
+        qty_per=order.qty_per,
+        actor=actor,
+        created_at=order.created_at,
+        side=order.side,
+        price=order.price,
+        stop_price=order.stop_price,
+    )
 
 
 def _market_or_error(

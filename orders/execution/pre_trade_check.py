@@ -1,7 +1,6 @@
 """The pre-trade check: sizes an order at the order's turn, or denies the order before sending."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -20,6 +19,7 @@ from orders.domain.reasons import Denied
 from orders.domain.risk_checks import Intended, check_limits, check_state
 from orders.domain.sizing import Sized, reference_price, size_closing, size_opening
 from orders.execution.context import OrderContext, TradingPermission
+from orders.execution.exit_turn import ExitTurn, exits_before
 from orders.execution.reference_prices import ReferencePrices
 from orders.models import Order
 from orders.models.transitions import Transition
@@ -85,6 +85,7 @@ class PreTradeCheck:
             return self._sized_closing(order, market, abilities)
         _check_age(order, self.context.now)
         self._check_unknowns(order)
+        self._check_exits(order)
         last_price = self.prices.price(price_key(order))
         sized = _sized_opening(order, market, last_price)
         self._check_limits(order, market, sized, permission)
@@ -103,30 +104,53 @@ class PreTradeCheck:
         return spec
 
     def _sized_closing(self, order: Order, market: MarketSpec, abilities: Capabilities) -> Sized:
+        """The size of an exit: reduce-only where the exchange takes the exit as reduce-only. Raises Denied."""
+        turn = ExitTurn(order, self.context)
+        turn.fix_goal()
+        asked = turn.quantity(market)
+        sized = self._sized_exit(order, market, turn.held, asked, is_reduce_only=abilities.has_reduce_only)
+        if sized.reduce_only and not self._net_covers(order, sized):
+            # Without reduce-only the exchange checks the notional of the exit.
+            sized = self._sized_exit(order, market, turn.held, asked, is_reduce_only=False)
+        turn.goal.side = sized.side
+        return sized
+
+    def _sized_exit(
+        self, order: Order, market: MarketSpec, held: Decimal, asked: Decimal, *, is_reduce_only: bool
+    ) -> Sized:
         assert order.qty_per is not None
-        held = self.context.exposures[order.strategy_account_id].held
-        sized = size_closing(
+        return size_closing(
             market=market,
             order_type=OrderType(order.order_type),
             side=Side(order.side) if order.side else None,
             qty_per=order.qty_per,
+            asked=asked,
             price=order.price,
             stop_price=order.stop_price,
-            held=held.get(order.symbol, Decimal(0)),
-            has_reduce_only=abilities.has_reduce_only,
+            held=held,
+            has_reduce_only=is_reduce_only,
+            last_price=self.prices.price(price_key(order)),
         )
-        return sized if self._net_covers(order, sized) else replace(sized, reduce_only=False)
 
     def _net_covers(self, order: Order, sized: Sized) -> bool:
         """Whether the account's net holding covers the exit, so that the exchange takes the exit as reduce-only.
 
-        An exchange nets positions of strategies that hold against each other on one account, and refuses a reduce-only
-        exit beyond the net holding. Such an exit goes out without reduce-only: the size is at most the position of the
-        strategy account at sending, and orders.reconciliation.stale_exits cancels the exit if the position goes first.
+        An exchange nets positions of strategies that hold against each other on one account, and what a person holds
+        there besides, and refuses a reduce-only exit beyond the net holding. Such an exit goes out without reduce-only:
+        the size is at most the position of the strategy account at sending, and orders.exits.resting cancels the exit
+        if the position goes first.
         """
         net = self.context.net_holdings[order.account_symbol]
         held = net.held_after_others(order.strategy_account_id, sized.side)
         return -sized.side.sign * held >= sized.quantity
+
+    def _check_exits(self, order: Order) -> None:
+        """Denies an entry while a full exit of its position is not over: the exit would close the entry at once."""
+        exits = exits_before(order, self.context)
+        if exits:
+            remaining = exits[0].remaining
+            params = {"symbol": order.symbol, "remaining": "?" if remaining is None else plain(remaining)}
+            raise Denied("exit_working", params)
 
     def _check_unknowns(self, order: Order) -> None:
         """Denies an entry while the holding of the account and symbol is doubtful. Raises Denied.

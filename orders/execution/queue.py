@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from orders.domain.keys import PositionKey
-from orders.models import Batch, Cancellation, Order
+from orders.models import Batch, Cancellation, ExitGoal, Order
 
 ANY_SYMBOL = ""
 
@@ -35,7 +35,7 @@ class WakeUp:
 
 wake_up = WakeUp()
 
-Step = Order | Cancellation
+Step = Order | Cancellation | ExitGoal  # a goal waits for its next attempt
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class AccountQueue:
     free_symbols: set[str] = field(default_factory=set)  # without an unreleased step of an earlier batch
 
 
-def account_queues(steps: Iterable[Step]) -> dict[int, AccountQueue]:
+def account_queues(steps: Iterable[Order | Cancellation]) -> dict[int, AccountQueue]:
     """The queues of a batch by strategy account: unreleased steps in the order of their turns."""
     queues: dict[int, AccountQueue] = {}
     for step in sorted(steps, key=lambda step: step.sequence):

@@ -13,24 +13,28 @@ from exchanges.market_data.catalog import Catalogs, open_catalogs
 from orders.domain.enums import Evidence, OrderStatus
 from orders.execution import state_lock
 from orders.execution.context import OrderContext, TradingPermission, read_context, read_permissions
+from orders.execution.exit_turn import ExitTurn, waits_for_exit
 from orders.execution.pre_trade_check import PreTradeCheck, is_overdue, price_key
 from orders.execution.reference_prices import ReferencePrices
-from orders.models import Order
+from orders.exits.resting import makes_room
+from orders.models import ExitGoal, Order
 from orders.models.transitions import Transition, atomic_statuses
 
-_USUAL_LOOK_UP = timedelta(seconds=10)
+_PRICE_OF_EXIT_WITHIN = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The orders of one turn that may be sent, the orders that wait, and `unsure`: the orders for which an exit waits.
+    """The orders of one turn that may be sent, and the orders that wait.
 
-    The caller looks up the `unsure` orders.
+    The caller looks up the `unsure` orders, for which an exit waits, and sends the cancels of the orders that are `in
+    the way` of an exit.
     """
 
     sent: list[Order]
     waiting: list[Order]
     unsure: list[Order]
+    in_the_way: list[Order]
 
 
 def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: str, now: datetime) -> Turn:
@@ -42,12 +46,14 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
     catalogs = _catalogs_of(orders, now)
     ready, waiting = _split_ready(orders, prices, actor, now)
     if not ready:
-        return Turn([], waiting, [])
+        return Turn([], waiting, [], [])
     with atomic_statuses(ready):
         state_lock.hold_shared()
         permissions = read_permissions(ready)
         context = read_context(ready, permissions, now=now)
         unpriced = [o for o in ready if not is_overdue(o, now) and _lacks_price(o, permissions, prices)]
+        unpriced += [o for o in ready if _waits_for_notional(o, prices, now)]
+        in_the_way = _cancel_in_the_way(ready, context, actor)
         early = [o for o in ready if _comes_too_early(o, context)]
         held_back = {order.pk for order in (*unpriced, *early)}
         due = [order for order in ready if order.pk not in held_back]
@@ -55,17 +61,42 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
     for order in unpriced:
         prices.request(price_key(order), now=now)  # after the transaction, because the call uses the network
     sent = [order for order in due if order.pk in moved and order.status == OrderStatus.SUBMITTED]
+    at_exchange = [order for order in in_the_way if order.status == OrderStatus.PENDING_CANCEL]
     unsure = [
-        order for key in {order.position_key for order in early} for order in context.unsure_orders[key]
+        order
+        for key in {order.position_key for order in early}
+        for order in context.unsure_orders[key]
+        if order not in at_exchange
     ]
-    return Turn(sent, [*waiting, *unpriced, *early], unsure)
+    return Turn(sent, [*waiting, *unpriced, *early], unsure, at_exchange)
+
+
+def _cancel_in_the_way(orders: Sequence[Order], context: OrderContext, actor: str) -> list[Order]:
+    """Marks what stands in the way of exits for a cancel. The exits wait until the ends of these orders are known."""
+    changes = {}
+    for order in orders:
+        if order.goal is not None and order.is_closing:
+            for other in ExitTurn(order, context).orders_to_cancel():
+                changes[other.pk] = makes_room(other, actor=actor, now=context.now, goal_pk=order.goal.pk)
+    Order.objects.transition(changes.values())
+    return [change.order for change in changes.values()]
+
+
+def _comes_too_early(order: Order, context: OrderContext) -> bool:
+    if order.is_closing:
+        return order.goal is not None and ExitTurn(order, context).comes_too_early()
+    return waits_for_exit(order, context)
 
 
 def _commit_orders(orders: Sequence[Order], check: PreTradeCheck, actor: str) -> set[int]:
     """Writes the result of the check for each order; returns the primary keys of the orders that moved."""
     _unqueue_orders(orders, actor, check.context.now)
     unmoved = [order for order in orders if order.status == OrderStatus.INITIALIZED]  # not by another run
-    return Order.objects.transition(check.decide_all(unmoved, actor))
+    moved = Order.objects.transition(check.decide_all(unmoved, actor))
+    goals = [order.goal for order in unmoved if order.goal is not None and order.pk in moved]
+    if goals:
+        ExitGoal.objects.bulk_update(goals, ["side", "to_remain", "wanted"])
+    return moved
 
 
 def preview_orders(orders: Sequence[Order], *, now: datetime) -> None:
@@ -75,7 +106,8 @@ def preview_orders(orders: Sequence[Order], *, now: datetime) -> None:
         return
     catalogs = _catalogs_of(planned, now)
     prices, permissions = ReferencePrices(lambda: now), read_permissions(planned)
-    prices.fetch({price_key(o) for o in planned if _needs_last_price(o, permissions)}, now=now)
+    priced = [o for o in planned if _needs_last_price(o, permissions) or _has_checked_notional(o)]
+    prices.fetch({price_key(o) for o in priced}, now=now)
     with transaction.atomic():
         check = PreTradeCheck(read_context(planned, permissions, now=now), catalogs, prices)
     for order in planned:
@@ -106,33 +138,6 @@ def _split_ready(
     return ready, paused + unpriced
 
 
-def _comes_too_early(order: Order, context: OrderContext) -> bool:
-    """Whether an exit waits, because the position may still change through an earlier order for the same position.
-
-    The earlier order has an unknown outcome, or may have filled since the last look-up: an entry may have added to the
-    position, an exit may have taken from the position. A successful look-up ends the wait. The wait also ends after
-    _USUAL_LOOK_UP if a position is held and the exit cannot become too large: no earlier exit is unsure, or the
-    exchange caps the exit.
-    """
-    unsure = context.unsure_orders.get(order.position_key)
-    if not order.is_closing or not unsure:
-        return False
-    held = context.exposures[order.strategy_account_id].held.get(order.symbol)
-    may_be_too_large = any(other.is_closing for other in unsure) and not _is_capped(order, context)
-    return not held or may_be_too_large or context.now - order.created_at < _USUAL_LOOK_UP
-
-
-def _is_capped(order: Order, context: OrderContext) -> bool:
-    """Whether the exchange cuts an exit down to the position of the strategy account.
-
-    Reduce-only caps an exit by the account's position, and so needs an account where no other strategy account holds or
-    trades the symbol.
-    """
-    abilities = gateway.capabilities(order.account.exchange, MarketType(order.market_type))
-    traders = context.net_holdings[order.account_symbol].strategy_accounts
-    return abilities.has_reduce_only and traders <= {order.strategy_account_id}
-
-
 def _is_paused(order: Order) -> bool:
     try:
         credentials = vault.credentials_of(order.account)
@@ -154,6 +159,19 @@ def _needs_last_price(order: Order, permissions: Mapping[int, TradingPermission]
 
 def _lacks_price(order: Order, permissions: Mapping[int, TradingPermission], prices: ReferencePrices) -> bool:
     return _needs_last_price(order, permissions) and not prices.knows(price_key(order))
+
+
+def _has_checked_notional(order: Order) -> bool:
+    """Whether the exchange checks the notional of a market exit, which needs a price."""
+    if not order.is_closing or order.order_type != OrderType.MARKET:
+        return False
+    return not gateway.capabilities(order.account.exchange, MarketType(order.market_type)).has_reduce_only
+
+
+def _waits_for_notional(order: Order, prices: ReferencePrices, now: datetime) -> bool:
+    """An exit waits a second for the price of its notional, and then goes without: the exchange decides."""
+    is_young = now - order.created_at < _PRICE_OF_EXIT_WITHIN
+    return is_young and _has_checked_notional(order) and not prices.knows(price_key(order))
 
 
 def _unqueue_orders(orders: Sequence[Order], actor: str, now: datetime) -> None:

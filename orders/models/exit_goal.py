@@ -35,7 +35,7 @@ class ExitGoalQuerySet(models.QuerySet["ExitGoal"]):
         return self.exclude(Exists(living))
 
     def due(self, *, now: datetime) -> "ExitGoalQuerySet":
-        return self.pursued().filter(Q(due_at__isnull=True) | Q(due_at__lte=now))
+        return self.pursued().filter(due_at__lte=now)
 
     def of_positions(self, keys: Iterable[PositionKey]) -> "ExitGoalQuerySet":
         """Goals of these positions, and of few others: the caller tells the pairs apart by `position_key`."""
@@ -149,6 +149,7 @@ class ExitGoal(models.Model):
             "qty_per": qty_per,
             "actor": actor,
             "created_at": created_at,
+            "due_at": created_at,
             "side": side,
             "price": price,
             "stop_price": stop_price,
@@ -159,6 +160,13 @@ class ExitGoal(models.Model):
             account=strategy_account.account,
             **fields,
         )
+
+    def adopt(self, fresh: "ExitGoal") -> None:
+        """Brings this instance up to date with another instance of the row. The state comes last: an answer may read it."""
+        for column in self._meta.concrete_fields:
+            if column.attname != "state":
+                setattr(self, column.attname, getattr(fresh, column.attname))
+        self.state = fresh.state
 
     @property
     def position_key(self) -> PositionKey:

@@ -78,17 +78,24 @@ def atomic_statuses(rows: Iterable[StatusRow]) -> Iterator[None]:
 
 
 def cancel_of(
-    order: StatusRow, *, evidence: Evidence, actor: str, now: datetime, canceled_by: int | None = None
+    order: StatusRow,
+    *,
+    evidence: Evidence,
+    actor: str,
+    now: datetime,
+    canceled_by: int | None = None,
+    **reason: Any,
 ) -> Transition:
     """Returns the transition for a cancel of an order. Every caller who wants an order canceled starts here.
 
     An unsent order becomes `canceled`. An order the exchange may have becomes `pending_cancel`, and the caller sends
-    the cancel after the commit. `canceled_by` is the primary key of the cancel instruction, if any.
+    the cancel after the commit. `canceled_by` is the primary key of the cancel instruction, if any. `reason` holds the
+    columns that tell why, such as `reason` and `canceled_for_id`.
     """
-    named = {} if canceled_by is None else {"canceled_by_id": canceled_by}
+    named = reason if canceled_by is None else {**reason, "canceled_by_id": canceled_by}
     if OrderStatus(order.status) in UNSENT:
         ended = {"reason": "canceled_before_sending", "closed_at": now, "released_at": now}
-        return Transition(order, OrderStatus.CANCELED, now, evidence, actor, named | ended)
+        return Transition(order, OrderStatus.CANCELED, now, evidence, actor, ended | named)
     return Transition(order, OrderStatus.PENDING_CANCEL, now, evidence, actor, {**named, "checked_at": now})
 
 

@@ -10,9 +10,8 @@ from exchanges.enums import MarketType
 from exchanges.gateway import Call, gateway
 from exchanges.vault import credentials_of
 from orders.domain.enums import Evidence, OrderStatus
-from orders.execution.attempts import deserves_another_after_absence, store_attempts
 from orders.models import Order, Trade
-from orders.models.transitions import Transition, atomic_statuses
+from orders.models.transitions import Transition
 
 # After the receive window, the exchange's own time-out (10 s) and a second of clock skew, the exchange cannot accept a
 # request any more. Look-ups of accepted orders were seen to fail for a longer time, hence the setting's floor of 60 s.
@@ -40,7 +39,7 @@ def _last_seen_absent(order: Order) -> datetime:
 def conclude_absent(orders: Sequence[Order], *, actor: str, now: datetime) -> list[Order]:
     """Closes the orders with proved absence, and returns the closed orders. Asks the exchange for its history.
 
-    A lost exit is still wanted, so the exit's next attempt is stored in the transaction that closes the exit.
+    The goal of a lost exit goes on with a further attempt (orders.exits.pursuit).
     """
     candidates = [order for order in orders if _may_be_concluded(order, now)]
     proved = [
@@ -48,14 +47,8 @@ def conclude_absent(orders: Sequence[Order], *, actor: str, now: datetime) -> li
     ]
     if not proved:
         return []
-    with atomic_statuses(proved):
-        sent = {order.pk for order in proved if order.status == OrderStatus.SUBMITTED}
-        moved = Order.objects.transition(_closing_transition(order, actor, now) for order in proved)
-        closed = [order for order in proved if order.pk in moved]
-        # An order in `pending_cancel` is not wanted any more, so the order gets no further attempt.
-        lost = [order for order in closed if order.pk in sent]
-        store_attempts([order for order in lost if deserves_another_after_absence(order)], now=now)
-    return closed
+    moved = Order.objects.transition(_closing_transition(order, actor, now) for order in proved)
+    return [order for order in proved if order.pk in moved]
 
 
 def _may_be_concluded(order: Order, now: datetime) -> bool:

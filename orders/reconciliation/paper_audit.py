@@ -19,6 +19,7 @@ from exchanges.models import Account
 from exchanges.paper.remote import PaperControl, PaperUnreachable
 from exchanges.vault import CredentialsUnreadable, credentials_of
 from orders.domain.enums import OrderStatus
+from orders.domain.ids import OUR_PREFIX
 from orders.domain.lifecycle import FINAL
 from orders.models import Order, Position, PositionDifference, Trade
 

@@ -26,16 +26,19 @@ from orders.domain.lifecycle import IN_FLIGHT
 from orders.execution import batches
 from orders.execution.batch_run import LEASE, BatchRun, resume_batch
 from orders.execution.client import ExecutionClient, OrderCall
+from orders.exits.pursuit import due_goals, pursue
+from orders.exits.resting import mark_exits_beyond_positions
 from orders.models import Batch, Cancellation, Order
+from orders.outside.holdings import compare_wanted, want_comparison
 from orders.reconciliation.absence import conclude_absent, note_absent
 from orders.reconciliation.comparison import compare_accounts
-from orders.reconciliation.stale_exits import mark_stale_exits
 
 logger = logging.getLogger(__name__)
 
 RECONCILE_EVERY_S = 30
 FOLLOW_EVERY = timedelta(seconds=5)
 _LOOK_AGAIN_S = 0.02
+_ROUNDS = 20  # of one complete pass: an exit above the largest market order takes one round per part
 SOONEST, LATEST = timedelta(seconds=1), timedelta(seconds=30)
 
 
@@ -69,7 +72,15 @@ class Tracker:
         trip_circuit_breakers(now=self._clock())
         self._look_up(self._unsure_orders(everything=True))
         self._look_up(self._working_orders(everything=everything), can_wait=True)
-        self._cancel_stale_exits()
+        for _ in range(_ROUNDS):
+            compare_wanted(clock=self._clock)
+            if not self._pursue_goals():
+                break
+            self._wait_for_calls()
+            self._resume_abandoned()
+            while self._running_batches():
+                self._look_up(self._unsure_orders())
+                time.sleep(_LOOK_AGAIN_S)
         self._wait_for_calls()
 
     def _look_up(self, orders: Iterable[Order], *, can_wait: bool = False) -> None:
@@ -106,7 +117,7 @@ class Tracker:
         self._reconcile_in_background()
         self._start_look_ups(self._unsure_orders())
         self._start_look_ups(self._working_orders(), can_wait=True)
-        self._cancel_stale_exits()
+        self._pursue_goals()
         while (left := until - time.monotonic()) > 0:
             if self._client.under_way:
                 self._finish_calls(self._client.collect(timeout_s=left))
@@ -198,12 +209,21 @@ class Tracker:
         ]
         self._cancel_orders(again)
 
-    def _cancel_stale_exits(self) -> None:
-        stale = mark_stale_exits(actor=self._name, now=self._clock())
-        for order in stale:
-            logger.info("exit without a position canceled order=%s", order.client_order_id)
-        self._open_catalogs(stale)
-        self._cancel_orders(stale)
+    def _pursue_goals(self) -> bool:
+        """Pursues the due goals, and cancels resting exits beyond their positions. Returns whether there is more to do.
+
+        The batches of the new attempts are abandoned, so the next turn resumes the batches.
+        """
+        now = self._clock()
+        pursuit = pursue(due_goals(now=now).values_list("pk", flat=True), now=now)
+        if pursuit.contradicted:
+            want_comparison(pursuit.contradicted, now=now)
+        beyond = mark_exits_beyond_positions(actor=self._name, now=now)
+        for order in beyond:
+            logger.info("exit beyond its position canceled order=%s", order.client_order_id)
+        self._open_catalogs(beyond)
+        self._cancel_orders(beyond)
+        return bool(pursuit.attempts or beyond or pursuit.contradicted)
 
     def _cancel_orders(self, orders: Sequence[Order]) -> None:
         if orders:
