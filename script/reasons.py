@@ -244,6 +244,36 @@ RESULTS = {
         "Read the rule in the sentence. A price outside the exchange's band needs another price; for steps and minimums"
         " send again in a few minutes, after the reload.",
     ),
+    "price_band": Advice(
+        "The order's price, or for a market order the best price of the other side, is outside the band that the"
+        " exchange sets around its own price. Nothing happened at the exchange. An exit is sent again, paced.",
+        "Send a price nearer to the market. In a fast market the band moves: send again in a moment.",
+    ),
+    "stop_would_trigger": Advice(
+        "The last price is beyond the stop price, so the stop order would trigger at once, and the exchange refuses"
+        " such an order.",
+        "The level of the stop has been passed: send a MARKET exit, or set the strategy to send passed stops as market"
+        " orders. For an entry: send a stop price on the other side of the market.",
+    ),
+    "no_liquidity": Advice(
+        "The order book had no order of the other side, so the market order found nothing to trade against.",
+        "Send again in a moment. An exit is sent again by itself, paced.",
+    ),
+    "in_liquidation": Advice(
+        "The exchange is closing positions of the account by force, and refuses orders until the liquidation is over.",
+        "Add margin at the exchange, and look at the account and at Orders › Position differences afterwards.",
+    ),
+    "account_blocked": Advice(
+        "The key is right, and the exchange does not let the account trade: the account is disabled, inactive or"
+        " restricted, or may not trade the symbol.",
+        "Log in at the exchange and read the account's notices. Exits are tried again slowly until the exchange lets"
+        " the account trade.",
+    ),
+    "overloaded": Advice(
+        "The exchange had too many requests of all its users, and refused the order before its matching engine. The"
+        " refusal concerns one order: no pause follows, and nothing happened at the exchange.",
+        "Send an entry again. An exit is sent again by itself, paced.",
+    ),
     "clock_skew": Advice(
         "The request's time was outside of the exchange's receive window: the clock of this server is off, or the"
         " request took too long. tradehub reads the exchange's clock at once; an exit gets one further attempt.",

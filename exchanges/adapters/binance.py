@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
+import yarl
+
 from exchanges.adapters.ccxt_adapter import (
     CcxtAdapter,
     confirmed_report,
@@ -40,7 +42,7 @@ from exchanges.adapters.protocol import (
 )
 from exchanges.adapters.transport import StrictTransport
 from exchanges.amounts import EXACT
-from exchanges.enums import OrderType, OutsideKind, ReportStatus, Side
+from exchanges.enums import MarketType, OrderType, OutsideKind, ReportStatus, Side
 from exchanges.errors import ExchangeError, OrderNotFound, Rejected, Throttled, Unavailable
 
 # A status that is missing here leaves the order's status unchanged.
@@ -106,8 +108,13 @@ class BinanceTransport(StrictTransport):
     def _doubt(self, *_: object) -> None:
         """Doubts no answer: Binance refuses by HTTP status, and the adapters read every answer field by field."""
 
-    def classify(self, http_status: int, body: object | None, retry_after: str | None) -> ExchangeError:
-        return classify_binance(http_status, body, retry_after=retry_after)
+    def classify(
+        self, http_status: int, body: object | None, retry_after: str | None, url: str
+    ) -> ExchangeError:
+        """Reads the answer by the market of the endpoint, because a futures key asks some endpoints of spot too."""
+        is_futures = yarl.URL(url, encoded=True).path.startswith("/fapi/")
+        market_type = MarketType.FUTURES if is_futures else MarketType.SPOT
+        return classify_binance(http_status, body, market_type=market_type, retry_after=retry_after)
 
 
 class BinanceSpot(CcxtAdapter):

@@ -51,7 +51,9 @@ class StrictTransport:
     def __del__(self) -> None:
         """Replaces ccxt's destructor, which complains about open sessions: the session belongs to the process."""
 
-    def classify(self, http_status: int, body: object | None, retry_after: str | None) -> ExchangeError:
+    def classify(
+        self, http_status: int, body: object | None, retry_after: str | None, url: str
+    ) -> ExchangeError:
         return classify_generic(http_status, body, retry_after=retry_after)
 
     async def fetch2(
@@ -86,7 +88,7 @@ class StrictTransport:
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise OutcomeUnknown("The connection broke before the exchange's answer was complete.") from None
         self._note_weight(response.headers)
-        answer = self._conclude(response.status, response.headers.get("Retry-After"), raw)
+        answer = self._conclude(response.status, response.headers.get("Retry-After"), raw, url)
         self._doubt(answer, raw, response.headers, url, method)
         return answer
 
@@ -107,10 +109,10 @@ class StrictTransport:
         if self.note_weight is not None and used.isascii() and used.isdigit():
             self.note_weight(int(used[:_MAX_DIGITS]))
 
-    def _conclude(self, status: int, retry_after: str | None, raw: bytes) -> Any:
+    def _conclude(self, status: int, retry_after: str | None, raw: bytes, url: str) -> Any:
         parsed = parse_json(raw)
         if status != 200 or parsed is None:
-            raise self.classify(status, parsed, retry_after)
+            raise self.classify(status, parsed, retry_after, url)
         return parsed
 
 

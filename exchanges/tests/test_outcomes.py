@@ -9,6 +9,7 @@ from exchanges.adapters.outcomes import (
     retry_after_s,
     safe_message,
 )
+from exchanges.enums import MarketType
 from exchanges.errors import (
     AuthenticationFailed,
     DuplicateClientOrderId,
@@ -19,45 +20,51 @@ from exchanges.errors import (
     Throttled,
 )
 
+FUTURES, SPOT = MarketType.FUTURES, MarketType.SPOT
 
-def conclude(status, code=None, message="Words.", *, retry_after=None):
+
+def conclude(status, code=None, message="Words.", *, market_type=FUTURES, retry_after=None):
     body = None if code is None else {"code": code, "msg": message}
-    return classify_binance(status, body, retry_after=retry_after)
+    return classify_binance(status, body, market_type=market_type, retry_after=retry_after)
 
 
-# Binance says this with HTTP 400.
-CODES = {
-    "filter_failure": [-1013, -1111, -4000, -4003, -4014, -4131, -4999],
+# Both markets say this with HTTP 400.
+SHARED = {
+    "filter_failure": [-1013, -1111],
     "unknown_symbol": [-1121],
+    "market_closed": [-1122],
+    "no_liquidity": [-1112],
     "clock_skew": [-1021],
+    "rejected": [-1100, -1102, -1128, -1199, -2010],
+    "authentication_failed": [-1002, -1022, -2014, -2015, -2017],
+    "order_not_found": [-2011, -2013],
+    "throttled": [-1003, -1015],
+    "outcome_unknown": [-1000, -1001, -1006, -1007, -1010, -1016, -5000, -1099, -1200, -9999, 0, 1],
+}
+# One market says this with HTTP 400. The other market means something else, or has no such code.
+OF_FUTURES = {
+    "filter_failure": [-4000, -4003, -4005, -4014, -4023, -4999],
+    "price_band": [-4002, -4013, -4016, -4024, -4131],
     "insufficient_margin": [-2018, -2019],
     "reduce_only_rejected": [-2022, -2024, -4118],
-    "below_min_notional": [-4164],
-    "hedge_mode": [-4061],
+    "below_min_quantity": [-4004],
+    "below_min_notional": [-4164, -5029],
+    "hedge_mode": [-4060, -4061, -4062],
     "order_type_unsupported": [-4120],
-    "rejected": [-1100, -1102, -1128, -1199, -2010, -2020, -2021, -2025, -2027],
-    "authentication_failed": [-1022, -2014, -2015],
-    "order_not_found": [-2011, -2013],
+    "stop_would_trigger": [-2021, -4142],
+    "no_liquidity": [-2020],
+    "in_liquidation": [-2023],
+    "market_closed": [-4140, -4141],
+    "clock_skew": [-5028],
+    "overloaded": [-1008],
+    "rejected": [-2025, -2026, -2027, -2028, -5021, -5022],
+    "account_blocked": [-4088, -4109],
     "duplicate_client_order_id": [-4116],
-    "throttled": [-1003, -1015],
-    "outcome_unknown": [
-        -1000,
-        -1001,
-        -1006,
-        -1007,
-        -1008,
-        -1010,
-        -1016,
-        -4117,
-        -5000,
-        -1099,
-        -1200,
-        -9999,
-        0,
-        1,
-    ],
+    "outcome_unknown": [-4117],
 }
+ON_SPOT = {"outcome_unknown": sorted(code for codes in OF_FUTURES.values() for code in codes)}
 CONCLUSIONS = {
+    "account_blocked": AuthenticationFailed,
     "authentication_failed": AuthenticationFailed,
     "order_not_found": OrderNotFound,
     "duplicate_client_order_id": DuplicateClientOrderId,
@@ -66,11 +73,18 @@ CONCLUSIONS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"), [(code, reason) for reason, codes in CODES.items() for code in codes]
-)
-def test_a_code_proves_what_the_table_says(code, reason):
-    error = conclude(400, code)
+TABLES = [(FUTURES, SHARED), (SPOT, SHARED), (FUTURES, OF_FUTURES), (SPOT, ON_SPOT)]
+CODES = [
+    (market_type, code, reason)
+    for market_type, table in TABLES
+    for reason, codes in table.items()
+    for code in codes
+]
+
+
+@pytest.mark.parametrize(("market_type", "code", "reason"), CODES)
+def test_a_code_proves_what_the_table_says(market_type, code, reason):
+    error = conclude(400, code, market_type=market_type)
 
     assert (type(error), error.code) == (CONCLUSIONS.get(reason, Rejected), reason)
     assert (error.http_status, error.exchange_code, error.message) == (400, str(code), "Words.")
@@ -81,17 +95,91 @@ def test_a_code_proves_what_the_table_says(code, reason):
     [
         ("Account has insufficient balance for requested action.", Rejected, "insufficient_balance"),
         ("Filter failure: MAX_NUM_ORDERS", Rejected, "filter_failure"),
-        ("Stop price would trigger immediately.", Rejected, "rejected"),
-        ("Market is closed.", Rejected, "rejected"),
+        ("Filter failure: PERCENT_PRICE_BY_SIDE", Rejected, "price_band"),
+        ("Stop price would trigger immediately.", Rejected, "stop_would_trigger"),
+        ("Market is closed.", Rejected, "market_closed"),
+        ("This action is disabled on this account.", Rejected, "account_blocked"),
+        ("This account may not place or cancel orders.", Rejected, "account_blocked"),
+        ("This symbol is not permitted for this account.", Rejected, "account_blocked"),
+        ("This symbol is restricted for this account.", Rejected, "account_blocked"),
+        ("Market orders are not supported for this symbol.", Rejected, "order_type_unsupported"),
+        ("Order would immediately match and take.", Rejected, "rejected"),
         ("Duplicate order sent.", DuplicateClientOrderId, "duplicate_client_order_id"),
         ("", OutcomeUnknown, "outcome_unknown"),
         (None, OutcomeUnknown, "outcome_unknown"),
     ],
 )
 def test_a_rejected_new_order_is_told_apart_by_its_words(message, conclusion, reason):
-    error = conclude(400, -2010, message)
+    error = conclude(400, -2010, message, market_type=SPOT)
 
     assert (type(error), error.code) == (conclusion, reason)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("Filter failure: LOT_SIZE", "filter_failure"),
+        ("Filter failure: MARKET_LOT_SIZE", "filter_failure"),
+        ("Filter failure: PRICE_FILTER", "filter_failure"),
+        ("Filter failure: MIN_NOTIONAL", "below_min_notional"),
+        ("Filter failure: NOTIONAL", "below_min_notional"),
+        ("Filter failure: PERCENT_PRICE", "price_band"),
+        ("Invalid quantity.", "filter_failure"),
+        ("", "filter_failure"),
+    ],
+)
+def test_a_filter_is_told_by_its_name(message, reason):
+    error = conclude(400, -1013, message, market_type=SPOT)
+
+    assert (type(error), error.code) == (Rejected, reason)
+
+
+@pytest.mark.parametrize(
+    ("message", "conclusion"),
+    [("Account has insufficient balance for requested action.", Rejected), ("Mystery.", OutcomeUnknown)],
+)
+def test_a_message_of_the_engine_counts_only_where_it_is_documented(message, conclusion):
+    assert type(conclude(400, -1010, message, market_type=SPOT)) is conclusion
+
+
+@pytest.mark.parametrize("status", [400, 503])
+def test_busy_futures_refuse_and_ask_for_no_pause(status):
+    error = conclude(status, -1008, "Request throttled by system-level protection.")
+
+    assert (type(error), error.code) == (Rejected, "overloaded")
+
+
+SERVICE, INTERNAL = (
+    "Service Unavailable.",
+    "Internal error; unable to process your request. Please try again.",
+)
+IN_DOUBT = "Unknown error, please check your request or try again later."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "market_type", "code"),
+    [
+        (503, {"msg": SERVICE}, FUTURES, "overloaded"),
+        (503, {"code": -1001, "msg": INTERNAL}, FUTURES, "overloaded"),
+        (503, {"msg": INTERNAL}, FUTURES, "overloaded"),
+        (503, {"msg": IN_DOUBT}, FUTURES, "outcome_unknown"),
+        (503, {"code": -1000, "msg": SERVICE}, FUTURES, "outcome_unknown"),
+        (503, {"code": -1007, "msg": INTERNAL}, FUTURES, "outcome_unknown"),
+        (503, {}, FUTURES, "outcome_unknown"),
+        (503, None, FUTURES, "outcome_unknown"),
+        (500, {"code": -1001, "msg": INTERNAL}, FUTURES, "outcome_unknown"),
+        (502, {"msg": SERVICE}, FUTURES, "outcome_unknown"),
+        (500, {"code": -1008, "msg": "Busy."}, FUTURES, "outcome_unknown"),
+        (400, {"code": -1001, "msg": INTERNAL}, FUTURES, "outcome_unknown"),
+        (503, {"msg": SERVICE}, SPOT, "outcome_unknown"),
+        (503, {"code": -1001, "msg": INTERNAL}, SPOT, "outcome_unknown"),
+        (503, {"code": -1008, "msg": "Busy."}, SPOT, "outcome_unknown"),
+    ],
+)
+def test_an_unavailable_service_proves_only_what_futures_document(status, body, market_type, code):
+    error = classify_binance(status, body, market_type=market_type, retry_after=None)
+
+    assert error.code == code
 
 
 @pytest.mark.parametrize(
@@ -107,7 +195,6 @@ def test_a_rejected_new_order_is_told_apart_by_its_words(message, conclusion, re
         (401, None, AuthenticationFailed),
         (408, -1007, OutcomeUnknown),
         (409, -2021, OutcomeUnknown),
-        (503, -1008, OutcomeUnknown),
         (503, -1003, OutcomeUnknown),
         (503, -2010, OutcomeUnknown),
         (504, -1007, OutcomeUnknown),
@@ -139,18 +226,13 @@ def test_an_exchange_without_a_table_says_nothing_about_one_account():
     assert classify_generic(429, {"code": -1015}).per_account is False
 
 
-@pytest.mark.parametrize("message", ["Service Unavailable.", "Unknown error, please check your request."])
-def test_an_unavailable_futures_service_proves_nothing(message):
-    assert type(classify_binance(503, {"msg": message}, retry_after=None)) is OutcomeUnknown
-
-
 BODIES = [None, {}, [], "text", {"code": None}, {"code": True}, {"code": [1]}, {"code": "x"}, {"msg": 5}]
 
 
 @pytest.mark.parametrize("status", [200, 301, 302, 307, 308, 400, 404, 410, 500, 502, 503, 504, 523])
 @pytest.mark.parametrize("body", BODIES)
 def test_an_answer_without_a_code_proves_nothing(status, body):
-    assert type(classify_binance(status, body, retry_after=None)) is OutcomeUnknown
+    assert type(classify_binance(status, body, market_type=FUTURES, retry_after=None)) is OutcomeUnknown
 
 
 def test_codes_may_be_text():
@@ -161,12 +243,13 @@ answers = st.none() | st.dictionaries(st.sampled_from(["code", "msg"]), st.integ
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.integers(200, 599), answers)
-def test_a_refusal_is_read_from_client_errors_only(status, body):
-    error = classify_binance(status, body, retry_after=None)
+@given(st.integers(200, 599), answers, st.sampled_from([FUTURES, SPOT]))
+def test_a_refusal_is_read_from_client_errors_and_from_busy_futures_only(status, body, market_type):
+    error = classify_binance(status, body, market_type=market_type, retry_after=None)
 
     assert isinstance(error, ExchangeError)
-    assert type(error) is OutcomeUnknown or 400 <= status < 500
+    is_busy = error.code == "overloaded" and (status, market_type) == (503, FUTURES)
+    assert type(error) is OutcomeUnknown or 400 <= status < 500 or is_busy
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,12 @@ TEXTS = {
         " Switch it to one-way mode at the exchange."
     ),
     "filter_failure": _("The order breaks a trading rule of the exchange: %(message)s"),
+    "price_band": _("The price is outside the band that the exchange allows now: %(message)s"),
+    "stop_would_trigger": _("The market has passed the stop price already, so the stop cannot rest."),
+    "no_liquidity": _("The order book has nothing to trade against. Send again in a moment."),
+    "in_liquidation": _("The exchange is liquidating the account, and takes no orders meanwhile."),
+    "account_blocked": _("The exchange does not let this account trade: %(message)s"),
+    "overloaded": _("The exchange was too busy for the order, and nothing was sent on. Send again."),
     "clock_skew": _(
         "The exchange refused the time of the request. Check this server's clock and send again."
     ),
