@@ -11,6 +11,9 @@ PLACES = {
     "K10": "inside a transaction that changes statuses",
     "K11": "result committed, not answered",
     "K12": "pending_cancel committed, no cancel sent yet",
+    "K20": "attempt over, goal not looked at",
+    "K21": "inside a transaction that pursues goals",
+    "K22": "goals pursued, attempts not begun",
     "K17": "task done, not acknowledged",
     "K18": "credentials partly re-encrypted",
 }

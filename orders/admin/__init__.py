@@ -1,3 +1,0 @@
-from orders.admin import books, orders, trading_state
-
-__all__ = ["books", "orders", "trading_state"]

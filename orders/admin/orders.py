@@ -17,7 +17,6 @@ from orders.models import (
     Order,
     OrderEvent,
     PendingOrder,
-    Position,
     Trade,
 )
 from orders.reconciliation.by_person import declare_absent
@@ -139,22 +138,6 @@ class TradeAdmin(ReadOnlyAdmin):
     list_select_related = ["strategy_account__strategy", "strategy_account__account"]
     search_fields = ["symbol", "trade_id", "order__client_order_id", "account__name"]
     date_hierarchy = "executed_at"
-
-
-@admin.register(Position)
-class PositionAdmin(ReadOnlyAdmin):
-    list_display = [
-        "strategy_account",
-        "symbol",
-        "quantity",
-        "entry_price",
-        "realized_profit",
-        "fees",
-        "updated_at",
-    ]
-    list_filter = ["strategy_account__strategy", "symbol"]
-    list_select_related = ["strategy_account__strategy", "strategy_account__account"]
-    search_fields = ["symbol", "strategy_account__account__name"]
 
 
 @admin.register(OrderEvent)

@@ -18,6 +18,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType, OrderType
 from exchanges.errors import ExchangeError
+from exchanges.failpoints import failpoint
 from exchanges.gateway import gateway
 from exchanges.market_data import catalog
 from orders.domain.enums import GoalState
@@ -69,6 +70,7 @@ def pursue(pks: Iterable[int], *, now: datetime) -> Pursuit:
     wanted = list(pks)
     if not wanted:
         return Pursuit()
+    failpoint("attempt over, goal not looked at")
     markets = _markets_of(wanted, now)
     with transaction.atomic():
         rows = (
@@ -86,6 +88,8 @@ def pursue(pks: Iterable[int], *, now: datetime) -> Pursuit:
         ExitGoal.objects.bulk_update(goals, _COLUMNS)
         _mark_dust(pursuit.dust)
         _store(pursuit.attempts)
+        failpoint("inside a transaction that pursues goals")
+    failpoint("goals pursued, attempts not begun")
     return pursuit
 
 
@@ -153,6 +157,20 @@ def next_attempt(goal: ExitGoal, before: Order, order_type: OrderType | None, *,
     )
     attempt.batch_id = goal.batch_id
     return attempt
+
+
+def store_next_attempts(
+    goals: Sequence[ExitGoal], order_type: OrderType | None, *, now: datetime
+) -> list[Order]:
+    """Stores the next attempt of each goal, of the type `order_type` where given. The caller has locked the goals."""
+    last: dict[int, Order] = {}
+    for order in Order.objects.filter(goal__in=goals).order_by("attempt"):
+        last[order.goal_id] = order
+    for goal in goals:
+        goal.account = goal.strategy_account.account
+    attempts = [next_attempt(goal, last[goal.pk], order_type, now=now) for goal in goals]
+    _store(attempts)
+    return attempts
 
 
 def _store(attempts: Sequence[Order]) -> None:

@@ -162,7 +162,7 @@ class ExitGoal(models.Model):
         )
 
     def adopt(self, fresh: "ExitGoal") -> None:
-        """Brings this instance up to date with another instance of the row. The state comes last: an answer may read it."""
+        """Brings this instance up to date with another instance of the row. The state comes last."""
         for column in self._meta.concrete_fields:
             if column.attname != "state":
                 setattr(self, column.attname, getattr(fresh, column.attname))

@@ -1,0 +1,120 @@
+"""Admin pages of positions and exit goals: close, try again, end."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.admin import ReadOnlyAdmin, TabularInline
+from orders.controls.exits_by_person import end_goals, try_again
+from orders.controls.trading_state import close_positions
+from orders.models import ExitGoal, Order, Position
+
+
+class OperatedAdmin(ReadOnlyAdmin):
+    """Shows rows that nobody edits; a user who may change orders may run the actions."""
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("orders.change_order")
+
+
+@admin.register(Position)
+class PositionAdmin(OperatedAdmin):
+    list_display = [
+        "strategy_account",
+        "symbol",
+        "quantity",
+        "is_dust",
+        "entry_price",
+        "realized_profit",
+        "fees",
+        "updated_at",
+    ]
+    list_filter = ["is_dust", "strategy_account__strategy", "symbol"]
+    list_select_related = ["strategy_account__strategy", "strategy_account__account"]
+    search_fields = ["symbol", "strategy_account__account__name"]
+    actions = ["close"]
+
+    @admin.action(
+        description=_("Close the selected positions at the market's price"), permissions=["operate"]
+    )
+    def close(self, request: HttpRequest, queryset: QuerySet[Position]) -> None:
+        orders = close_positions(queryset, actor=f"user:{request.user.pk}", clock=timezone.now)
+        goals = ExitGoal.objects.filter(attempts__in=orders).distinct().select_related("strategy", "account")
+        for goal in goals:
+            self.message_user(request, _goal_message(goal), _level_of(goal))
+        if not orders:
+            self.message_user(request, _("Nothing was held that can be traded."), messages.WARNING)
+
+
+class AttemptInline(TabularInline[Order, ExitGoal]):
+    model = Order
+    fk_name = "goal"
+    verbose_name_plural = _("attempts")
+    readonly_fields = fields = (
+        "attempt", "status", "order_type", "side", "quantity", "filled", "average", "reason", "exchange_code",
+        "submitted_at", "closed_at",
+    )  # fmt: skip
+    extra = 0
+    can_delete = False
+    show_change_link = True
+    ordering = ["-attempt"]
+
+    def has_add_permission(self, request: HttpRequest, obj: ExitGoal | None = None) -> bool:
+        return False
+
+
+@admin.register(ExitGoal)
+class ExitGoalAdmin(OperatedAdmin):
+    """Lists the goals before a person first."""
+
+    list_display = [
+        "id", "state", "strategy", "account", "symbol", "order_type", "qty_per", "remaining", "reason", "due_at",
+        "told_at", "created_at",
+    ]  # fmt: skip
+    list_filter = ["state", "strategy", "order_type", "reason", "created_at"]
+    list_select_related = ["strategy", "account"]
+    search_fields = ["symbol", "account__name", "strategy__group_name", "attempts__client_order_id"]
+    ordering = [F("over_at").desc(nulls_first=True), F("told_at").asc(nulls_last=True), "-pk"]
+    readonly_fields = ["explanation"]
+    inlines = [AttemptInline]
+    actions = ["try_again", "close_at_market", "end"]
+
+    @admin.display(description=_("what happened"))
+    def explanation(self, goal: ExitGoal) -> str:
+        return goal.reason_text
+
+    @admin.action(description=_("Try the selected exits again now"), permissions=["operate"])
+    def try_again(self, request: HttpRequest, queryset: QuerySet[ExitGoal]) -> None:
+        self._try(request, queryset, at_market=False)
+
+    @admin.action(description=_("Close at the market's price instead"), permissions=["operate"])
+    def close_at_market(self, request: HttpRequest, queryset: QuerySet[ExitGoal]) -> None:
+        self._try(request, queryset, at_market=True)
+
+    def _try(self, request: HttpRequest, queryset: QuerySet[ExitGoal], *, at_market: bool) -> None:
+        tried = {goal.pk for goal in try_again(queryset, at_market=at_market, now=timezone.now())}
+        for goal in queryset.select_related("strategy", "account"):
+            if goal.pk in tried:
+                text: Any = _("Exit of %(symbol)s: the next attempt is on its way.")
+                self.message_user(request, text % {"symbol": goal.symbol}, messages.SUCCESS)
+            else:
+                text = _("Exit of %(symbol)s: not tried, because it is over or an attempt is under way.")
+                self.message_user(request, text % {"symbol": goal.symbol}, messages.WARNING)
+
+    @admin.action(description=_("End the selected exits; the positions stay open"), permissions=["operate"])
+    def end(self, request: HttpRequest, queryset: QuerySet[ExitGoal]) -> None:
+        ended = end_goals(queryset, actor=f"user:{request.user.pk}", clock=timezone.now)
+        self.message_user(request, _("%(count)s exits were ended.") % {"count": len(ended)}, messages.WARNING)
+
+
+def _goal_message(goal: ExitGoal) -> Any:
+    names = {"account": goal.account.name, "symbol": goal.symbol, "state": goal.get_state_display()}
+    return _("%(account)s, %(symbol)s: %(state)s.") % names
+
+
+def _level_of(goal: ExitGoal) -> int:
+    return messages.SUCCESS if goal.state == "reached" else messages.WARNING
