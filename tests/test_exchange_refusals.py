@@ -106,7 +106,7 @@ def test_a_close_waits_for_a_paused_exchange_however_long(deliver, paper, test1,
     assert [test1.held(name) for name in ("A1", "A2")] == ["0", "0"]
 
 
-def test_an_exchange_that_cannot_be_reached_leaves_orders_to_be_looked_up(
+def test_an_exchange_that_cannot_be_reached_gets_no_order_and_the_answer_says_so(
     deliver, paper, test1, settings, new_process
 ):
     deliver(test1.alert(BTC_LIMIT, dry_run=True))
@@ -115,12 +115,11 @@ def test_an_exchange_that_cannot_be_reached_leaves_orders_to_be_looked_up(
 
     results = deliver(test1.alert(BTC_LIMIT)).json()["results"]
 
-    assert {(row["status"], row["error_code"]) for row in results} == {("pending", "outcome_unknown")}
+    assert {(row["status"], row["error_code"]) for row in results} == {("failed", "not_sent")}
     settings.PAPER_EXCHANGE_URL = paper.url
     new_process()
-    for after_s in (12, 24, 36, 90):
-        track(after_s=after_s)
-    assert {order.reason for order in Order.objects.all()} == {"not_found_at_exchange"}
+    track()
+    assert {(order.status, order.reason) for order in Order.objects.all()} == {("rejected", "not_sent")}
     assert order_posts(paper) == []
 
 

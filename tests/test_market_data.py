@@ -17,7 +17,6 @@ from exchanges.market_data import catalog, prices
 from exchanges.models import Market
 from exchanges.paper.engine.catalog import MARKETS
 from orders.models import Order
-from tests.crash import track
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, open_desk
 from tests.waiting import LONG_S
 
@@ -35,12 +34,7 @@ def test_a_new_process_sizes_limit_orders_while_the_exchange_is_down(deliver, pa
 
     (row,) = deliver(desk.alert(BTC_LIMIT)).json()["results"]
 
-    assert (row["status"], row["quantity"]) == ("pending", "11.111")
-    settings.PAPER_EXCHANGE_URL = paper.url
-    new_process()
-    for after_s in (12, 24, 36, 90):
-        track(after_s=after_s)
-    assert Order.objects.get().reason == "not_found_at_exchange"
+    assert (row["status"], row["quantity"], row["error_code"]) == ("failed", "11.111", "not_sent")
 
 
 def test_without_markets_anywhere_each_order_is_denied(deliver, paper, settings, new_process):
@@ -222,13 +216,15 @@ def test_orders_at_the_market_have_a_maximum_of_their_own(paper):
         assert (row.max_quantity, row.market_max_quantity) == (rules.max_qty, rules.market_max_qty)
 
 
-def test_a_close_of_more_than_a_market_order_may_be_leaves_the_rest(deliver, paper):
+def test_a_close_of_more_than_a_market_order_may_be_is_sent_in_parts(deliver, paper):
     desk = open_desk(paper, "A1")
     deliver(desk.alert(BTC_LIMIT, price="95000", qty_per=70))
     held, most = Decimal(desk.held("A1")), MARKETS["futures"]["BTCUSDT"].market_max_qty
 
-    results = [deliver(desk.alert(BTC_CLOSE)).json()["results"][0] for _ in range(2)]
+    (result,) = deliver(desk.alert(BTC_CLOSE)).json()["results"]
 
     assert held > most
-    assert [Decimal(row["quantity"]) for row in results] == [most, held - most]
+    assert (Decimal(result["quantity"]), Decimal(result["filled"]), result["remaining"]) == (held, held, "0")
+    parts = Order.objects.filter(qty_per__lt=0).order_by("attempt").values_list("quantity", flat=True)
+    assert list(parts) == [most, held - most]
     assert desk.held("A1") == "0"

@@ -165,14 +165,14 @@ def test_a_database_from_before_the_first_release_is_refused_with_a_sentence(db)
 def test_an_exit_reads_the_doubts_before_the_positions(deliver, paper, solo, monkeypatch):
     """On PostgreSQL fills may be booked between two statements: the exit must find the doubt, or the position."""
     reads = []
-    for name in ("_read_unknown_outcomes", "_read_resting_orders", "_read_positions"):
+    for name in ("_read_unknown_outcomes", "_read_own_orders", "_read_positions"):
         monkeypatch.setattr(context, name, noting(name, getattr(context, name), reads))
     deliver(solo.alert(BTC_MARKET))
     reads.clear()
 
     (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
 
-    assert reads[-3:] == ["_read_unknown_outcomes", "_read_resting_orders", "_read_positions"]
+    assert reads[-3:] == ["_read_unknown_outcomes", "_read_own_orders", "_read_positions"]
     assert close["order_status"] == "filled"
 
 

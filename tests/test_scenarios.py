@@ -148,7 +148,7 @@ def test_scenario_4_a_position_is_closed_to_exactly_zero(deliver, paper, test1):
     answer = scrubbed(deliver(test1.alert(BTC_CLOSE)).json())
 
     closed = {"side": "sell", "order_type": "MARKET", "quantity": "0.002", "price": None}
-    closed |= {"order_status": "filled", "filled": "0.002", "average": "96000"}
+    closed |= {"order_status": "filled", "filled": "0.002", "average": "96000", "remaining": "0"}
     assert answer["results"] == [result("A1", **closed), result("A2", **closed)]
     for name in ("A1", "A2"):
         assert test1.held(name) == "0"

@@ -99,14 +99,16 @@ def test_a_stop_that_the_exchange_does_not_bound_never_opens_a_position(deliver,
     assert (held(solo), held(other), solo.held("A1")) == ("0", "0", "0")
 
 
-def test_a_stop_stays_while_its_position_does(deliver, paper, solo):
+def test_a_stop_shrinks_with_its_position_and_stays_while_the_position_does(deliver, paper, solo):
     deliver(solo.alert(BTC_MARKET, ONE))
     deliver(solo.alert(BTC_CLOSE, STOP))
     deliver(solo.alert(BTC_CLOSE, qty_per=-50))
 
     track()
 
-    assert Order.objects.get(order_type="STOP_MARKET").status == "accepted"
+    larger, smaller = Order.objects.filter(order_type="STOP_MARKET").order_by("attempt")
+    assert (larger.status, smaller.status) == ("canceled", "accepted")
+    assert smaller.quantity == larger.quantity / 2
 
 
 def test_an_exit_goes_out_although_the_others_order_filled_unseen(deliver, paper, solo, other):

@@ -1,5 +1,6 @@
 """The answer's JSON (SPEC section 4). Results are built from rows, so a duplicate gets results of the same rows."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from exchanges.amounts import plain
+from exchanges.amounts import exact, floor_to_step, plain
 from orders.domain.enums import CancelType, GoalState, OrderStatus
 from orders.domain.legs import Leg
 from orders.domain.lifecycle import FAILED, OPEN
@@ -15,6 +16,7 @@ from orders.domain.reasons import reason_text
 from orders.models import Cancellation, ExitGoal, Order
 
 SUCCESS, FAILED_RESULT, PENDING = "success", "failed", "pending"
+_AVERAGE_STEP = Decimal(1).scaleb(-18)
 _UNSENT = (OrderStatus.INITIALIZED, OrderStatus.QUEUED)
 EXIT_GOES_ON = gettext_lazy("The exit is tried again until the position is closed.")
 EXIT_NEEDS_PERSON = gettext_lazy("The exit is before a person now; see the exit goals in the admin.")
@@ -30,12 +32,33 @@ def action_of(legs: Sequence[Leg]) -> str:
 
 def order_results(orders: Iterable[Order], *, viewer_id: int) -> list[Json]:
     """Returns a result per leg and strategy account, in run order, then by account."""
-    # The last attempt of a leg and strategy account counts.
-    last = {
-        (order.strategy_account_id, order.leg): order for order in sorted(orders, key=lambda o: o.attempt)
+    attempts: dict[tuple[int, int], list[Order]] = defaultdict(list)
+    for order in sorted(orders, key=lambda order: order.attempt):
+        attempts[order.strategy_account_id, order.leg].append(order)
+    legs = sorted(attempts.values(), key=lambda leg: (leg[-1].sequence, *_sort_key(leg[-1], viewer_id)))
+    return [_leg_json(leg, viewer_id) for leg in legs]
+
+
+def _leg_json(attempts: Sequence[Order], viewer_id: int) -> Json:
+    """The result of a leg: the last attempt, with the amounts of an exit's attempts together."""
+    last = attempts[-1]
+    result = _result_json(last, last.leg, _order_outcome(last), viewer_id)
+    before = [order for order in attempts[:-1] if order.filled]
+    if before and "filled" in result:
+        result |= _amounts_of([*before, last])
+    return result
+
+
+@exact
+def _amounts_of(attempts: Sequence[Order]) -> Json:
+    filled = sum((order.filled for order in attempts), Decimal(0))
+    paid = sum((order.filled * order.average for order in attempts if order.average is not None), Decimal(0))
+    asked = filled - attempts[-1].filled + (attempts[-1].quantity or Decimal(0))
+    return {
+        "quantity": plain(asked),
+        "filled": plain(filled),
+        "average": plain(floor_to_step(paid / filled, _AVERAGE_STEP)),
     }
-    ordered = sorted(last.values(), key=lambda order: (order.sequence, *_sort_key(order, viewer_id)))
-    return [_result_json(order, order.leg, _order_outcome(order), viewer_id) for order in ordered]
 
 
 def cancel_results(

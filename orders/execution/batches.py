@@ -56,12 +56,13 @@ def store_batch(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None,
 
 
 def _store_goals(orders: Sequence[Order], batch: Batch) -> None:
-    exits = [order for order in orders if order.goal is not None]
-    for order in exits:
-        order.goal.batch = batch
-    insert_all([order.goal for order in exits], key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS)
-    for order in exits:
-        order.goal_id = order.goal.pk
+    goals = {id(order): order.goal for order in orders if order.goal is not None}
+    for goal in goals.values():
+        goal.batch = batch
+    insert_all(list(goals.values()), key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS)
+    for order in orders:
+        if id(order) in goals:
+            order.goal = goals[id(order)]  # again, because the goal has its primary key by now
 
 
 def start_run(run: BatchRun) -> None:

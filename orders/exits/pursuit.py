@@ -30,7 +30,7 @@ from orders.domain.exits import (
     under_way,
 )
 from orders.domain.keys import HoldingKey
-from orders.domain.lifecycle import OPEN, UNSENT, WORKING
+from orders.domain.lifecycle import FINAL, OPEN, UNSENT, WORKING
 from orders.exits.facts import Facts, attempt_of, count_refusal, holding_key, read_facts, view_of
 from orders.models import Batch, ExitGoal, Order, Position
 from orders.models.bulk_insert import insert_all
@@ -54,12 +54,19 @@ class Pursuit:
 
 
 def due_goals(*, now: datetime) -> QuerySet[ExitGoal]:
-    """Goals for the tracker: due, and not merely resting at the exchange."""
+    """Goals for the tracker: an attempt is over, or the time of the next look has come and no attempt is under way.
+
+    A goal whose order rests at the exchange is only looked at until the goal shows so.
+    """
     attempts = Order.objects.filter(goal=OuterRef("pk"))
-    living = attempts.filter(status__in=[*OPEN, *UNSENT])
-    accepted = attempts.filter(status__in=WORKING)
-    rows = ExitGoal.objects.due(now=now)
-    return rows.filter(~Exists(living) | (~Q(state=GoalState.RESTING) & Exists(accepted))).order_by("pk")
+    living = Exists(attempts.filter(status__in=[*OPEN, *UNSENT]))
+    is_over = Exists(attempts.filter(status__in=FINAL, attempt__gt=OuterRef("counted_attempt")))
+    is_accepted = Exists(attempts.filter(status__in=WORKING))
+    due = Q(due_at__lte=now)
+    rows = ExitGoal.objects.pursued()
+    return rows.filter(
+        (~living & (due | is_over)) | (due & Q(state=GoalState.WORKING) & is_accepted)
+    ).order_by("pk")
 
 
 def pursue(pks: Iterable[int], *, now: datetime) -> Pursuit:
