@@ -192,8 +192,8 @@ class Gateway:
         if held_back is not None:
             return Outcome(call, error=held_back)
         try:
-            async with asyncio.timeout(settings.EXCHANGE_TIMEOUT_S):
-                return Outcome(call, value=await self._dispatch(call))
+            async with asyncio.timeout(settings.EXCHANGE_TIMEOUT_S) as limit:
+                return Outcome(call, value=await self._dispatch(call, limit))
         except ExchangeError as error:
             self._note_pause(call.exchange, call.credentials, error)
             if error.code == CLOCK_SKEW:
@@ -220,11 +220,16 @@ class Gateway:
         per_account = not self.pause_left_s(call.exchange)
         return Throttled(words, retry_after_s=math.ceil(left_s), per_account=per_account)
 
-    async def _dispatch(self, call: Call) -> Any:
+    async def _dispatch(self, call: Call, limit: asyncio.Timeout) -> Any:
         adapter = self._adapter(call.exchange, call.market_type, call.credentials)
+        adapter.client.restart_time = partial(self._restart_time, limit)
         if call.can_wait and self._is_scarce(call.line, adapter.capabilities.weight_per_minute):
             raise Unavailable("This minute's request weight is kept for orders.", code="budget")
         return await getattr(adapter, call.verb)(*call.args)
+
+    def _restart_time(self, limit: asyncio.Timeout) -> None:
+        """Gives a history's next page the time of a whole call, because a long history takes many requests."""
+        limit.reschedule(self._loop.time() + settings.EXCHANGE_TIMEOUT_S)
 
     def _is_scarce(self, line: Line, per_minute: int | None) -> bool:
         """Whether this address has used more than half of this minute's request weight."""

@@ -6,11 +6,11 @@ https://developers.binance.com/docs/binance-spot-api-docs/rest-api
 https://developers.binance.com/docs/derivatives/usds-margined-futures
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import yarl
 
@@ -43,7 +43,14 @@ from exchanges.adapters.protocol import (
 from exchanges.adapters.transport import StrictTransport
 from exchanges.amounts import EXACT
 from exchanges.enums import MarketType, OrderType, OutsideKind, ReportStatus, Side
-from exchanges.errors import ExchangeError, OrderNotFound, Rejected, Throttled, Unavailable
+from exchanges.errors import (
+    ExchangeError,
+    OrderNotFound,
+    OutcomeUnknown,
+    Rejected,
+    Throttled,
+    Unavailable,
+)
 
 # A status that is missing here leaves the order's status unchanged.
 _STATUSES = {
@@ -80,8 +87,10 @@ _INCOME_KINDS = {
     "SPECIAL_FUNDING_FEE": OutsideKind.FUNDING,
     "INSURANCE_CLEAR": OutsideKind.LIQUIDATION,
 }
+# "Order was canceled or expired with no executed qty over 90 days ago and has been archived", on spot only.
+_ARCHIVED = "-2026"
 _PAGE = 1000  # the most rows of one answer
-T = TypeVar("T")
+_MOST_PAGES = 50  # of one question
 _PLAIN = frozenset({OrderType.MARKET, OrderType.LIMIT})
 _STOPS = frozenset({OrderType.STOP_LIMIT, OrderType.STOP_MARKET})
 _TIME_IN_FORCE = {OrderType.LIMIT: "GTC"}  # the order types for which Binance wants the parameter
@@ -95,11 +104,35 @@ def _read_flag(raw: dict[str, Any], name: str) -> bool:
     return said
 
 
-def _complete_history(page: list[T]) -> list[T]:
-    """Raises Unavailable for a full page: no order is proved absent by a page that may be a part of the history."""
-    if len(page) >= _PAGE:
-        raise Unavailable("There is more history than one answer holds.", code="history_too_long")
-    return page
+def _archived_report(key: OrderKey) -> OrderReport:
+    """The report of an order that ended without a fill so long ago that Binance Spot does not show the order."""
+    return OrderReport(
+        order_id=key.order_id,
+        client_order_id=key.client_order_id,
+        symbol=key.symbol,
+        status=ReportStatus.CANCELED,
+        quantity=None,
+        filled=Decimal(0),
+        average=None,
+        reported_at=None,
+    )
+
+
+def _read_rows(answer: Any) -> list[Any]:
+    """Raises TypeError for anything but a list, because an empty object is not the absence of orders."""
+    if not isinstance(answer, list):
+        raise TypeError("not a list")
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """One endpoint with rows of the past, oldest first. `from_id` names the parameter for the first id of a page."""
+
+    get: Callable[[dict[str, Any]], Awaitable[Any]]
+    row_id: str
+    from_id: str
+    takes_span_with_id: bool = True
 
 
 class BinanceTransport(StrictTransport):
@@ -126,6 +159,8 @@ class BinanceSpot(CcxtAdapter):
         forgets_unfilled_after=timedelta(days=90),
     )
     trading_permission = "enableSpotAndMarginTrading"
+    longest_span = timedelta(hours=24)  # of one question about the past
+    shows_newest_of_all = True  # a question without times gets the newest rows of all time
 
     async def place_order(self, request: OrderRequest) -> OrderReport:
         self._require_order_type(request)
@@ -144,20 +179,25 @@ class BinanceSpot(CcxtAdapter):
 
     async def fetch_order(self, key: OrderKey) -> OrderReport:
         async with self._asking():
-            report = self._raw_report(await self._get(self._name_parameters(key)), key.symbol)
-            return confirmed_report(report, key.client_order_id)
+            try:
+                raw = await self._get(self._name_parameters(key))
+            except OutcomeUnknown as error:
+                if error.exchange_code == _ARCHIVED:
+                    return _archived_report(key)
+                raise
+            return confirmed_report(self._raw_report(raw, key.symbol), key.client_order_id)
 
     async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
         async with self._asking():
-            rows = await self.client.privateGetOpenOrders(self._symbol_parameters(symbol))
+            rows = _read_rows(await self.client.privateGetOpenOrders(self._symbol_parameters(symbol)))
             return [self._raw_report(raw, symbol) for raw in rows]
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():
-            rows = _complete_history(
-                await self.client.privateGetAllOrders(self._history_parameters(symbol, since))
-            )
-            return [self._raw_report(raw, symbol) for raw in rows]
+            history = _History(self.client.privateGetAllOrders, "orderId", "orderId")
+            return [
+                self._raw_report(raw, symbol) for raw in await self._history_since(history, symbol, since)
+            ]
 
     async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
         async with self._asking():
@@ -166,7 +206,8 @@ class BinanceSpot(CcxtAdapter):
 
     async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]:
         async with self._asking():
-            return _complete_history(await self._fills(self._history_parameters(symbol, since), symbol))
+            history = _History(self._get_trades, "id", "fromId", takes_span_with_id=False)
+            return [self._raw_fill(row, symbol) for row in await self._history_since(history, symbol, since)]
 
     async def fetch_income(self, since: datetime) -> Sequence[Income]:
         """Returns nothing: the trades tell everything that moves money on spot, except transfers."""
@@ -237,12 +278,55 @@ class BinanceSpot(CcxtAdapter):
     def _symbol_parameters(self, symbol: str) -> dict[str, str]:
         return {"symbol": self._id(symbol)} if symbol else {}
 
-    def _history_parameters(self, symbol: str, since: datetime) -> dict[str, str]:
-        return {
-            "symbol": self._id(symbol),
-            "startTime": str(self._exchange_ms(since)),
-            "limit": str(_PAGE),
-        }
+    async def _history_since(self, history: _History, symbol: str, since: datetime) -> list[dict[str, Any]]:
+        """All rows since the time, oldest first. Raises Unavailable where the rows would take too many pages."""
+        named = {"symbol": self._id(symbol), "limit": str(_PAGE)}
+        spans = list(self._spans(since))
+        if len(spans) > 1 and self.shows_newest_of_all:
+            newest = await self._page(history, named)
+            if len(newest) < _PAGE or int(newest[0]["time"]) < int(spans[0]["startTime"]):
+                return [row for row in newest if int(row["time"]) >= int(spans[0]["startTime"])]
+        found: list[dict[str, Any]] = []
+        pages_left = _MOST_PAGES
+        for span in spans:
+            pages_left -= await self._read_span(history, named, span, found, pages_left)
+        return found
+
+    async def _read_span(
+        self,
+        history: _History,
+        named: dict[str, str],
+        span: dict[str, str],
+        found: list[dict[str, Any]],
+        most_pages: int,
+    ) -> int:
+        """Adds the rows of the span to `found`, page after page. Returns the number of pages."""
+        asked = named | span
+        for number in range(1, most_pages + 1):
+            page = await self._page(history, asked)
+            last = max((int(row[history.row_id]) for row in found), default=-1)
+            new = [row for row in page if int(row[history.row_id]) > last]
+            found += new
+            if len(page) < _PAGE:
+                return number
+            if not new:
+                break
+            following = max(int(row[history.row_id]) for row in page) + 1
+            asked = named | {history.from_id: str(following)} | (span if history.takes_span_with_id else {})
+        raise Unavailable("There is more history than one question can read.", code="history_too_long")
+
+    async def _page(self, history: _History, asked: dict[str, str]) -> list[dict[str, Any]]:
+        self.client.restart_time()
+        return _read_rows(await history.get(asked))
+
+    def _spans(self, since: datetime) -> Iterator[dict[str, str]]:
+        """The parameters of the spans until now. The last span has no end, because our clock may be behind."""
+        longest_ms = self.longest_span // timedelta(milliseconds=1)
+        start, now = self._exchange_ms(since), self._exchange_ms(datetime.now(UTC))
+        while now - start >= longest_ms:
+            yield {"startTime": str(start), "endTime": str(start + longest_ms - 1)}
+            start += longest_ms
+        yield {"startTime": str(start)}
 
     def _exchange_ms(self, moment: datetime) -> int:
         """The moment on the exchange's clock, in milliseconds."""
@@ -318,18 +402,14 @@ class BinanceSpot(CcxtAdapter):
         )
 
     async def _all_fills(self, order_id: str, symbol: str) -> list[Fill]:
-        """All fills of an order, page after page."""
-        fills: list[Fill] = []
-        asked: dict[str, Any] = {"symbol": self._id(symbol), "orderId": order_id, "limit": str(_PAGE)}
-        while True:
-            page = await self._fills(asked, symbol)
-            fills += page
-            if len(page) < _PAGE:
-                return fills
-            asked["fromId"] = str(int(page[-1].trade_id) + 1)
-
-    async def _fills(self, parameters: dict[str, Any], symbol: str) -> list[Fill]:
-        return [self._raw_fill(row, symbol) for row in await self._get_trades(parameters)]
+        """All fills of an order. A full answer holds the newest fills, so that the pages then begin with the first."""
+        history = _History(self._get_trades, "id", "fromId", takes_span_with_id=False)
+        named = {"symbol": self._id(symbol), "orderId": order_id, "limit": str(_PAGE)}
+        rows = await self._page(history, named)
+        if len(rows) >= _PAGE:
+            rows = []
+            await self._read_span(history, named, {"fromId": "0"}, rows, _MOST_PAGES)
+        return [self._raw_fill(row, symbol) for row in rows]
 
     def _raw_fill(self, row: dict[str, Any], symbol: str) -> Fill:
         return Fill(
@@ -368,6 +448,8 @@ class BinanceFutures(BinanceSpot):
     response_type = "RESULT"
     stop_options = {"isAlgoOrder": True}
     trading_permission = "enableFutures"
+    longest_span = timedelta(days=7)
+    shows_newest_of_all = False
 
     async def place_order(self, request: OrderRequest) -> OrderReport:
         if request.order_type not in _STOPS:
@@ -402,8 +484,8 @@ class BinanceFutures(BinanceSpot):
 
     async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
         async with self._asking():
-            plain = await self.client.fapiPrivateGetOpenOrders(self._symbol_parameters(symbol))
-            algo = await self.client.fapiPrivateGetOpenAlgoOrders(self._symbol_parameters(symbol))
+            plain = _read_rows(await self.client.fapiPrivateGetOpenOrders(self._symbol_parameters(symbol)))
+            algo = _read_rows(await self.client.fapiPrivateGetOpenAlgoOrders(self._symbol_parameters(symbol)))
             return [
                 *(self._raw_report(raw, symbol) for raw in plain),
                 *(self._algo_report(raw, symbol) for raw in algo),
@@ -411,12 +493,10 @@ class BinanceFutures(BinanceSpot):
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():
-            plain = _complete_history(
-                await self.client.fapiPrivateGetAllOrders(self._history_parameters(symbol, since))
-            )
-            algo = _complete_history(
-                await self.client.fapiPrivateGetAllAlgoOrders(self._history_parameters(symbol, since))
-            )
+            plain_orders = _History(self.client.fapiPrivateGetAllOrders, "orderId", "orderId")
+            algo_orders = _History(self.client.fapiPrivateGetAllAlgoOrders, "algoId", "algoId")
+            plain = await self._history_since(plain_orders, symbol, since)
+            algo = await self._history_since(algo_orders, symbol, since)
             return [
                 *(self._raw_report(raw, symbol) for raw in plain),
                 *(self._algo_report(raw, symbol) for raw in algo),
@@ -433,12 +513,19 @@ class BinanceFutures(BinanceSpot):
 
     async def fetch_income(self, since: datetime) -> Sequence[Income]:
         """https://developers.binance.com/docs/derivatives/usds-margined-futures/account/rest-api/Get-Income-History"""
-        start = self._exchange_ms(since)
         async with self._asking():
-            rows = _complete_history(
-                await self.client.fapiPrivateGetIncome({"startTime": str(start), "limit": str(_PAGE)})
-            )
+            rows = [row for span in self._spans(since) for row in await self._income_of(span)]
             return [self._income(row) for row in rows if row["incomeType"] not in _INCOME_OF_TRADES]
+
+    async def _income_of(self, span: dict[str, str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        history = _History(self.client.fapiPrivateGetIncome, "tranId", "page")
+        for number in range(1, _MOST_PAGES + 1):
+            page = await self._page(history, {**span, "limit": str(_PAGE), "page": str(number)})
+            found += page
+            if len(page) < _PAGE:
+                return found
+        raise Unavailable("There is more income than one question can read.", code="history_too_long")
 
     async def fetch_account_id(self) -> str:
         """The id of the spot account with the same key, because the futures account has no id; "" where refused."""

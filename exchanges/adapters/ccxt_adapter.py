@@ -1,8 +1,8 @@
 """The adapter for any exchange through ccxt's unified methods. An exchange with traps of its own gets a subclass."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -46,6 +46,9 @@ _ORDER_TYPES = {
 # The errors from reading an answer that differs from the exchange's documentation. ArithmeticError: the text is no
 # number, or the number is out of range.
 UNREADABLE = (ccxt.BaseError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+
+_USUAL_PAGES = frozenset({20, 30, 40, 50, 100, 200, 250, 300, 500, 1000})  # the rows of exchanges' full pages
+_MOST_SPANS = 50  # of one question
 
 MAX_NAME = 80  # the most characters that columns keep of an exchange's id or symbol
 
@@ -122,22 +125,32 @@ class CcxtAdapter:
         self.client = client
         self.market_type = market_type
 
-    @property
-    def capabilities(self) -> Capabilities:
+    def _features(self) -> dict[str, Any]:
+        """ccxt's own notes on the exchange's endpoints for this market type."""
         kind = ("swap", "linear") if self.market_type is MarketType.FUTURES else ("spot",)
         features: Any = self.client.features or {}
         for name in kind:
             features = (features or {}).get(name) or {}
+        known: dict[str, Any] = features
+        return known
+
+    @property
+    def capabilities(self) -> Capabilities:
+        features = self._features()
         # ccxt's `has` lies about stop orders, and `features` does not. ccxt would send a stop order that `features`
         # denies as a plain order.
         triggers = bool((features.get("createOrder") or {}).get("triggerPrice"))
         is_futures = self.market_type is MarketType.FUTURES
+        history = features.get("fetchClosedOrders") or {}
+        canceled_days = history.get("daysBackCanceled")
         return Capabilities(
             _PLAIN | _TRIGGERED if triggers else _PLAIN,
             finds_by_client_order_id=False,
             has_reduce_only=is_futures,
             has_leverage=is_futures,
             has_income=is_futures and bool(self.client.has.get("fetchFundingHistory")),
+            history_days=history.get("daysBack") or None,
+            forgets_unfilled_after=timedelta(days=canceled_days) if canceled_days else None,
             # Whether the minimum concerns orders that only reduce is documented nowhere, so the exchange decides.
             checks_notional_of_exits=not is_futures,
         )
@@ -181,30 +194,35 @@ class CcxtAdapter:
 
     async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
         async with self._asking():
-            return [self._report(order) for order in await self.client.fetch_open_orders(symbol or None)]
+            limit = self._limit("fetchOpenOrders")
+            orders = await self.client.fetch_open_orders(symbol or None, None, limit)
+            return [self._report(order) for order in _uncut_page(orders, limit)]
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():
-            return [self._report(order) for order in await self.client.fetch_orders(symbol, _epoch_ms(since))]
+            orders = await self._rows_since("fetchOrders", self.client.fetch_orders, symbol, since)
+            return [self._report(order) for order in orders]
 
     async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
         _check_id(key)
         async with self._asking():
-            trades = await self.client.fetch_order_trades(key.order_id, key.symbol)
-            return [self._fill(trade) for trade in trades]
+            limit = self._limit("fetchOrderTrades")
+            trades = await self.client.fetch_order_trades(key.order_id, key.symbol, None, limit)
+            return [self._fill(trade) for trade in _uncut_page(trades, limit)]
 
     async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]:
         async with self._asking():
-            return [
-                self._fill(trade) for trade in await self.client.fetch_my_trades(symbol, _epoch_ms(since))
-            ]
+            trades = await self._rows_since("fetchMyTrades", self.client.fetch_my_trades, symbol, since)
+            return [self._fill(trade) for trade in trades]
 
     async def fetch_income(self, since: datetime) -> Sequence[Income]:
         if not self.capabilities.has_income:
             return []
         async with self._asking():
+            fetch = self.client.fetch_funding_history
             return [
-                self._funding(row) for row in await self.client.fetch_funding_history(None, _epoch_ms(since))
+                self._funding(row)
+                for row in await self._rows_since("fetchFundingHistory", fetch, None, since)
             ]
 
     async def fetch_account_id(self) -> str:
@@ -251,6 +269,29 @@ class CcxtAdapter:
             raise NotSent(
                 f"{request.order_type} orders cannot be placed here.", code="order_type_unsupported"
             )
+
+    # History
+
+    def _limit(self, endpoint: str) -> int | None:
+        """The most rows of one answer, as ccxt notes the number; None where unknown."""
+        limit: int | None = (self._features().get(endpoint) or {}).get("limit")
+        return limit
+
+    async def _rows_since(
+        self, endpoint: str, fetch: Callable[..., Awaitable[Any]], symbol: str | None, since: datetime
+    ) -> list[dict[str, Any]]:
+        """All rows since the time, span after span. Raises Unavailable for a history that may be cut."""
+        now = datetime.now(UTC)
+        known = self._features().get(endpoint) or {}
+        days_back = known.get("daysBack")
+        if days_back and since < now - timedelta(days=days_back):
+            raise Unavailable("The exchange does not keep so long a history.", code="history_too_long")
+        rows: list[dict[str, Any]] = []
+        for start, params in _spans(since, now, known.get("untilDays")):
+            self.client.restart_time()
+            page = await fetch(symbol, _epoch_ms(start), self._limit(endpoint), params)
+            rows += _uncut_page(page, self._limit(endpoint))
+        return rows
 
     # Translation
 
@@ -388,6 +429,30 @@ def _check_id(key: OrderKey) -> None:
     """Raises Unavailable without an exchange order id, because ccxt would ask with an empty id."""
     if not key.order_id:
         raise Unavailable("The exchange's id of the order is not known.", code="no_order_id")
+
+
+def _uncut_page(page: list[dict[str, Any]], limit: int | None) -> list[dict[str, Any]]:
+    """Raises Unavailable for a page that may be cut, because the rows left out would count as absent.
+
+    ccxt does not tell whether an answer was whole, and an exchange may cut pages to fewer rows than ccxt notes.
+    """
+    if len(page) in _USUAL_PAGES or (limit and len(page) >= limit):
+        raise Unavailable("The answer may be a part of the history.", code="history_too_long")
+    return page
+
+
+def _spans(
+    since: datetime, now: datetime, longest_days: float | None
+) -> Iterator[tuple[datetime, dict[str, int]]]:
+    """The beginning and the parameters of each span until now. The last span has no end."""
+    longest = timedelta(days=longest_days or 0)
+    if longest and now - since > _MOST_SPANS * longest:
+        raise Unavailable("There is more history than one question can read.", code="history_too_long")
+    start = since
+    while longest and now - start >= longest:
+        yield start, {"until": _epoch_ms(start + longest) - 1}
+        start += longest
+    yield start, {}
 
 
 def _base_units(contracts: Any, size: Decimal) -> Decimal | None:

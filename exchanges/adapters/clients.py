@@ -65,6 +65,7 @@ def clone_client(template: Any, credentials: Credentials | None) -> Any:
     client.__dict__.update(template.__dict__)
     client.options = dict(template.options)
     client.sent, client.send_before, client.note_weight = False, None, None
+    client.restart_time = _keep_time
     if credentials is not None:
         client.apiKey, client.secret, client.password = (
             credentials.api_key,
@@ -72,6 +73,10 @@ def clone_client(template: Any, credentials: Credentials | None) -> Any:
             credentials.password,
         )
     return client
+
+
+def _keep_time() -> None:
+    """The place of the gateway's function that gives the whole time of a call to the next page of a history."""
 
 
 async def read_clock_offset(template: Any) -> int:

@@ -207,11 +207,20 @@ class ExchangeAdapter(Protocol):
         """The open orders of one symbol, or of all symbols. Some exchanges count all symbols forty times as much."""
         ...
 
-    async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]: ...
+    async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
+        """All orders since the time, except orders that the exchange forgot meanwhile, as `capabilities` tells.
 
-    async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]: ...
+        Raises Unavailable, code "history_too_long", where the answer may be a part of the orders.
+        """
+        ...
 
-    async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]: ...
+    async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
+        """All fills of the order, from the first. Raises Unavailable like `fetch_orders`."""
+        ...
+
+    async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]:
+        """All fills since the time. Raises Unavailable like `fetch_orders`."""
+        ...
 
     async def fetch_income(self, since: datetime) -> Sequence[Income]:
         """The income without trades since the time, oldest first; empty where `has_income` is false."""

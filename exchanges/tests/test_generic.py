@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -193,3 +194,85 @@ def test_a_long_and_a_short_of_one_symbol_are_one_position(swaps):
     said = {"retCode": 0, "retMsg": "OK", "result": {"list": rows}, "time": 1}
 
     assert swaps.hear(said, "fetch_positions") == [PositionReport("BTC/USDT:USDT", Decimal("0.3"))]
+
+
+# History
+
+
+def trade(number):
+    return {
+        "id": str(number), "order": "1", "symbol": "BTC/USDT", "side": "buy", "amount": "1", "price": "2",
+        "timestamp": 1790000000000 + number, "fee": {"cost": "0", "currency": "USDT"},
+    }  # fmt: skip
+
+
+def trades_since(desk, since, rows):
+    """The fills, and the parameters of each request."""
+    adapter, asked = CcxtAdapter(clone_client(desk.template, SECRET), desk.market_type), []
+
+    async def fetch_my_trades(symbol, since_ms, limit, params):
+        asked.append((since_ms, limit, params))
+        return [trade(number) for number in range(rows)]
+
+    adapter.client.fetch_my_trades = fetch_my_trades
+    return desk.loop.run_until_complete(adapter.fetch_fills("BTC/USDT", since)), asked
+
+
+def test_the_past_is_asked_in_the_spans_of_the_exchange(bybit):
+    since = datetime.now(UTC) - timedelta(days=15)
+
+    fills, asked = trades_since(bybit, since, 3)
+
+    assert len(fills) == 9
+    starts = [start for start, _, _ in asked]
+    ends = [params.get("until") for _, _, params in asked]
+    assert starts[1:] == [end + 1 for end in ends[:2]]
+    assert ends[2] is None
+    assert {limit for _, limit, _ in asked} == {100}
+
+
+@pytest.mark.parametrize("rows", [100, 101, 50])
+def test_a_page_that_may_be_cut_is_no_answer(bybit, rows):
+    with pytest.raises(Unavailable) as caught:
+        trades_since(bybit, datetime.now(UTC) - timedelta(hours=1), rows)
+
+    assert caught.value.code == "history_too_long"
+
+
+@pytest.mark.parametrize("days", [351, 800])
+def test_a_past_that_is_too_long_is_no_answer(bybit, days):
+    with pytest.raises(Unavailable) as caught:
+        trades_since(bybit, datetime.now(UTC) - timedelta(days=days), 0)
+
+    assert caught.value.code == "history_too_long"
+
+
+def test_an_exchange_tells_how_long_it_remembers(bybit, kraken):
+    (ours, theirs) = (
+        CcxtAdapter(clone_client(desk.template, SECRET), desk.market_type).capabilities
+        for desk in (bybit, kraken)
+    )
+
+    assert (ours.history_days, ours.forgets_unfilled_after) == (730, timedelta(days=1))
+    assert (theirs.history_days, theirs.forgets_unfilled_after) == (None, None)
+
+
+@pytest.mark.parametrize(("rows", "is_whole"), [(3, True), (50, False)])
+def test_open_orders_that_may_be_cut_are_no_answer(bybit, rows, is_whole):
+    row = {
+        "symbol": "BTCUSDT",
+        "orderStatus": "New",
+        "side": "Buy",
+        "orderType": "Limit",
+        "price": "1",
+        "qty": "1",
+    }
+    orders = [row | {"orderId": str(number), "orderLinkId": f"o{number}"} for number in range(rows)]
+    said = {"retCode": 0, "retMsg": "OK", "result": {"list": orders}, "time": 1}
+
+    if is_whole:
+        reports = bybit.hear(said, "fetch_open_orders", "BTC/USDT")
+        assert [(report.side, report.order_type) for report in reports] == [(Side.BUY, OrderType.LIMIT)] * 3
+    else:
+        with pytest.raises(Unavailable):
+            bybit.hear(said, "fetch_open_orders", "BTC/USDT")
