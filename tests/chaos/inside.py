@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from exchanges.models import Account, ExchangePause
 from exchanges.vault import credentials_of
-from orders.domain.enums import OrderStatus
+from orders.domain.enums import GoalState, OrderStatus
 from orders.domain.lifecycle import IllegalTransition, replay_events
-from orders.models import Batch, Order, Position, Trade
+from orders.models import Batch, ExitGoal, Order, Position, Trade
 from tests.factories import AccountFactory, StrategyAccountFactory, StrategyFactory, UserFactory, issue_token
 from webhooks.models import WebhookLog
 
@@ -55,11 +55,18 @@ def end_pauses() -> None:
 def undecided() -> Json:
     """What is not over: batches, orders in flight, and cancels nobody carried out."""
     return {
-        "batches": Batch.objects.unfinished().count(),
+        "batches": Batch.objects.unfinished().count()
+        + ExitGoal.objects.filter(state=GoalState.WORKING).count(),
         "orders": list(
             Order.objects.filter(status__in=UNDECIDED).values_list("client_order_id", "status").order_by("pk")
         ),
     }
+
+
+def exits() -> list[Json]:
+    """The newest full exit of each strategy."""
+    goals = ExitGoal.objects.full().order_by("pk").values("strategy__group_name", "state")
+    return [{"strategy": goal["strategy__group_name"], "state": goal["state"]} for goal in goals]
 
 
 def books() -> Json:

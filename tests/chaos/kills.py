@@ -27,6 +27,13 @@ VENUES: dict[str, Json | None] = {
 }
 IN_LEDGER = ("accepted", "reply lost")
 KINDS: dict[str, Json] = {"market": MARKET, "limit": LIMIT}
+# An exit that takes three attempts, because the book is thin, and that has to cancel a take profit first.
+THIN = "ETHUSDT"
+ETH: Json = {"symbol": "ETH/USDT", "side": "buy"}
+ENTRY: Json = {**ETH, "order_type": "MARKET", "qty": "0.9"}
+TAKE_PROFIT: Json = {**ETH, "side": "sell", "order_type": "LIMIT", "price": "9000", "qty_per": -100}
+EXIT: Json = {**ETH, "side": "sell", "order_type": "MARKET", "qty_per": -100}
+BOOK = "0.4"
 BRIEF = {"WEBHOOK_ANSWER_BUDGET_MS": 50}
 
 
@@ -60,11 +67,20 @@ class Seat:
 
     @property
     def alert(self) -> Json:
+        if self.case.kind == "exit":
+            return self.desk.alert(EXIT, id=self.case.name)
         return self.desk.alert(KINDS.get(self.case.kind, LIMIT), id=self.case.name)
 
 
 def all_cases() -> list[Case]:
-    return [*_before_and_after_sending(), *_on_the_wire(), *_while_canceling(), *_in_recovery(), *_paused()]
+    return [
+        *_before_and_after_sending(),
+        *_on_the_wire(),
+        *_while_canceling(),
+        *_in_recovery(),
+        *_while_exiting(),
+        *_paused(),
+    ]
 
 
 def ci_cases() -> list[Case]:
@@ -115,6 +131,16 @@ def _in_recovery() -> Iterable[Case]:
             yield Case("K15", venue, kind, "K10:1")
     for venue in IN_LEDGER:
         yield Case("K15", venue, "market", "K10:2", note="trades")
+
+
+def _while_exiting() -> Iterable[Case]:
+    """Every step of a goal: the cancel of what stands in the way, each attempt, each look at the goal."""
+    for venue in VENUES:
+        for point, turn in (
+            ("K5", 1), ("K12", 1), ("K6", 1), ("K9", 1), ("K9", 2), ("K10", 2), ("K10", 4), ("K20", 1), ("K21", 1),
+            ("K22", 1), ("K6", 2), ("K20", 2), ("K21", 2), ("K22", 2),
+        ):  # fmt: skip
+            yield Case(point, venue, "exit", f"{point}:{turn}", note=f"turn {turn}")
 
 
 def _paused() -> Iterable[Case]:
@@ -182,6 +208,8 @@ class Run:
         self.say(seat.case.name)
         if seat.case.kind == "cancel":
             self._cancel(seat)
+        elif seat.case.kind == "exit":
+            self._exit(seat)
         elif point == "K3":
             self._kill_after_the_answer(seat)
         elif point in ("K7", "K8"):
@@ -246,6 +274,16 @@ class Run:
         self._fault(seat, "DELETE")
         self._begin_to_send(seat.desk.alert(CANCEL_ALL))
         self._kill_when(seat, "DELETE", "accepted")
+
+    def _exit(self, seat: Seat) -> None:
+        self._restart_unarmed()
+        self.stack.paper.set_liquidity({THIN: None})
+        for leg in (ENTRY, TAKE_PROFIT):
+            placed = self.stack.deliver(seat.desk.alert(leg))
+            assert placed is not None, "no answer to what opens the position"
+            assert placed.body["results"][0]["status"] == "success", f"{placed}"
+        self.stack.paper.set_liquidity({THIN: BOOK})
+        self._lose_the_answer(seat, seat.alert)
 
     def _kill_the_tracker(self, seat: Seat) -> None:
         self._stop_the_idle_tracker()
@@ -331,6 +369,7 @@ class Run:
 
     def verdicts(self) -> dict[str, str]:
         """By case: what is wrong, or nothing."""
+        exits = {row["strategy"]: row["state"] for row in self.stack.call("exits")}
         rows: dict[str, list[Json]] = defaultdict(list)
         for row in self.stack.call("books")["orders"]:
             rows[row["strategy"]].append(row)
@@ -344,11 +383,19 @@ class Run:
                 if (row["api_key"], row["method"], row["path"]) == (seat.key, "POST", ORDER)
             )
             statuses = [row["status"] for row in rows[seat.case.name] if not was_held_back(row, requests)]
-            got = (statuses, posts, len(ledger[seat.key]["orders"]))
-            wanted = expected(seat.case)
+            got: object = (statuses, posts, len(ledger[seat.key]["orders"]))
+            wanted: object = expected(seat.case)
+            if seat.case.kind == "exit":
+                held = {row["symbol"]: row["positionAmt"] for row in ledger[seat.key]["positions"]}
+                got = (exits.get(seat.case.name), held.get(THIN, "0"), resting_at(ledger[seat.key]))
+                wanted = ("reached", "0", [])
             wrong = "" if got == wanted else f"{seat.case.name}: {got}, not {wanted}"
             found[seat.case.name] = "; ".join(filter(None, (seat.problem, wrong)))
         return found
+
+
+def resting_at(account: Json) -> list[str]:
+    return [order["clientOrderId"] for order in account["orders"] if order["status"] == "NEW"]
 
 
 def was_held_back(row: Json, requests: Sequence[Json]) -> bool:
