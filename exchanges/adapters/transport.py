@@ -41,7 +41,8 @@ class StrictTransport:
     """A mix-in before a ccxt client class. One instance serves one call, so `sent` concerns this one request."""
 
     session: aiohttp.ClientSession
-    call_timeout = aiohttp.ClientTimeout(sock_connect=3)  # the gateway limits the time of the whole call
+    # Before a connection stands, nothing of the request has left. The gateway limits the time of the whole call.
+    call_timeout = aiohttp.ClientTimeout(connect=4, sock_connect=3)
     sent = False
     send_before: datetime | None = None
     # The header in which the exchange tells the used request weight of this minute; "" where no header tells.
