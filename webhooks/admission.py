@@ -7,7 +7,8 @@ from datetime import datetime
 from django.conf import settings
 
 from exchanges.vault import CredentialsUnreadable
-from strategies.access import NoAccess, reachable_accounts
+from orders.execution.reach import Holdings, held_or_worked
+from strategies.access import NoAccess, former_accounts, reachable_accounts
 from strategies.models import Strategy, StrategyAccount, WebhookToken
 from webhooks import throttle
 from webhooks.errors import WebhookError
@@ -22,7 +23,9 @@ logger = logging.getLogger(__name__)
 class Admission:
     strategy: Strategy
     token: WebhookToken
-    strategy_accounts: list[StrategyAccount]
+    strategy_accounts: list[StrategyAccount]  # that take part now
+    former_accounts: list[StrategyAccount]  # that only exits and cancels reach
+    holdings: Holdings  # what the former accounts hold or work
     signed_id: str = ""  # the sender's name for this message, where a valid signature proves the name
 
 
@@ -41,14 +44,14 @@ def admit_delivery(delivery: Delivery, signed: Signed, *, address: str, now: dat
         token, signed_id = _signed_by(token, signed)
     if token is not None:
         throttle.spend_attempt("token", str(token.pk), settings.WEBHOOK_TOKEN_RATE_PER_MINUTE)
-    strategy = Strategy.objects.active().filter(group_name=delivery.group_name).first()
+    strategy = Strategy.objects.filter(group_name=delivery.group_name).first()
     if token is None:
         _count_failure(address)
-    if strategy is None:
+    if strategy is None or not (strategy.is_active or delivery.only_leaves):
         raise WebhookError("strategy_not_found", group_name=delivery.group_name)
     if token is None:
         raise WebhookError("invalid_token")
-    return Admission(strategy, token, _strategy_accounts(token, strategy, address), signed_id)
+    return _admission(delivery, token, strategy, address, signed_id)
 
 
 def _signed_by(token: WebhookToken, signed: Signed) -> tuple[WebhookToken | None, str]:
@@ -67,12 +70,29 @@ def _count_failure(address: str) -> None:
     throttle.spend_attempt("failed-auth", neighborhood_of(address), settings.WEBHOOK_FAILED_AUTH_PER_MINUTE)
 
 
-def _strategy_accounts(token: WebhookToken, strategy: Strategy, address: str) -> list[StrategyAccount]:
+def _admission(
+    delivery: Delivery, token: WebhookToken, strategy: Strategy, address: str, signed_id: str
+) -> Admission:
+    """The accounts that the delivery reaches: whoever takes part, and for exits and cancels whoever holds something."""
+    is_member, taking_part = True, []
     try:
-        strategy_accounts = reachable_accounts(token, strategy)
-    except NoAccess as error:
+        taking_part = reachable_accounts(token, strategy) if strategy.is_active else []
+    except NoAccess:
+        is_member = False
+    former, holdings = [], {}
+    if delivery.leaves:
+        known = {strategy_account.pk for strategy_account in taking_part}
+        holdings = {pk: symbols for pk, symbols in held_or_worked(strategy.pk).items() if pk not in known}
+        former = former_accounts(token, strategy, holdings) if holdings else []
+    if not taking_part and not former:
+        raise _refusal(token, strategy, address, is_member=is_member)
+    return Admission(strategy, token, taking_part, former, holdings, signed_id)
+
+
+def _refusal(token: WebhookToken, strategy: Strategy, address: str, *, is_member: bool) -> WebhookError:
+    if not is_member:
         _count_failure(address)
-        raise WebhookError("invalid_token") from error
-    if not strategy_accounts:
-        raise WebhookError("no_accounts", group_name=strategy.group_name)
-    return strategy_accounts
+        return WebhookError("invalid_token")
+    if not strategy.is_active:
+        return WebhookError("strategy_not_found", group_name=strategy.group_name)
+    return WebhookError("no_accounts", group_name=strategy.group_name)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from exchanges.amounts import exact, floor_to_step, plain
 from orders.domain.enums import CancelType, GoalState, OrderStatus
 from orders.domain.legs import Leg
-from orders.domain.lifecycle import FAILED, OPEN
+from orders.domain.lifecycle import CANCELABLE, FAILED, OPEN
 from orders.domain.reasons import reason_text
 from orders.models import Cancellation, ExitGoal, Order
 
@@ -81,6 +81,17 @@ def cancel_results(
             viewer_id,
         )
         for order in ordered
+    ]
+
+
+def target_results(
+    cancellations: Iterable[Cancellation], targets: Iterable[Order], *, viewer_id: int
+) -> list[Json]:
+    """Returns a result per order that a CANCEL leg names and no cancel touched."""
+    legs = {cancellation.target_id: cancellation.leg for cancellation in cancellations}
+    return [
+        _result_json(order, legs.get(order.pk, 0), _target_outcome(order), viewer_id)
+        for order in sorted(targets, key=lambda order: order.pk)
     ]
 
 
@@ -186,6 +197,13 @@ def gave_way_warnings(entries: Iterable[Order], *, viewer_id: int) -> list[str]:
         % {"symbol": symbol, "orders": ", ".join(sorted(orders))}
         for symbol, orders in sorted(names.items())
     ]
+
+
+def _target_outcome(order: Order) -> tuple[str, str | None, str | None]:
+    """A CANCEL of an attempt that is over ends the goal of the attempt, where the goal is still pursued."""
+    if order.goal is not None and order.goal.state == GoalState.ENDED:
+        return SUCCESS, None, None
+    return (PENDING, None, None) if order.status in CANCELABLE else _cancel_outcome(order)
 
 
 def _cancel_outcome(order: Order) -> tuple[str, str | None, str | None]:

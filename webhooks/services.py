@@ -106,9 +106,18 @@ def _check_delivery(signed: Signed, bearer: str | None, handling: Handling) -> A
 
 
 def _plan_batch(delivery: Delivery, admission: Admission, now: datetime) -> Plan:
-    exchanges = {strategy_account.account.exchange for strategy_account in admission.strategy_accounts}
+    reached = [*admission.strategy_accounts, *admission.former_accounts]
+    exchanges = {strategy_account.account.exchange for strategy_account in reached}
     catalogs = open_catalogs(exchanges, MarketType(admission.strategy.market_type), now=now)
-    planner = Planner(admission.strategy, admission.strategy_accounts, catalogs, delivery.sent_at, now)
+    planner = Planner(
+        admission.strategy,
+        admission.strategy_accounts,
+        catalogs,
+        delivery.sent_at,
+        now,
+        admission.former_accounts,
+        admission.holdings,
+    )
     try:
         return planner.plan(delivery.legs)
     except SymbolRefused as refused:
@@ -261,7 +270,8 @@ def _answer_dry_run(accepted: Accepted) -> Json:
     accepted.timing.settle()
     _note_use(accepted)
     log = _answered_row(accepted, DeliveryStatus.DRY_RUN)
-    return {**_build_answer(log, accepted.plan.orders, [], [], accepted), "action": "dry_run"}
+    named = [cancellation for cancellation in accepted.plan.cancellations if cancellation.target_id]
+    return {**_build_answer(log, accepted.plan.orders, [], named, accepted), "action": "dry_run"}
 
 
 def _build_answer(
@@ -276,10 +286,20 @@ def _build_answer(
     viewer = accepted.admission.token.user_id
     trades = answer.order_results(orders, viewer_id=viewer)
     cancels = answer.cancel_results(cancellations, canceled, viewer_id=viewer)
+    cancels += answer.target_results(
+        cancellations, _untouched_targets(cancellations, canceled), viewer_id=viewer
+    )
     cancels += answer.missing_results(accepted.plan.not_found)
     body = _answer_envelope(log, accepted, trades, cancels)
     body["warnings"] += answer.gave_way_warnings(gave_way, viewer_id=viewer)
     return body
+
+
+def _untouched_targets(cancellations: Sequence[Cancellation], canceled: Sequence[Order]) -> list[Order]:
+    """The orders that CANCEL legs name, and that no cancel touched: over already, or not reached yet."""
+    touched = {order.pk for order in canceled}
+    pks = {c.target_id for c in cancellations if c.target_id is not None} - touched
+    return list(Order.objects.filter(pk__in=pks).select_related("account", "goal")) if pks else []
 
 
 def _answer_envelope(log: WebhookLog, accepted: Accepted, trades: list[Json], cancels: list[Json]) -> Json:
@@ -293,7 +313,10 @@ def _answer_envelope(log: WebhookLog, accepted: Accepted, trades: list[Json], ca
         "warnings": [str(warning) for warning in accepted.delivery.warnings],
         "results": [*trades, *cancels],
         "summary": answer.summary(
-            trades, cancels, action=action, accounts=len(accepted.admission.strategy_accounts)
+            trades,
+            cancels,
+            action=action,
+            accounts=len(accepted.admission.strategy_accounts) + len(accepted.admission.former_accounts),
         ),
         "performance_metrics": accepted.timing.metrics(),
     }

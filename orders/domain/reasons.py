@@ -91,24 +91,27 @@ TEXTS = {
     "credentials_unreadable": _("The credentials of this account cannot be decrypted. Enter them again."),
     # Exits
     "exit_working": _(
-        "An exit of %(symbol)s is still being pursued, with %(remaining)s left to close. Send the entry again afterwards."
+        "An exit of %(symbol)s is still being pursued, with %(remaining)s left to close."
+        " Send the entry again afterwards."
     ),
     "exit_superseded": _("A newer exit of the same position took the place of this exit."),
     "exit_makes_room": _("The order gave way to an exit of the same position."),
     "exits_cover_position": _("The other resting exits already cover the whole position."),
     "coins_locked_by_stop": _(
-        "A resting stop holds all coins of this position. Cancel the stop first, or send the take profit before the stop."
+        "A resting stop holds all coins of this position. Cancel the stop first, or send the take profit before"
+        " the stop."
     ),
     "exit_ended_at_exchange": _(
         "The resting exit was ended at the exchange, and not from here. Send the exit again, or close the position."
     ),
     "exit_unfilled": _("The market had nothing to trade against. The exit is sent again."),
     "exit_not_covered": _(
-        "The exchange shows %(theirs)s of the position where the books show %(ours)s. The exit waits until the difference"
-        " is resolved."
+        "The exchange shows %(theirs)s of the position where the books show %(ours)s."
+        " The exit waits until the difference is resolved."
     ),
     "exit_waited_long": _(
-        "The exit waited %(waited_s)s seconds; after %(allowed_s)s a person decides. Try the exit again, or end the exit."
+        "The exit waited %(waited_s)s seconds; after %(allowed_s)s a person decides."
+        " Try the exit again, or end the exit."
     ),
     "entry_in_doubt": _(
         "It is not yet known what became of an earlier entry. If the entry was filled, the exit closes it too."

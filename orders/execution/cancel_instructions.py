@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from orders.domain.enums import Evidence, OrderStatus
+from orders.domain.enums import Evidence, GoalState, OrderStatus
 from orders.domain.lifecycle import OPEN, UNSENT
 from orders.exits.resting import makes_room
 from orders.models import Cancellation, ExitGoal, Order
@@ -66,6 +66,7 @@ def mark_for_cancel(
     An instruction covers only earlier orders of the instruction's own strategy account. Every covered order is added to
     `found`. Where `own` has an instance of the order, `found` gets this instance, brought up to date.
     """
+    _end_named_goals(cancellations, actor=actor, now=now)
     instances = {order.pk: order for order in own}
     orders = [_refreshed_order(instances.get(row.pk), row) for row in _cancelable_orders(cancellations)]
     covered = {c: [order for order in orders if _covers(c, order)] for c in cancellations}
@@ -80,6 +81,16 @@ def mark_for_cancel(
         cancellation: [order for order in group if order.status == OrderStatus.PENDING_CANCEL]
         for cancellation, group in covered.items()
     }
+
+
+def _end_named_goals(cancellations: Sequence[Cancellation], *, actor: str, now: datetime) -> None:
+    """A CANCEL that names an attempt of an exit ends the exit's goal, also between two attempts."""
+    named = [c.target_id for c in cancellations if c.target_id is not None]
+    if named:
+        goals = ExitGoal.objects.pursued().filter(attempts__in=named).values_list("pk", flat=True)
+        ExitGoal.objects.filter(pk__in=list(goals)).update(
+            state=GoalState.ENDED, ended_by=actor, over_at=now, due_at=None
+        )
 
 
 def _cancelable_orders(cancellations: Sequence[Cancellation]) -> list[Order]:

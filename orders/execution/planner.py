@@ -14,6 +14,7 @@ from exchanges.market_data.symbols import SymbolError, UnknownSymbol
 from orders.domain.enums import CancelType, OrderStatus
 from orders.domain.legs import Leg, in_run_order
 from orders.domain.reasons import Denied
+from orders.execution.reach import Holdings
 from orders.models import Cancellation, ExitGoal, Order
 from strategies.models import Strategy, StrategyAccount
 
@@ -48,6 +49,13 @@ class Planner:
     catalogs: Catalogs
     signaled_at: datetime | None
     now: datetime
+    # Strategy accounts that do not take part any more, and what they still hold or work: for exits and cancels.
+    former_accounts: Sequence[StrategyAccount] = ()
+    holdings: Holdings = field(default_factory=dict)
+
+    @property
+    def reached(self) -> list[StrategyAccount]:
+        return [*self.strategy_accounts, *self.former_accounts]
 
     def plan(self, legs: Iterable[Leg]) -> Plan:
         """Plans all legs. Reads the database only for CANCEL legs. Raises SymbolRefused."""
@@ -68,8 +76,10 @@ class Planner:
 
     def _add_orders(self, plan: Plan, leg: Leg, sequence: int, order_type: OrderType) -> None:
         found = self._resolve_symbol(leg)
-        for strategy_account in self.strategy_accounts:
+        for strategy_account in self.reached if leg.is_closing else self.strategy_accounts:
             spec = found[strategy_account.account.exchange]
+            if strategy_account in self.former_accounts and not self._holds(strategy_account, spec):
+                continue
             symbol = spec.symbol if isinstance(spec, MarketSpec) else leg.symbol
             order = self._new_order(leg, sequence, order_type, strategy_account, symbol)
             denied = self._denial(leg, strategy_account, spec)
@@ -77,6 +87,12 @@ class Planner:
                 _deny_order(order, denied, self.now)
                 order.goal = None  # without a market nobody can hold a position to close
             plan.orders.append(order)
+
+    def _holds(
+        self, strategy_account: StrategyAccount, spec: MarketSpec | SymbolError | ExchangeError
+    ) -> bool:
+        symbols = self.holdings.get(strategy_account.pk, set())
+        return isinstance(spec, MarketSpec) and spec.symbol in symbols
 
     def _new_order(
         self, leg: Leg, sequence: int, order_type: OrderType, strategy_account: StrategyAccount, symbol: str
@@ -138,7 +154,7 @@ class Planner:
 
     def _add_cancel_all(self, plan: Plan, leg: Leg, sequence: int) -> None:
         found = self._resolve_symbol(leg) if leg.symbol else {}
-        for strategy_account in self.strategy_accounts:
+        for strategy_account in self.reached:
             spec = found.get(strategy_account.account.exchange)
             if isinstance(spec, SymbolError | ExchangeError):
                 continue  # without a known market the account has no order with the symbol
@@ -156,7 +172,7 @@ class Planner:
             return
         strategy_account = next(
             strategy_account
-            for strategy_account in self.strategy_accounts
+            for strategy_account in self.reached
             if strategy_account.pk == named[0].strategy_account_id
         )
         plan.cancellations.append(
@@ -173,9 +189,7 @@ class Planner:
         if not names:
             return []
         named = Q(client_order_id__in=names) | Q(exchange_order_id__in=names)
-        return list(
-            Order.objects.filter(named, strategy=self.strategy, strategy_account__in=self.strategy_accounts)
-        )
+        return list(Order.objects.filter(named, strategy=self.strategy, strategy_account__in=self.reached))
 
 
 def goal_of(order: Order, *, actor: str) -> ExitGoal:

@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -29,6 +31,15 @@ class StrategyAccountQuerySet(models.QuerySet["StrategyAccount"]):
     def taking_part_in(self, strategy: Strategy) -> "StrategyAccountQuerySet":
         return (
             self.filter(_takes_part(strategy), strategy=strategy)
+            .select_related("account")
+            .defer(*RARELY_READ, *(f"account__{name}" for name in RARELY_READ_OF_ACCOUNTS))
+            .order_by("account__name", "pk")
+        )
+
+    def of_former_participants(self, strategy: Strategy, pks: Iterable[int]) -> "StrategyAccountQuerySet":
+        """These strategy accounts of the strategy, whether or not they take part, loaded as by `taking_part_in`."""
+        return (
+            self.filter(strategy=strategy, pk__in=list(pks))
             .select_related("account")
             .defer(*RARELY_READ, *(f"account__{name}" for name in RARELY_READ_OF_ACCOUNTS))
             .order_by("account__name", "pk")

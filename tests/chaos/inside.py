@@ -190,6 +190,7 @@ CALLS = {
         end_pauses,
         undecided,
         books,
+        exits,
         track_once,
         enqueue_tracking,
         queue_size,
@@ -197,5 +198,4 @@ CALLS = {
         rows_after,
         unreadable_accounts,
         seals,
-    )
-}
+    )}

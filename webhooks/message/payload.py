@@ -36,6 +36,16 @@ class Delivery:
     fingerprint: str
     content: dict[str, object]
 
+    @property
+    def leaves(self) -> bool:
+        """Whether a leg is an exit or a cancel."""
+        return any(leg.is_cancel or leg.is_closing for leg in self.legs)
+
+    @property
+    def only_leaves(self) -> bool:
+        """Whether every leg is an exit or a cancel."""
+        return all(leg.is_cancel or leg.is_closing for leg in self.legs)
+
     def named(self, alert_id: str) -> "Delivery":
         """Returns the delivery with `alert_id` as the name of the firing, unless the body has a name."""
         if self.alert_id or not alert_id:
