@@ -53,6 +53,10 @@ class StrategyAccountInline(TabularInline[StrategyAccount, Strategy]):
     model = StrategyAccount
     form = StrategyAccountForm
     fields = ["account", "capital", "capital_currency", "leverage", "weight", "is_active"]
+    readonly_fields = [
+        "is_active"
+    ]  # switched off on the page of its own, which asks what to do with what is held
+    show_change_link = True
     extra = 0
     autocomplete_fields = ["account"]
 
@@ -75,7 +79,7 @@ class StrategyAdmin(ModelAdmin[Strategy]):
                     ("owner", "market_type"),
                     ("name", "group_name"),
                     ("is_active", "is_public"),
-                    "max_lag_s",
+                    ("max_lag_s", "passed_stop"),
                 ]
             },
         ),
@@ -109,7 +113,7 @@ class StrategyAccountAdmin(ModelAdmin[StrategyAccount]):
                     ("strategy", "account"),
                     ("capital", "capital_currency"),
                     ("leverage", "weight"),
-                    "is_active",
+                    ("is_active", "may_sell_own_coins"),
                 ]
             },
         ),

@@ -12,6 +12,7 @@ from exchanges.admin import AccountAdmin, ModelAdmin
 from exchanges.enums import TradingState
 from exchanges.models import Account
 from exchanges.state_reasons import StateReason
+from orders.admin.leaving import LeavingMixin
 from orders.controls.trading_state import Level, change_trading_state
 from strategies.admin import LIMITS_FIELDSET, STATE_FIELDSET, StrategyAccountAdmin, StrategyAdmin
 from strategies.models import Strategy, StrategyAccount, SystemRisk
@@ -79,19 +80,22 @@ admin.site.unregister([Strategy, StrategyAccount, Account])
 
 
 @admin.register(Strategy)
-class HaltableStrategyAdmin(TradingStateMixin, StrategyAdmin):
+class HaltableStrategyAdmin(TradingStateMixin, LeavingMixin, StrategyAdmin):
+    actions = [*TradingStateMixin.actions, *LeavingMixin.actions]
     list_display = [*StrategyAdmin.list_display, "trading_state"]
     list_filter = ["trading_state", *StrategyAdmin.list_filter]
 
 
 @admin.register(StrategyAccount)
-class HaltableStrategyAccountAdmin(TradingStateMixin, StrategyAccountAdmin):
+class HaltableStrategyAccountAdmin(TradingStateMixin, LeavingMixin, StrategyAccountAdmin):
+    actions = [*TradingStateMixin.actions, *LeavingMixin.actions]
     list_display = [*StrategyAccountAdmin.list_display, "trading_state"]
     list_filter = ["trading_state", *StrategyAccountAdmin.list_filter]
 
 
 @admin.register(Account)
-class HaltableAccountAdmin(TradingStateMixin, AccountAdmin):
+class HaltableAccountAdmin(TradingStateMixin, LeavingMixin, AccountAdmin):
+    actions = [*TradingStateMixin.actions, *LeavingMixin.actions]
     list_display = [*AccountAdmin.list_display, "trading_state"]
     list_filter = ["trading_state", *AccountAdmin.list_filter]
 

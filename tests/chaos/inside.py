@@ -198,4 +198,5 @@ CALLS = {
         rows_after,
         unreadable_accounts,
         seals,
-    )}
+    )
+}

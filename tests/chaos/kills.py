@@ -140,7 +140,9 @@ def _while_exiting() -> Iterable[Case]:
             ("K5", 1), ("K12", 1), ("K6", 1), ("K9", 1), ("K9", 2), ("K10", 2), ("K10", 4), ("K20", 1), ("K21", 1),
             ("K22", 1), ("K6", 2), ("K20", 2), ("K21", 2), ("K22", 2),
         ):  # fmt: skip
-            yield Case(point, venue, "exit", f"{point}:{turn}", note=f"turn {turn}")
+            # Without an answer to the first attempt the run makes no second one: that is the tracker's.
+            if venue not in ("reply lost", "not accepted") or turn == 1 or point == "K9":
+                yield Case(point, venue, "exit", f"{point}:{turn}", note=f"turn {turn}")
 
 
 def _paused() -> Iterable[Case]:

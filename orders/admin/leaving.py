@@ -1,0 +1,133 @@
+"""The admin's question on switching off: what should become of what is held and worked."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from exchanges.admin import ModelAdmin
+from orders.controls.leaving import LeaveChoice, Leaver, LeftBehind, leave, leavers_of, left_behind
+from orders.execution import state_lock
+from orders.models import Order
+from strategies.admin import SubscriptionAdmin
+from strategies.models import Strategy, StrategyAccount, Subscription
+
+CHOICE = "leave_choice"
+
+
+class LeavingMixin(ModelAdmin[Any]):
+    """Asks before a save, or the action, switches a row off while something is held or worked under the row."""
+
+    actions = ["switch_off"]
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id)) if object_id else None
+        leavers = self._leavers(request, row) if row is not None and request.method == "POST" else []
+        left = left_behind(leavers)
+        if left and CHOICE not in request.POST and self.has_change_permission(request, row):
+            return self._question(request, left)
+        response = super().changeform_view(request, object_id, *args, **kwargs)
+        if left and getattr(request, "switched_off", False):
+            self._leave(request, leavers)
+        return response
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change and any(name in form.changed_data and not getattr(obj, name) for name in _SWITCHES):
+            state_lock.hold_exclusive()  # after the commit no entry is sent under the former state
+            request.switched_off = True  # type: ignore[attr-defined]
+        super().save_model(request, obj, form, change)
+
+    def _leavers(self, request: HttpRequest, row: Leaver) -> list[StrategyAccount]:
+        """The strategy accounts that stop taking part if the submitted form is saved."""
+        if _is_switched_off(request, row, "is_active"):
+            return list(leavers_of(row))
+        if isinstance(row, Strategy) and _is_switched_off(request, row, "is_public"):
+            return list(leavers_of(row, goes_private=True))
+        return []
+
+    def _question(self, request: HttpRequest, left: Iterable[LeftBehind], *names: str) -> HttpResponse:
+        repeated = [
+            (name, value)
+            for name in request.POST
+            if name not in (CHOICE, "csrfmiddlewaretoken")
+            for value in request.POST.getlist(name)
+        ]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Switch off"),
+            "listed": left,
+            "repeated": repeated,
+            "choices": LeaveChoice.choices,
+            "back": request.get_full_path(),
+        }
+        return TemplateResponse(request, "admin/orders/leave.html", context)
+
+    def _leave(self, request: HttpRequest, leavers: Iterable[StrategyAccount]) -> None:
+        try:
+            choice = LeaveChoice(request.POST.get(CHOICE, ""))
+        except ValueError:
+            choice = LeaveChoice.CANCEL_ENTRIES
+        orders = leave(leavers, choice, actor=f"user:{request.user.pk}", clock=timezone.now)
+        for order in orders:
+            self.message_user(request, _order_message(order), _level_of(order))
+        text: Any = _("%(choice)s: %(count)s orders touched.")
+        self.message_user(request, text % {"choice": choice.label, "count": len(orders)}, messages.WARNING)
+
+    @admin.action(description=_("Switch off the selected rows"), permissions=["change"])
+    def switch_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        rows = list(queryset.filter(is_active=True))
+        leavers = [strategy_account for row in rows for strategy_account in leavers_of(row)]
+        left = left_behind(leavers)
+        if left and CHOICE not in request.POST:
+            return self._question(request, left)
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        with transaction.atomic():
+            state_lock.hold_exclusive()
+            queryset.filter(pk__in=[row.pk for row in rows]).update(is_active=False)
+        for row in rows:
+            self.log_change(request, row, "Switched off.")
+        text: Any = _("%(count)s rows were switched off.")
+        self.message_user(request, text % {"count": len(rows)}, messages.SUCCESS)
+        if left:
+            self._leave(request, leavers)
+        return None
+
+
+_SWITCHES = ("is_active", "is_public")
+
+
+def _is_switched_off(request: HttpRequest, row: Leaver, name: str) -> bool:
+    """A browser leaves an unticked box out of the form."""
+    return bool(getattr(row, name)) and name not in request.POST
+
+
+def _order_message(order: Order) -> Any:
+    names = {"account": order.account.name, "order": order, "status": order.get_status_display()}
+    return _("%(account)s, order %(order)s: %(status)s") % names
+
+
+def _level_of(order: Order) -> int:
+    return messages.SUCCESS if order.status in ("canceled", "filled") else messages.WARNING
+
+
+admin.site.unregister(Subscription)
+
+
+@admin.register(Subscription)
+class LeavingSubscriptionAdmin(LeavingMixin, SubscriptionAdmin):
+    """A subscription is ended, not deleted, while something is held or worked under it."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        may_delete = super().has_delete_permission(request, obj)
+        return may_delete and obj is not None and not left_behind(leavers_of(obj))
