@@ -6,6 +6,7 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection
 
+from exchanges.enums import MarketType
 from exchanges.vault import credentials_of
 from tests.desk import BTC_LIMIT, open_desk
 from webhooks import services
@@ -238,3 +239,41 @@ def test_the_accounts_secrets_are_nowhere_in_the_clear(deliver, test1, caplog):
         secret = credentials_of(test1.accounts[name]).secret
         assert not [value for value in everything_stored() if secret in value or test1.key(name) in value]
         assert secret not in caplog.text
+
+
+# Spot: coins that the strategy does not hold
+
+
+@pytest.fixture
+def spot(paper):
+    desk = open_desk(paper, "A1", group_name="spot", market_type=MarketType.SPOT)
+    paper.set_balances(desk.key("A1"), "spot", {"BTC": "5", "USDT": "1000000"})
+    return desk
+
+
+BTC_SALE = {"symbol": "BTC/USDT", "side": "sell", "order_type": "MARKET", "qty": "1"}
+
+
+def test_coins_of_the_accounts_own_are_not_sold(deliver, spot):
+    (row,) = deliver(spot.alert(BTC_SALE)).json()["results"]
+
+    assert (row["status"], row["error_code"]) == ("failed", "not_enough_coins")
+    assert spot.ledger_orders("A1") == []
+
+
+def test_coins_of_the_strategy_are_sold_once(deliver, spot):
+    deliver(spot.alert(BTC_SALE, side="buy", qty="2"))
+    rests = {"order_type": "LIMIT", "price": "96000"}
+
+    rows = [deliver(spot.alert(BTC_SALE, leg)).json()["results"][0] for leg in (rests, {"qty": "0.9"}, {})]
+
+    assert [row["error_code"] for row in rows] == [None, None, "not_enough_coins"]
+    assert "0.098" in rows[2]["error"]
+
+
+def test_own_coins_are_sold_where_the_strategy_account_allows_it(deliver, spot):
+    spot.strategy.strategy_accounts.update(may_sell_own_coins=True)
+
+    (row,) = deliver(spot.alert(BTC_SALE)).json()["results"]
+
+    assert (row["status"], row["filled"]) == ("success", "1")

@@ -1,6 +1,6 @@
-"""Applies fills to a position. Amounts are exact; profit is before fees."""
+"""Applies fills and adjustments to a position. Amounts are exact; profit is before fees."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from exchanges.amounts import exact
@@ -15,7 +15,8 @@ class PositionState:
     """The numbers of a position. `quantity` is in base units, negative for a short position.
 
     `cost` is the notional at entry, with the sign of `quantity`. The average entry price is cost / quantity.
-    `realized_profit`, and `fees` paid in quote currency, only add up.
+    `realized_profit`, and `fees` paid in quote currency, only add up. `realized_profit` is before fees, and includes
+    payments such as funding.
     """
 
     quantity: Decimal = _NOTHING
@@ -58,6 +59,30 @@ def apply_fill(
         realized_profit=state.realized_profit + realized,
         fees=state.fees + (fee if fee_in_quote else _NOTHING),
     )
+    return after, realized
+
+
+@exact
+def apply_adjustment(
+    state: PositionState,
+    *,
+    quantity: Decimal = _NOTHING,
+    price: Decimal | None = None,
+    fee: Decimal = _NOTHING,
+    amount: Decimal = _NOTHING,
+) -> tuple[PositionState, Decimal]:
+    """Returns the position after an adjustment, and the profit realized by the change of the quantity, before fees.
+
+    `quantity` is signed and moves the position at `price`, like a fill. `fee` and `amount` are in quote currency: the
+    fee adds to the fees, and a received `amount` adds to the realized profit.
+
+    Raises ValueError for a quantity without a positive price.
+    """
+    after, realized = state, _NOTHING
+    if quantity:
+        side = Side.BUY if quantity > 0 else Side.SELL
+        after, realized = apply_fill(state, side=side, quantity=abs(quantity), price=price or _NOTHING)
+    after = replace(after, realized_profit=after.realized_profit + amount, fees=after.fees + fee)
     return after, realized
 
 

@@ -89,6 +89,10 @@ TEXTS = {
     ),
     # Account
     "credentials_unreadable": _("The credentials of this account cannot be decrypted. Enter them again."),
+    "not_enough_coins": _(
+        "This strategy account has %(held)s of %(symbol)s left to sell; %(quantity)s would sell coins of your own."
+        " Send less, close by qty_per below 0, or allow the sale of own coins for the strategy account."
+    ),
     # Exits
     "exit_working": _(
         "An exit of %(symbol)s is still being pursued, with %(remaining)s left to close."

@@ -74,6 +74,18 @@ def check_state(strictest: LevelState, *, is_exit: bool) -> None:
 
 
 @exact
+def check_coins(symbol: str, quantity: Decimal, *, held: Decimal, selling: Decimal) -> None:
+    """Raises Denied where a spot entry would sell coins that the strategy account does not hold.
+
+    `held` is the position, `selling` what the open sell orders of the strategy account still sell; base units.
+    """
+    left = held - selling
+    if quantity > left:
+        params = {"symbol": symbol, "quantity": plain(quantity), "held": plain(max(left, Decimal(0)))}
+        raise Denied("not_enough_coins", params)
+
+
+@exact
 def check_limits(order: Intended, limits: Limits, exposure: Exposure) -> None:
     """Raises Denied, with the limit and the value, where an entry goes beyond a limit."""
     _check_counts(order, limits, exposure)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Count, QuerySet
 
-from exchanges.enums import Side, TradingState
+from exchanges.enums import MarketType, Side, TradingState
 from orders.domain.enums import OrderStatus
 from orders.domain.keys import AccountSymbol, PositionKey
 from orders.domain.lifecycle import WORKING
@@ -79,6 +79,8 @@ class OrderContext:
     closed_by_goal: dict[int | None, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     holding_checks: dict[AccountSymbol, HoldingCheck] = field(default_factory=dict)
     older_remains: dict[PositionKey, Decimal] = field(default_factory=dict)
+    # For sales of coins: what the open sell orders still sell.
+    selling: dict[PositionKey, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     # For entries: the full exits of the position that are not over.
     full_goals: dict[PositionKey, list[ExitGoal]] = field(default_factory=lambda: defaultdict(list))
     differences: dict[AccountSymbol, PositionDifference] = field(default_factory=dict)
@@ -133,7 +135,10 @@ def read_context(
     exits, entries = _split(orders)
     if exits:
         _read_own_orders(exits, context)
-    if counted or exits:
+    sales = [order for order in entries if order.market_type == MarketType.SPOT and order.side == Side.SELL]
+    if sales:
+        _read_sales(sales, context)
+    if counted or exits or sales:
         _read_positions(orders, context)
     if exits:
         _read_goals(exits, context)
@@ -243,6 +248,13 @@ def _read_goals(exits: Sequence[Order], context: OrderContext) -> None:
         position = PositionKey(*key)
         if position in places and pk < places[position]:
             context.older_remains[position] = min(to_remain, context.older_remains.get(position, to_remain))
+
+
+def _read_sales(sales: Sequence[Order], context: OrderContext) -> None:
+    rows = Order.objects.open().filter(strategy=sales[0].strategy_id, side=Side.SELL)
+    columns = ("strategy_account_id", "symbol", "quantity", "filled")
+    for strategy_account, symbol, quantity, filled in _of_same_symbols(rows, sales).values_list(*columns):
+        context.selling[PositionKey(strategy_account, symbol)] += quantity - filled
 
 
 def _read_full_goals(entries: Sequence[Order], context: OrderContext) -> None:

@@ -16,7 +16,7 @@ from exchanges.market_data.catalog import Catalogs
 from exchanges.market_data.prices import Key
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.reasons import Denied
-from orders.domain.risk_checks import Intended, check_limits, check_state
+from orders.domain.risk_checks import Intended, check_coins, check_limits, check_state
 from orders.domain.sizing import Sized, reference_price, size_closing, size_opening
 from orders.execution.context import OrderContext, TradingPermission
 from orders.execution.exit_turn import ExitTurn, exits_before
@@ -88,6 +88,7 @@ class PreTradeCheck:
         self._check_exits(order)
         last_price = self.prices.price(price_key(order))
         sized = _sized_opening(order, market, last_price)
+        self._check_coins(order, sized)
         self._check_limits(order, market, sized, permission)
         return sized
 
@@ -143,6 +144,14 @@ class PreTradeCheck:
         net = self.context.net_holdings[order.account_symbol]
         held = net.held_after_others(order.strategy_account_id, sized.side)
         return -sized.side.sign * held >= sized.quantity
+
+    def _check_coins(self, order: Order, sized: Sized) -> None:
+        """Denies a spot entry that would sell the account's own coins, unless the strategy account allows the sale."""
+        is_sale = order.market_type == MarketType.SPOT and sized.side is Side.SELL
+        if is_sale and not order.strategy_account.may_sell_own_coins:
+            held = self.context.exposures[order.strategy_account_id].held.get(order.symbol, Decimal(0))
+            selling = self.context.selling[order.position_key]
+            check_coins(order.symbol, sized.quantity, held=held, selling=selling)
 
     def _check_exits(self, order: Order) -> None:
         """Denies an entry while a full exit of its position is not over: the exit would close the entry at once."""
