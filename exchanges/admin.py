@@ -1,16 +1,22 @@
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from exchanges import entry_check
+from exchanges import entry_check, pauses
 from exchanges.adapters.protocol import Credentials
 from exchanges.models import Account, ExchangePause, Market, MarketList
+from exchanges.pause_record import key_digest
 from exchanges.registry import EXCHANGES
+from exchanges.vault import CredentialsUnreadable, credentials_of
 
 # The type checker's stubs name the model of an admin class or form, as in ModelAdmin[Account]. Django's own classes
 # refuse the brackets at run time. The admin modules of all apps import these three classes from this module.
@@ -179,4 +185,39 @@ class MarketListAdmin(ReadOnlyAdmin):
 
 @admin.register(ExchangePause)
 class ExchangePauseAdmin(ReadOnlyAdmin):
-    list_display = ["exchange", "until"]
+    list_display = ["exchange", "account", "until", "asked_s", "reason", "told_at", "lifted_at"]
+    list_filter = ["exchange"]
+    actions = ["lift"]
+
+    def has_lift_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("exchanges.change_exchangepause")
+
+    @admin.display(description=_("account"))
+    def account(self, pause: ExchangePause) -> str:
+        """The account whose key the exchange throttles; "all" for a pause of the whole address."""
+        return account_of_key(pause) if pause.key_digest else gettext("all")
+
+    @admin.action(description=_("Lift the selected pauses"), permissions=["lift"])
+    def lift(self, request: HttpRequest, chosen: QuerySet[ExchangePause]) -> None:
+        rows = list(chosen)
+        pauses.lift_pauses([row.key for row in rows], now=timezone.now())
+        for row in rows:
+            self.log_change(request, row, gettext("Lifted."))
+        self.message_user(
+            request,
+            ngettext(
+                "%(count)s pause was lifted. Every process sends again within seconds.",
+                "%(count)s pauses were lifted. Every process sends again within seconds.",
+                len(rows),
+            )
+            % {"count": len(rows)},
+        )
+
+
+def account_of_key(pause: ExchangePause) -> str:
+    """The name of the account with the paused key; the digest for a key that no account has any more."""
+    for account in Account.objects.filter(exchange=pause.exchange):
+        with suppress(CredentialsUnreadable):
+            if key_digest(credentials_of(account).api_key) == pause.key_digest:
+                return account.name
+    return pause.key_digest

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,7 +25,16 @@ from exchanges.adapters.dialects import DIALECTS
 from exchanges.adapters.protocol import Capabilities, Credentials
 from exchanges.adapters.transport import Session, new_session
 from exchanges.enums import MarketType
-from exchanges.errors import ExchangeError, OutcomeUnknown, Throttled, Unavailable
+from exchanges.errors import (
+    DuplicateClientOrderId,
+    ExchangeError,
+    OrderNotFound,
+    OutcomeUnknown,
+    Rejected,
+    Throttled,
+    Unavailable,
+)
+from exchanges.pause_record import MAX_PAUSE_S, PauseKey, PauseRecord, key_digest
 from exchanges.registry import EXCHANGES, Exchange
 
 logger = logging.getLogger(__name__)
@@ -48,7 +58,7 @@ class Call:
 
     A call with `can_wait` leaves the exchange's request weight to urgent calls: few calls with `can_wait` run at a
     time, and none starts after more than half of the minute's weight was used. Such a call ends with Unavailable, code
-    "budget".
+    "budget". A call with `is_probe` leaves during a pause too; the caller asked `Gateway.may_probe` before.
     """
 
     exchange: str
@@ -58,6 +68,7 @@ class Call:
     credentials: Credentials | None = field(default=None, repr=False)
     tag: Any = None
     can_wait: bool = False
+    is_probe: bool = False
 
     @property
     def line(self) -> Line:
@@ -86,8 +97,10 @@ class Gateway:
         self._session: Session
         self._templates: dict[Line, Any] = {}
         self._capabilities: dict[Line, Capabilities] = {}
-        # By exchange and API key. The API key is empty for a pause of the whole address.
-        self._paused_until: dict[tuple[str, str], float] = {}
+        self.pause_record = PauseRecord(lambda: time.monotonic())
+        # What `exchanges.pauses` saw at its last look into the table: the lifts, and the ends of the pauses.
+        self.pause_lifts: dict[PauseKey, int] | None = None
+        self.pause_times: dict[PauseKey, datetime] = {}
         self._used: dict[Line, tuple[int, int]] = {}  # a minute, and the request weight used in the minute
         self._patient: dict[Line, asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -139,27 +152,31 @@ class Gateway:
     async def _read_capabilities(self, key: Line) -> Capabilities:
         return self._adapter(*key, credentials=None).capabilities
 
-    def pause(self, exchange: str, seconds: float, *, api_key: str = "") -> None:
-        """Lets no request leave to the exchange, or to one account there, for `seconds`. Never shortens a pause."""
-        until = time.monotonic() + seconds
-        with self._lock:
-            key = (exchange, api_key)
-            self._paused_until[key] = max(until, self._paused_until.get(key, 0.0))
+    def pause(
+        self, exchange: str, seconds: float, *, api_key: str = "", asked_s: int = 0, reason: str = ""
+    ) -> None:
+        """Lets no request leave to the exchange, or to one account there, for `seconds`, but at most MAX_PAUSE_S.
+
+        Never shortens a pause.
+        """
+        key = PauseKey(exchange, key_digest(api_key))
+        self.pause_record.begin(key, seconds, asked_s=asked_s, reason=reason)
 
     def pause_left_s(self, exchange: str, credentials: Credentials | None = None) -> float:
         """The seconds until the exchange takes requests of this address and account again; 0 without a pause."""
-        if not self._paused_until:
-            return 0.0
-        names = ("", credentials.api_key) if credentials else ("",)
-        return max(self._left_s(exchange, name) for name in names)
+        return self.pause_record.left_s(*_pause_keys(exchange, credentials))
 
     def pauses(self) -> dict[str, float]:
         """The seconds left for each exchange with a pause of the whole address."""
-        addresses = [exchange for exchange, api_key in list(self._paused_until) if not api_key]
-        return {exchange: left for exchange in addresses if (left := self._left_s(exchange, ""))}
+        running = self.pause_record.running()
+        return {key.exchange: pause.left_s for key, pause in running.items() if not key.key_digest}
 
-    def _left_s(self, exchange: str, api_key: str) -> float:
-        return max(0.0, self._paused_until.get((exchange, api_key), 0.0) - time.monotonic())
+    def may_probe(self, exchange: str, credentials: Credentials) -> bool:
+        """Whether one exit of the account may go out now in spite of a pause, as a call with `is_probe`.
+
+        True at most once a minute, and not within the first minute after the exchange's last refusal.
+        """
+        return self.pause_record.claim_probe(*_pause_keys(exchange, credentials))
 
     def set_clock(self, exchange: str, market_type: MarketType) -> None:
         """Makes later calls carry the exchange's time. Runs in the background; a failure leaves the time as before."""
@@ -188,9 +205,16 @@ class Gateway:
         return self._patient.setdefault(call.line, asyncio.Semaphore(_PATIENT_AT_A_TIME))
 
     async def _outcome(self, call: Call) -> Outcome:
-        held_back = self._held_back(call)
+        held_back = None if call.is_probe else self._held_back(call)
         if held_back is not None:
             return Outcome(call, error=held_back)
+        outcome = await self._answered_outcome(call)
+        if call.is_probe and _is_heard(outcome.error):
+            self.pause_record.end_by_probe(*_pause_keys(call.exchange, call.credentials))
+            logger.info("pause ended by a probe exchange=%s", call.exchange)
+        return outcome
+
+    async def _answered_outcome(self, call: Call) -> Outcome:
         try:
             async with asyncio.timeout(settings.EXCHANGE_TIMEOUT_S) as limit:
                 return Outcome(call, value=await self._dispatch(call, limit))
@@ -273,10 +297,11 @@ class Gateway:
         if not isinstance(error, Throttled):
             return
         api_key = credentials.api_key if error.per_account and credentials else ""
-        self.pause(exchange, error.retry_after_s, api_key=api_key)
+        asked_s = error.retry_after_s
+        self.pause(exchange, asked_s, api_key=api_key, asked_s=asked_s, reason=_words_of(error))
         logger.warning(
-            "exchange throttles exchange=%s one_account=%s retry_after_s=%s",
-            exchange, bool(api_key), error.retry_after_s,
+            "exchange throttles exchange=%s one_account=%s retry_after_s=%s pause_s=%s",
+            exchange, bool(api_key), asked_s, min(asked_s, MAX_PAUSE_S),
         )  # fmt: skip
 
     def _template(self, exchange: str, market_type: MarketType) -> Any:
@@ -298,7 +323,9 @@ class Gateway:
     def forget_exchanges(self) -> None:
         """Drops clients, capabilities, pauses and used weight, as if the process had just started."""
         self._templates, self._capabilities = {}, {}
-        self._paused_until, self._used = {}, {}
+        self._used = {}
+        self.pause_record.clear()
+        self.pause_lifts, self.pause_times = None, {}
 
     def _ensure_running(self) -> None:
         """Starts the loop on first use, and again in a forked child, because a fork does not copy the thread."""
@@ -323,6 +350,23 @@ class Gateway:
 
     async def _open_session(self) -> Session:
         return new_session(ca_file=settings.EXCHANGE_CA_FILE)
+
+
+def _pause_keys(exchange: str, credentials: Credentials | None) -> tuple[PauseKey, ...]:
+    address = PauseKey(exchange)
+    return (address, PauseKey(exchange, key_digest(credentials.api_key))) if credentials else (address,)
+
+
+def _is_heard(error: ExchangeError | None) -> bool:
+    """Whether the exchange read the request, also where it refused the order for another reason than the pause."""
+    if isinstance(error, Throttled):
+        return False
+    return error is None or isinstance(error, Rejected | DuplicateClientOrderId | OrderNotFound)
+
+
+def _words_of(error: ExchangeError) -> str:
+    """The exchange's answer for a person: HTTP status, code and message."""
+    return " ".join(filter(None, [str(error.http_status or ""), error.exchange_code, error.message]))
 
 
 def _clock_minute() -> int:

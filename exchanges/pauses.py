@@ -1,24 +1,75 @@
-"""The pauses that exchanges impose on this address. All processes behind the address share the pauses."""
+"""The pauses that exchanges impose on this address or on one account. All processes share the pauses.
 
-from datetime import datetime, timedelta
+A pause ends for all processes when its time is over, when a person lifts it, or when the exchange answers a probe.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from exchanges.gateway import gateway
 from exchanges.models import ExchangePause
+from exchanges.pause_record import PauseKey, key_digest
 
-_SLACK = timedelta(seconds=1)  # each trip of a pause through the database makes the pause a little longer
+logger = logging.getLogger(__name__)
+
+_SLACK_S = 1  # each trip of a pause through the database makes the pause a little longer
+
+Rows = Mapping[PauseKey, ExchangePause]
 
 
 def synchronize(*, now: datetime) -> None:
-    """Takes over the pauses of other processes, and stores the pauses of this process. Shortens no pause.
+    """Takes over pauses and lifts of other processes, and stores the pauses of this process. Shortens no pause.
 
     Runs one statement where nothing is new. Call this function outside of transactions, because other processes would
     see a pause from inside a transaction too late.
     """
-    stored = dict(ExchangePause.objects.values_list("exchange", "until"))
-    ours = {exchange: now + timedelta(seconds=left_s) for exchange, left_s in gateway.pauses().items()}
-    for exchange, until in stored.items():
-        if until > now:
-            gateway.pause(exchange, (until - now).total_seconds())
-    for exchange, until in ours.items():
-        if exchange not in stored or until > stored[exchange] + _SLACK:
-            ExchangePause.objects.extend(exchange, until)
+    answered = gateway.pause_record.take_probed()
+    for key in answered:
+        ExchangePause.objects.lift(key, now=now)
+    rows = {row.key: row for row in ExchangePause.objects.all()}
+    _take_lifts(rows, answered)
+    _take_over(rows, now)
+    _tell_others(rows, now)
+
+
+def lift_pause(exchange: str, api_key: str = "", *, now: datetime) -> None:
+    """Ends the pause of the whole address, or of the account with the key, in all processes."""
+    lift_pauses([PauseKey(exchange, key_digest(api_key))], now=now)
+
+
+def lift_pauses(keys: Iterable[PauseKey], *, now: datetime) -> None:
+    for key in keys:
+        ExchangePause.objects.lift(key, now=now)
+        logger.info("pause lifted exchange=%s one_account=%s", key.exchange, bool(key.key_digest))
+    synchronize(now=now)
+
+
+def _take_lifts(rows: Rows, answered: set[PauseKey]) -> None:
+    """Drops the pauses that were lifted since the last look. The first look of a process drops nothing."""
+    seen = gateway.pause_lifts
+    for key, row in rows.items():
+        if seen is not None and row.lifts > seen.get(key, 0) and key not in answered:
+            gateway.pause_record.end(key)
+    gateway.pause_lifts = {key: row.lifts for key, row in rows.items()}
+
+
+def _take_over(rows: Rows, now: datetime) -> None:
+    """Takes each stored pause over once, because our own clock counts the rest of the pause better than the rows do."""
+    for key, row in rows.items():
+        if gateway.pause_times.get(key) != row.until:
+            gateway.pause_times[key] = row.until
+            _begin_pause(key, row, now)
+
+
+def _begin_pause(key: PauseKey, row: ExchangePause, now: datetime) -> None:
+    left_s = row.left_s(now=now)
+    if left_s:
+        gateway.pause_record.begin(key, left_s, asked_s=row.asked_s, reason=row.reason)
+
+
+def _tell_others(rows: Rows, now: datetime) -> None:
+    for key, pause in gateway.pause_record.running().items():
+        row = rows.get(key)
+        if row is None or pause.left_s > row.left_s(now=now) + _SLACK_S:
+            ExchangePause.objects.tell(key, pause, row, now=now)

@@ -15,6 +15,8 @@ from exchanges.gateway import Call, Outcome, gateway
 Key = tuple[str, MarketType, str]  # exchange, market type, symbol
 Arrival = Callable[[Key, Decimal | None], None]
 
+_AHEAD = timedelta(seconds=1)
+
 _waiting: dict[Key, list[Arrival]] = {}
 _lock = threading.Lock()
 
@@ -28,7 +30,11 @@ def cached_price(key: Key, *, now: datetime) -> tuple[Decimal, datetime] | None:
 
 
 def is_young(came_at: datetime, *, now: datetime) -> bool:
-    return now - came_at <= timedelta(seconds=settings.PRICE_MAX_AGE_S)
+    """Whether the price is recent. A price from the future is not: the clock was set back, and tells no age.
+
+    A price may have come a moment after `now`, because `now` is the beginning of a piece of work.
+    """
+    return -_AHEAD <= now - came_at <= timedelta(seconds=settings.PRICE_MAX_AGE_S)
 
 
 def remember_prices(prices: dict[Key, Decimal], *, now: datetime) -> None:

@@ -8,6 +8,8 @@ from itertools import count
 
 import pytest
 from ccxt.base.exchange import BaseExchange
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
 from exchanges import gateway as module
@@ -18,8 +20,11 @@ from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.errors import ExchangeError, Throttled, Unavailable
 from exchanges.gateway import Call, gateway
-from exchanges.market_data import catalog
+from exchanges.market_data import catalog, prices
 from exchanges.models import ExchangePause
+from exchanges.pause_record import Pause, PauseKey, key_digest
+from exchanges.vault import credentials_of
+from tests.factories import AccountFactory
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -268,34 +273,121 @@ def test_the_clock_is_not_asked_for_during_a_pause(books, paper, monkeypatch):
     assert asked == []
 
 
+@pytest.mark.parametrize("asked_s", [601, 86_400])
+def test_no_exchange_silences_us_for_longer_than_ten_minutes(books, paper, asked_s):
+    throttle(paper, -1003, retry_after=asked_s)
+    with pytest.raises(Throttled):
+        gateway.call(ask("place_order", order()))
+
+    (pause,) = gateway.pause_record.running().values()
+
+    assert (pause.left_s, pause.asked_s) == (600, asked_s)
+    assert pause.reason.startswith("429 -1003 Too many requests")
+
+
+# Probes
+
+
+def pass_time(seconds):
+    """The gateway's clock stands still otherwise."""
+    started = module.time.monotonic()
+    module.time.monotonic = lambda: started + seconds
+
+
+@pytest.mark.parametrize("api_key", ["", ALICE.api_key])
+def test_one_exit_a_minute_may_see_whether_the_pause_is_over(books, minute, api_key):
+    gateway.pause("paper", 600, api_key=api_key)
+    claims = [gateway.may_probe("paper", ALICE)]
+    for _ in range(2):
+        pass_time(60)
+        claims += [gateway.may_probe("paper", ALICE), gateway.may_probe("paper", ALICE)]
+
+    assert claims == [False, True, False, True, False]
+
+
+def test_without_a_pause_there_is_nothing_to_probe(books, minute):
+    pass_time(60)
+
+    assert not gateway.may_probe("paper", ALICE)
+
+
+def test_a_probe_that_is_heard_ends_the_pause_for_every_process(books, paper, minute, new_process):
+    gateway.pause("paper", 600)
+    gateway.pause("paper", 600, api_key=ALICE.api_key)
+    pauses.synchronize(now=timezone.now())
+
+    gateway.call(ask("place_order", order(), is_probe=True))
+
+    assert gateway.pause_left_s("paper", ALICE) == 0
+    pauses.synchronize(now=timezone.now())
+    new_process()
+    pauses.synchronize(now=timezone.now())
+    assert gateway.pause_left_s("paper", ALICE) == 0
+
+
+def test_a_probe_that_is_refused_for_another_reason_was_heard(books, paper):
+    gateway.pause("paper", 600)
+    paper.fault(action="code", value=-2019)
+
+    with pytest.raises(ExchangeError):
+        gateway.call(ask("place_order", order(), is_probe=True))
+
+    assert gateway.pause_left_s("paper") == 0
+
+
+@pytest.mark.parametrize(
+    "fault", [{"action": "code", "value": -1003}, {"action": "drop"}, {"action": "status", "value": 500}]
+)
+def test_a_probe_that_is_not_heard_leaves_the_pause(books, paper, minute, fault):
+    gateway.pause("paper", 600)
+    pass_time(60)
+    assert gateway.may_probe("paper", ALICE)
+    paper.fault(**fault)
+
+    with pytest.raises(ExchangeError):
+        gateway.call(ask("place_order", order(), is_probe=True))
+
+    assert gateway.pause_left_s("paper") == 540
+    assert not gateway.may_probe("paper", ALICE)
+
+
 # Pauses of other processes
 
 
-def test_a_pause_is_kept_by_every_process(books, new_process):
-    gateway.pause("paper", 300)
+def tell(until, length_s=600, exchange="paper"):
+    """Another process tells of a pause of the whole address."""
+    row, _ = ExchangePause.objects.update_or_create(
+        exchange=exchange, key_digest="", defaults={"until": until, "length_s": length_s}
+    )
+    return row
+
+
+@pytest.mark.parametrize("api_key", ["", ALICE.api_key])
+def test_a_pause_is_kept_by_every_process(books, new_process, api_key):
+    gateway.pause("paper", 300, api_key=api_key)
     pauses.synchronize(now=timezone.now())
     new_process()
 
     pauses.synchronize(now=timezone.now())
 
-    assert 295 < gateway.pause_left_s("paper") <= 300
+    assert 295 < gateway.pause_left_s("paper", ALICE) <= 300
+    assert bool(gateway.pause_left_s("paper", BOB)) is not bool(api_key)
 
 
-def test_one_accounts_pause_stays_in_its_process(paper):
+def test_a_stored_pause_does_not_tell_the_key(books):
     gateway.pause("paper", 300, api_key=ALICE.api_key)
 
     pauses.synchronize(now=timezone.now())
 
-    assert not ExchangePause.objects.exists()
+    assert ALICE.api_key not in str(ExchangePause.objects.values().get())
 
 
 def test_a_shorter_pause_takes_nothing_from_a_longer_one(paper):
     now = timezone.now()
-    ExchangePause.objects.extend("paper", now + timedelta(seconds=300))
+    tell(now + timedelta(seconds=300))
     gateway.pause("paper", 100)
 
     pauses.synchronize(now=now)
-    ExchangePause.objects.extend("paper", now + timedelta(seconds=200))
 
     assert ExchangePause.objects.get().until == now + timedelta(seconds=300)
     assert gateway.pause_left_s("paper") > 295
@@ -303,17 +395,163 @@ def test_a_shorter_pause_takes_nothing_from_a_longer_one(paper):
 
 def test_a_longer_pause_is_told_to_the_others(paper):
     now = timezone.now()
-    ExchangePause.objects.extend("paper", now + timedelta(seconds=100))
-    gateway.pause("paper", 300)
+    tell(now + timedelta(seconds=100))
+    gateway.pause("paper", 300, asked_s=4000, reason="429 -1003")
 
     pauses.synchronize(now=now)
 
-    assert ExchangePause.objects.get().until > now + timedelta(seconds=295)
+    told = ExchangePause.objects.get()
+    assert told.until > now + timedelta(seconds=295)
+    assert (told.length_s, told.asked_s, told.reason) == (300, 4000, "429 -1003")
+
+
+def test_a_pause_is_not_told_over_a_change_that_was_not_seen(paper):
+    now = timezone.now()
+    known = tell(now + timedelta(seconds=100))
+    tell(now + timedelta(seconds=500))
+
+    ExchangePause.objects.tell(known.key, Pause(left_s=300), known, now=now)
+
+    assert ExchangePause.objects.get().until == now + timedelta(seconds=500)
+
+
+# Lifts
+
+
+@pytest.mark.parametrize("api_key", ["", ALICE.api_key])
+def test_a_lifted_pause_ends_also_in_a_process_that_has_the_pause_in_memory(books, api_key):
+    gateway.pause("paper", 300, api_key=api_key)
+    pauses.synchronize(now=timezone.now())
+    key = PauseKey("paper", key_digest(api_key))
+
+    ExchangePause.objects.lift(key, now=timezone.now())  # by another process
+    pauses.synchronize(now=timezone.now())
+
+    assert gateway.pause_left_s("paper", ALICE) == 0
+    pauses.synchronize(now=timezone.now())
+    assert ExchangePause.objects.get().left_s(now=timezone.now()) == 0
+
+
+@pytest.mark.parametrize("api_key", ["", ALICE.api_key])
+def test_a_pause_without_a_row_is_lifted_too(books, api_key):
+    pauses.synchronize(now=timezone.now())
+    gateway.pause("paper", 300, api_key=api_key)
+
+    pauses.lift_pause("paper", api_key, now=timezone.now())
+
+    assert gateway.pause_left_s("paper", ALICE) == 0
+    assert ExchangePause.objects.get().lifted_at
+
+
+def test_a_pause_after_a_lift_holds(books, new_process):
+    gateway.pause("paper", 300)
+    pauses.synchronize(now=timezone.now())
+    pauses.lift_pause("paper", now=timezone.now())
+    gateway.pause("paper", 200)
+
+    pauses.synchronize(now=timezone.now())
+    new_process()
+    pauses.synchronize(now=timezone.now())
+
+    assert 195 < gateway.pause_left_s("paper") <= 201
+
+
+# Wrong clocks
+
+
+@pytest.mark.parametrize("back_s", [300, 86_400])
+def test_a_clock_that_was_set_back_prolongs_no_pause(books, minute, new_process, back_s):
+    now = timezone.now()
+    gateway.pause("paper", 60)
+    pauses.synchronize(now=now)
+    earlier = now - timedelta(seconds=back_s)
+
+    pauses.synchronize(now=earlier)
+    assert gateway.pause_left_s("paper") == 60
+    pass_time(61)
+    pauses.synchronize(now=earlier + timedelta(seconds=61))
+    assert gateway.pause_left_s("paper") == 0
+
+    new_process()  # another process learns of the pause from the table only
+    pauses.synchronize(now=earlier + timedelta(seconds=61))
+    assert gateway.pause_left_s("paper") <= 60
+
+
+def test_a_pause_after_a_clock_was_set_back_is_told(books, minute, new_process):
+    now = timezone.now()
+    gateway.pause("paper", 60)
+    pauses.synchronize(now=now)
+    gateway.pause("paper", 200)
+    pauses.synchronize(now=now - timedelta(days=1))
+
+    new_process()
+    pauses.synchronize(now=now - timedelta(days=1))
+
+    assert gateway.pause_left_s("paper") == 200
+
+
+def test_no_stored_pause_is_longer_than_ten_minutes(books, minute):
+    tell(timezone.now() + timedelta(days=3), length_s=3 * 86_400)
+
+    pauses.synchronize(now=timezone.now())
+
+    assert gateway.pause_left_s("paper") == 600
+
+
+@pytest.mark.parametrize(("ahead_s", "is_young"), [(0.5, True), (2, False), (300, False)])
+def test_a_price_from_the_future_is_not_young(ahead_s, is_young):
+    now = timezone.now()
+
+    assert prices.is_young(now + timedelta(seconds=ahead_s), now=now) is is_young
+
+
+# The table
+
+
+@pytest.fixture
+def desk(client):
+    def open_pauses(*permissions):
+        user = User.objects.create_user("desk", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        client.force_login(user)
+        return client
+
+    return open_pauses
+
+
+PAUSES = "/admin/exchanges/exchangepause/"
+
+
+def test_a_person_sees_and_lifts_the_pause_of_one_account(desk, paper, alice):
+    account = AccountFactory(owner=alice, name="A7")
+    key = credentials_of(account).api_key
+    gateway.pause("paper", 600, api_key=key, asked_s=7000, reason="429 -1015 Too many new orders.")
+    pauses.synchronize(now=timezone.now())
+    admin = desk("view_exchangepause", "change_exchangepause")
+
+    page = admin.get(PAUSES, HTTP_ACCEPT_LANGUAGE="en").content.decode()
+    row = ExchangePause.objects.get()
+    admin.post(PAUSES, {"action": "lift", "_selected_action": [row.pk]})
+
+    assert all(text in page for text in ("A7", "7000", "Too many new orders."))
+    assert key not in page
+    assert gateway.pause_left_s("paper", credentials_of(account)) == 0
+    assert LogEntry.objects.filter(object_id=row.pk).exists()
+
+
+def test_a_person_who_may_only_look_lifts_nothing(desk, paper):
+    gateway.pause("paper", 600)
+    pauses.synchronize(now=timezone.now())
+    admin = desk("view_exchangepause")
+
+    admin.post(PAUSES, {"action": "lift", "_selected_action": [ExchangePause.objects.get().pk]})
+
+    assert gateway.pause_left_s("paper") > 590
 
 
 def test_pauses_that_are_over_or_shared_already_cost_one_statement(paper, django_assert_num_queries):
     now = timezone.now()
-    ExchangePause.objects.extend("binance", now - timedelta(seconds=5))
+    tell(now - timedelta(seconds=5), exchange="binance")
     gateway.pause("paper", 300)
     pauses.synchronize(now=now)
 
