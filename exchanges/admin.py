@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exchanges import entry_check, pauses
 from exchanges.adapters.protocol import Credentials
+from exchanges.key_change import KeyChange, read_key_change, refusal_of_change, warning_of_change
 from exchanges.models import Account, ExchangePause, Market, MarketList
 from exchanges.pause_record import key_digest
 from exchanges.registry import EXCHANGES
@@ -79,18 +80,34 @@ class UnseenInput(forms.TextInput):
         return None
 
 
+def works_nothing(account: Account) -> bool:
+    """Says that no order and no position needs the present keys: this app knows neither."""
+    return False
+
+
 class AccountForm(FixedOnceMadeForm):
     """Takes credentials in, and never shows stored credentials. Empty fields keep the stored credentials.
 
     The form keeps new credentials only after the exchange answered about their permissions, and refuses credentials
-    with permission to withdraw. `verdict` holds the exchange's answer where the view asked the exchange before.
+    with permission to withdraw, and credentials of another account while the present account still has something open.
+    `verdict` and `key_change` hold the exchange's answers where the view asked the exchange before.
     """
 
     api_key = forms.CharField(label=_("API key"), required=False, widget=UnseenInput)
     secret = forms.CharField(label=_("secret"), required=False, widget=forms.PasswordInput)
     password = forms.CharField(label=_("API password"), required=False, widget=forms.PasswordInput)
 
+    is_same_account = forms.BooleanField(
+        label=_("The new key is of the same account"),
+        required=False,
+        help_text=_(
+            "Only for new keys of an account whose exchange does not tell to which account a key belongs."
+        ),
+    )
+
     verdict: entry_check.Verdict | None = None
+    key_change: KeyChange | None = None
+    works_something: Callable[[Account], bool] = staticmethod(works_nothing)
     fixed = ["owner", "exchange"]
 
     class Meta:
@@ -117,10 +134,27 @@ class AccountForm(FixedOnceMadeForm):
         assert self.verdict is not None
         if self.verdict.refusal:
             raise forms.ValidationError(self.verdict.refusal, code="key_refused")
+        self._compare_accounts(cleaned, exchange, credentials)
+
+    def _compare_accounts(self, cleaned: dict[str, Any], exchange: str, credentials: Credentials) -> None:
+        known = self.instance if self.is_fixed else None
+        if self.key_change is None or self.key_change.credentials != credentials:
+            self.key_change = read_key_change(known, exchange, credentials)
+        refusal = refusal_of_change(
+            self.key_change,
+            works_something=known is not None and self.works_something(known),
+            is_confirmed=bool(cleaned.get("is_same_account")),
+        )
+        if refusal:
+            raise forms.ValidationError(refusal, code="another_account")
 
     def save(self, commit: bool = True) -> Account:
         if self.cleaned_data["api_key"]:
+            assert self.key_change is not None
             self.instance.set_credentials(credentials_in(self.cleaned_data))
+            self.instance.exchange_account_id = self.key_change.account_id(
+                is_confirmed=self.cleaned_data["is_same_account"]
+            )
         account: Account = super().save(commit)
         return account
 
@@ -132,6 +166,9 @@ def credentials_in(fields: Any) -> Credentials:
 
 @admin.register(Account)
 class AccountAdmin(ModelAdmin[Account]):
+    """`works_something` tells whether an account has open orders, orders in doubt or positions."""
+
+    works_something: Callable[[Account], bool] = staticmethod(works_nothing)
     form = AccountForm
     readonly_fields = ["trading_state", "state_reason", "state_changed_at"]
     list_display = ["name", "owner", "exchange", "is_active", "created_at"]
@@ -150,6 +187,7 @@ class AccountAdmin(ModelAdmin[Account]):
         known = self.get_object(request, unquote(object_id)) if object_id else None
         exchange = known.exchange if known else request.POST.get("exchange", "")
         request.verdict = self._verdict(request, exchange)  # type: ignore[attr-defined]
+        request.key_change = self._key_change(request, known, exchange)  # type: ignore[attr-defined]
         return super().changeform_view(request, object_id, *args, **kwargs)
 
     def _verdict(self, request: HttpRequest, exchange: str) -> entry_check.Verdict | None:
@@ -159,15 +197,25 @@ class AccountAdmin(ModelAdmin[Account]):
             return None
         return entry_check.examine_key(exchange, credentials)
 
+    def _key_change(self, request: HttpRequest, known: Account | None, exchange: str) -> KeyChange | None:
+        """Asks for the accounts of a key that passed the check, and of the key before."""
+        verdict: entry_check.Verdict | None = request.verdict  # type: ignore[attr-defined]
+        if verdict is None or verdict.refusal:
+            return None
+        return read_key_change(known, exchange, verdict.credentials)
+
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         form = super().get_form(request, *args, **kwargs)
         form.verdict = getattr(request, "verdict", None)  # type: ignore[attr-defined]
+        form.key_change = getattr(request, "key_change", None)  # type: ignore[attr-defined]
+        form.works_something = staticmethod(self.works_something)  # type: ignore[attr-defined]
         return form
 
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if form.cleaned_data["api_key"]:
-            for warning in form.verdict.warnings:
+            of_change = warning_of_change(form.key_change) if change else None
+            for warning in filter(None, [*form.verdict.warnings, of_change]):
                 self.message_user(request, warning, messages.WARNING)
 
 

@@ -37,6 +37,10 @@ class Account(models.Model):
     state_changed_at = models.DateTimeField(_("state changed at"), null=True, blank=True, editable=False)
     uid = models.UUIDField(default=uuid4, unique=True, editable=False)
     sealed_credentials = models.TextField(editable=False, blank=True)
+    # The exchange's own id of the account, equal for all keys of the account; empty where the exchange tells none.
+    exchange_account_id = models.CharField(
+        _("account id at the exchange"), max_length=80, blank=True, editable=False
+    )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     # The tracker last compared our records with the exchange at `compared_at`. The comparison last covered everything
     # that the exchange knows of the account at `swept_at`. The tracker reads both times.

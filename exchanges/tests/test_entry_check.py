@@ -227,7 +227,7 @@ def test_the_exchange_is_asked_once_and_in_no_transaction(desk, paper, alice, mo
 
     enter(desk, alice)
 
-    assert asked == [False]
+    assert asked == [False, False]  # for the permissions, and for the account
 
 
 @pytest.mark.django_db(transaction=True)

@@ -12,6 +12,7 @@ from exchanges.admin import AccountAdmin, ModelAdmin
 from exchanges.enums import TradingState
 from exchanges.models import Account
 from exchanges.state_reasons import StateReason
+from orders.admin.key_change import holds_or_works_something
 from orders.admin.leaving import LeavingMixin
 from orders.controls.trading_state import Level, change_trading_state
 from strategies.admin import LIMITS_FIELDSET, STATE_FIELDSET, StrategyAccountAdmin, StrategyAdmin
@@ -96,6 +97,7 @@ class HaltableStrategyAccountAdmin(TradingStateMixin, LeavingMixin, StrategyAcco
 @admin.register(Account)
 class HaltableAccountAdmin(TradingStateMixin, LeavingMixin, AccountAdmin):
     actions = [*TradingStateMixin.actions, *LeavingMixin.actions]
+    works_something = staticmethod(holds_or_works_something)
     list_display = [*AccountAdmin.list_display, "trading_state"]
     list_filter = ["trading_state", *AccountAdmin.list_filter]
 
