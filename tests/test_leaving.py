@@ -150,3 +150,14 @@ def test_a_user_who_may_only_look_switches_nothing_off(client, follow1, django_u
     assert follow1.strategy_account("S1").is_active
     assert Position.objects.held().count() == 2
     assert Order.objects.open().count() == 4
+
+
+def test_the_question_sends_no_secret_back(admin_client, follow1):
+    row = follow1.accounts["S1"]
+    form = submitted(admin_client, row, is_active=False, api_key="key-of-S1", secret="typed-just-now")
+
+    asked = admin_client.post(change_page(row), form).content.decode()
+
+    assert 'name="name"' in asked
+    assert "typed-just-now" not in asked
+    assert "key-of-S1" not in asked

@@ -59,7 +59,7 @@ class LeavingMixin(ModelAdmin[Any]):
         repeated = [
             (name, value)
             for name in request.POST
-            if name not in (CHOICE, "csrfmiddlewaretoken")
+            if name not in _NOT_REPEATED
             for value in request.POST.getlist(name)
         ]
         context = {
@@ -105,6 +105,8 @@ class LeavingMixin(ModelAdmin[Any]):
 
 
 _SWITCHES = ("is_active", "is_public")
+# A secret never goes back to the browser: new credentials are entered again after the account was switched off.
+_NOT_REPEATED = (CHOICE, "csrfmiddlewaretoken", "api_key", "secret", "password")
 
 
 def _is_switched_off(request: HttpRequest, row: Leaver, name: str) -> bool:
