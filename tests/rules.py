@@ -7,7 +7,7 @@ from exchanges.enums import Side
 from exchanges.paper.testing import PaperControl
 from orders.domain.enums import OrderStatus
 from orders.domain.lifecycle import replay_events
-from orders.models import Order, Position, Trade
+from orders.models import Adjustment, Order, Position, Trade
 from tests.desk import order_posts
 
 UNSENT = (OrderStatus.INITIALIZED, OrderStatus.QUEUED, OrderStatus.DENIED)
@@ -35,6 +35,8 @@ def assert_positions() -> None:
     for trade in Trade.objects.all():
         moved = Side(trade.side).sign * trade.quantity - trade.base_fee
         sums[trade.strategy_account_id, trade.symbol] += moved
+    for adjustment in Adjustment.objects.all():
+        sums[adjustment.strategy_account_id, adjustment.symbol] += adjustment.quantity
     held = {(row.strategy_account_id, row.symbol): row.quantity for row in Position.objects.all()}
     assert {place: amount for place, amount in held.items() if amount} == {
         place: amount for place, amount in sums.items() if amount

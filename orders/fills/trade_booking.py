@@ -15,6 +15,9 @@ from orders.models import Order, Position, Trade
 
 logger = logging.getLogger(__name__)
 
+# The columns that a change of the quantity changes. Nobody has looked yet whether the new quantity is dust.
+POSITION_COLUMNS = ["quantity", "cost", "realized_profit", "fees", "is_dust", "updated_at"]
+
 
 class TradeKey(NamedTuple):
     """Identifies a trade by the columns of the constraint trade_counts_once."""
@@ -53,13 +56,11 @@ def book_fills(fills_by_order: Iterable[tuple[Order, Sequence[Fill]]], *, now: d
     fresh.sort(key=lambda order_fill: (order_fill.fill.executed_at, order_fill.fill.trade_id))
     booked = [order_fill for order_fill in fresh if _add_to_totals(order_fill)]
     if booked:
-        positions = _locked_positions({order_fill.order.position_key for order_fill in booked})
+        positions = lock_positions({order_fill.order.position_key for order_fill in booked})
         Trade.objects.bulk_create(
             [_book_trade(order_fill, positions[order_fill.order.position_key], now) for order_fill in booked]
         )
-        Position.objects.bulk_update(
-            positions.values(), ["quantity", "cost", "realized_profit", "fees", "updated_at"]
-        )
+        Position.objects.bulk_update(positions.values(), POSITION_COLUMNS)
 
 
 def _known_trades(order_fills: Iterable[OrderFill]) -> set[TradeKey]:
@@ -85,7 +86,7 @@ def _add_to_totals(order_fill: OrderFill) -> bool:
     return True
 
 
-def _locked_positions(keys: set[PositionKey]) -> dict[PositionKey, Position]:
+def lock_positions(keys: set[PositionKey]) -> dict[PositionKey, Position]:
     """Returns the positions' rows, created where missing, and locked until the transaction ends."""
     Position.objects.bulk_create(
         [Position(strategy_account_id=key.strategy_account_id, symbol=key.symbol) for key in sorted(keys)],
@@ -109,10 +110,10 @@ def _book_trade(order_fill: OrderFill, position: Position, now: datetime) -> Tra
         quantity=fill.quantity,
         price=fill.price,
         fee=fill.fee,
-        fee_in_quote=fill.fee_currency == _quote_of(order.symbol),
+        fee_in_quote=fill.fee_currency == quote_of(order.symbol),
         base_fee=base_fee,
     )
-    position.updated_at = now
+    position.updated_at, position.is_dust = now, False
     return Trade(
         order=order,
         strategy_account_id=order.strategy_account_id,
@@ -138,5 +139,5 @@ def _is_base_fee(order_fill: OrderFill) -> bool:
     return order_fill.order.market_type == MarketType.SPOT and order_fill.fill.fee_currency == base
 
 
-def _quote_of(symbol: str) -> str:
+def quote_of(symbol: str) -> str:
     return symbol.partition("/")[2].partition(":")[0]

@@ -1,55 +1,32 @@
-"""Compares our books with the exchanges: open orders, late fills and positions.
+"""Compares our books with the exchanges, account after account: open orders, late fills and holdings.
 
 The comparison records and reports differences, and never trades in order to make the numbers match. A missing answer
 proves nothing about an account.
 """
 
-import logging
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
-from exchanges import vault
-from exchanges.adapters.protocol import Balance, OrderReport, PositionReport
+from exchanges.adapters.protocol import OrderReport
 from exchanges.enums import MarketType
-from exchanges.errors import ExchangeError
-from exchanges.gateway import Call, Outcome, gateway
-from exchanges.market_data import catalog
+from exchanges.gateway import gateway
 from exchanges.models import Account
 from orders.domain.enums import OrderStatus
 from orders.domain.keys import HoldingKey
-from orders.models import ExternalOrder, Order, Position, Trade
-from orders.reconciliation.position_differences import note_differences
+from orders.models import ExternalOrder, Order, Position
+from orders.outside.holdings import compare_holdings
+from orders.outside.subjects import Subject, answered_outcomes, only_ready
 
-logger = logging.getLogger(__name__)
-
-# An exchange may show a fill in the position earlier than as a trade, or later.
-_FRESH = timedelta(seconds=10)
 LOOK_BACK = timedelta(hours=24)
 # Symbols in use are compared often. A sweep reads all symbols of an account and costs much request weight.
 COMPARE_EVERY = timedelta(seconds=30)
 SWEEP_EVERY = timedelta(hours=1)
 _JUST_CLOSED = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """An account and a market type to compare. `symbols` are the symbols with our positions or open orders."""
-
-    account: Account
-    market_type: MarketType
-    symbols: frozenset[str] = frozenset()
-    is_swept: bool = False  # compare all symbols of the account
-
-    def call(self, verb: str, *args: object) -> Call:
-        credentials = vault.credentials_of(self.account)
-        return Call(self.account.exchange, self.market_type, verb, args, credentials, tag=self, can_wait=True)
 
 
 def compare_accounts(*, clock: Callable[[], datetime], everything: bool = False) -> list[Order]:
@@ -58,9 +35,9 @@ def compare_accounts(*, clock: Callable[[], datetime], everything: bool = False)
     Two processes at the same time divide the due accounts between them. With `everything`, all accounts in use are due,
     and all symbols are compared.
     """
-    subjects = [subject for subject in _due_subjects(clock(), everything) if _is_ready(subject, clock())]
+    subjects = only_ready(_due_subjects(clock(), everything), now=clock())
     _note_external(subjects, clock())
-    _compare_holdings(subjects, clock())
+    compare_holdings(subjects, clock=clock)
     return _contradicted_orders(subjects, clock())
 
 
@@ -85,9 +62,14 @@ def _due_subjects(now: datetime, everything: bool) -> list[Subject]:
 def _claim_accounts(now: datetime, everything: bool) -> dict[int, Account]:
     """Claims the accounts in use whose comparison is due. Returns the rows with the times from before the claim.
 
+    An account that was switched off is in use as long as the account holds or works something.
+
     Another process does not compare a claimed account until the account's next comparison is due.
     """
-    rows = Account.objects.active().filter(Exists(Order.objects.filter(account=OuterRef("pk"))))
+    orders = Order.objects.filter(account=OuterRef("pk"))
+    held = Position.objects.held().filter(strategy_account__account=OuterRef("pk"))
+    in_use = Q(Exists(orders), is_active=True) | Exists(orders.open()) | Exists(held)
+    rows = Account.objects.filter(in_use)
     accounts = {
         row.pk: row
         for row in rows.select_for_update(skip_locked=True)
@@ -117,25 +99,6 @@ def _symbols_in_use(accounts: Iterable[int]) -> dict[tuple[int, str], set[str]]:
     return symbols
 
 
-def _is_ready(subject: Subject, now: datetime) -> bool:
-    try:
-        vault.credentials_of(subject.account)
-        catalog.open_catalog(subject.account.exchange, subject.market_type, now=now)
-    except (vault.CredentialsUnreadable, ExchangeError) as error:
-        logger.warning("cannot reconcile account=%s error=%s", subject.account.pk, type(error).__name__)
-        return False
-    return True
-
-
-def _answered_outcomes(calls: Sequence[Call]) -> Iterable[Outcome]:
-    """Asks all questions and yields the answered outcomes. A failed question tells nothing about the account."""
-    for outcome in gateway.call_all(calls):
-        if outcome.error is None:
-            yield outcome
-        else:
-            logger.info("no answer account=%s code=%s", outcome.call.tag.account.pk, outcome.error.code)
-
-
 # Orders
 
 
@@ -148,7 +111,7 @@ def _note_external(subjects: Sequence[Subject], now: datetime) -> None:
         if not subject.is_swept
         for symbol in sorted(subject.symbols)
     ]
-    for outcome in _answered_outcomes(calls):
+    for outcome in answered_outcomes(calls):
         subject, reports = outcome.call.tag, outcome.value
         known = _known_names(reports)
         for report in reports:
@@ -222,64 +185,3 @@ def _contradicts(report: OrderReport, order: Order | None) -> bool:
     if order is None:
         return False
     return report.filled > order.filled or order.status == OrderStatus.REJECTED
-
-
-# Holdings
-
-
-def _compare_holdings(subjects: Sequence[Subject], now: datetime) -> None:
-    in_motion = _markets_in_motion(subjects, now)
-    quiet = [s for s in subjects if (s.account.pk, str(s.market_type)) not in in_motion]
-    futures = [s.call("fetch_positions") for s in quiet if s.market_type is MarketType.FUTURES]
-    spot = [s.call("fetch_balance") for s in quiet if s.market_type is MarketType.SPOT]
-    for outcome in _answered_outcomes(futures):
-        note_differences(outcome.call.tag, _futures_holdings(outcome.call.tag, outcome.value), now=now)
-    for outcome in _answered_outcomes(spot):
-        note_differences(outcome.call.tag, _spot_holdings(outcome.call.tag, outcome.value), now=now)
-
-
-def _markets_in_motion(subjects: Sequence[Subject], now: datetime) -> set[tuple[int, str]]:
-    """Returns the accounts and market types with an order in flight or a fresh trade.
-
-    A difference of such holdings may be a matter of timing, so the comparison of the holdings waits.
-    """
-    accounts = {subject.account.pk for subject in subjects}
-    in_flight = Order.objects.in_flight().filter(account__in=accounts)
-    fresh = Trade.objects.filter(account__in=accounts, recorded_at__gt=now - _FRESH)
-    columns = ("account_id", "market_type")
-    return {*in_flight.values_list(*columns), *fresh.values_list(*columns)}
-
-
-def _futures_holdings(
-    subject: Subject, reports: Sequence[PositionReport]
-) -> dict[str, tuple[Decimal, Decimal]]:
-    """Returns symbol -> (our position, the exchange's position), signed, in base units."""
-    ours = held_by_us(subject.account, subject.market_type)
-    theirs = {report.symbol: report.quantity for report in reports}
-    zero = Decimal(0)
-    return {symbol: (ours.get(symbol, zero), theirs.get(symbol, zero)) for symbol in {*ours, *theirs}}
-
-
-def _spot_holdings(subject: Subject, balances: Sequence[Balance]) -> dict[str, tuple[Decimal, Decimal]]:
-    """Returns symbol -> (our position, the exchange's balance, at most our position).
-
-    Only a balance below our position is a difference, because an owner may hold further coins in the account.
-    """
-    total = {balance.currency: balance.total for balance in balances}
-    ours = held_by_us(subject.account, subject.market_type)
-    zero = Decimal(0)
-    return {
-        symbol: (quantity, min(quantity, total.get(symbol.partition("/")[0], zero)))
-        for symbol, quantity in ours.items()
-    }
-
-
-def held_by_us(account: Account, market_type: MarketType) -> dict[str, Decimal]:
-    """Returns the sum of our positions by symbol, over all strategies of the account and market type."""
-    rows = Position.objects.filter(
-        strategy_account__account=account, strategy_account__strategy__market_type=market_type
-    )
-    held: dict[str, Decimal] = defaultdict(Decimal)
-    for symbol, quantity in rows.values_list("symbol", "quantity"):
-        held[symbol] += quantity
-    return dict(held)

@@ -1,86 +1,54 @@
-"""Position differences between our books and an exchange: stored, counted and resolved.
+"""A person's word about a holding: what the exchange shows beyond our books belongs to no strategy."""
 
-Agreement of both sides or a person resolves a difference.
-"""
-
-import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
-from typing import Protocol
 
-from exchanges.enums import MarketType
-from exchanges.models import Account
-from orders.models import PositionDifference
+from django.db import transaction
 
-logger = logging.getLogger(__name__)
-
-
-class Holder(Protocol):
-    """An account and a market type."""
-
-    @property
-    def account(self) -> Account: ...
-
-    @property
-    def market_type(self) -> MarketType: ...
+from orders.domain.keys import HoldingKey
+from orders.models import OutsideEvent, PositionDifference
+from orders.outside.attribution import lock_waiting, settle_events
+from orders.outside.books import remaining_quantities
 
 
-def note_differences(
-    holder: Holder, holdings: Mapping[str, tuple[Decimal, Decimal]], *, now: datetime
-) -> None:
-    """Stores, counts or resolves the differences of a holder's complete `holdings`: symbol -> (ours, theirs)."""
-    rows = PositionDifference.objects.filter(account=holder.account, market_type=holder.market_type)
-    known = {row.symbol: row for row in rows}
-    for symbol, (ours, theirs) in holdings.items():
-        row = known.get(symbol)
-        expected = ours + (row.external if row else Decimal(0))
-        if expected != theirs:
-            _note_difference(holder, symbol, ours, theirs, row, now)
-        elif row is not None and row.resolved_at is None:
-            _resolve_difference(row, ours, theirs, now)
-    for symbol, row in known.items():
-        if symbol not in holdings and row.resolved_at is None and not row.external:
-            _resolve_difference(row, Decimal(0), Decimal(0), now)
-
-
-def declare_external(row: PositionDifference, *, now: datetime) -> None:
+@transaction.atomic
+def declare_external(row: PositionDifference, *, now: datetime, actor: str = "") -> None:
     """Resolves a difference on a person's word: the account holds the difference outside of our strategies.
 
-    Later comparisons expect the external part.
+    The waiting events of the holding are settled, because the difference contains the events. Later comparisons expect
+    the external part.
     """
+    holding = HoldingKey(row.account_id, row.market_type, row.symbol)
+    settle_events(lock_waiting(holding), by=actor, now=now)
     row.external = row.theirs - row.ours
     row.resolved_at, row.looks = now, 0
     row.save(update_fields=["external", "resolved_at", "looks"])
 
 
-def _note_difference(
-    holder: Holder, symbol: str, ours: Decimal, theirs: Decimal, row: PositionDifference | None, now: datetime
-) -> None:
-    if row is None:
-        row, is_ours = PositionDifference.objects.get_or_create(
-            account=holder.account,
-            market_type=holder.market_type,
-            symbol=symbol,
-            defaults={
-                "first_seen_at": now,
-                "last_seen_at": now,
-                "looks": 0,
-                "ours": ours,
-                "theirs": theirs,
-            },
-        )
-        if not is_ours:
-            return  # another tracker stored the difference at the same moment, and counts the look
-    elif row.resolved_at is not None:
-        row.resolved_at, row.first_seen_at, row.looks = None, now, 0
-    row.ours, row.theirs, row.last_seen_at = ours, theirs, now
-    row.looks += 1
-    row.save()
-    if row.freezes:
-        logger.error("position differs account=%s symbol=%s looks=%s", holder.account.pk, symbol, row.looks)
+@transaction.atomic
+def declare_events_external(
+    events: Sequence[OutsideEvent], *, actor: str, now: datetime
+) -> list[OutsideEvent]:
+    """Settles waiting events on a person's word: the remaining quantities belong to no strategy.
+
+    The remaining quantities are added to the external part of the holdings. Returns the settled events; an event that
+    was settled meanwhile stays as it is.
+    """
+    wanted = {event.pk for event in events}
+    settled = []
+    for holding in sorted({HoldingKey(e.account_id, e.market_type, e.symbol) for e in events}):
+        waiting = [event for event in lock_waiting(holding) if event.pk in wanted]
+        _add_external(holding, waiting, now)
+        settle_events(waiting, by=actor, now=now)
+        settled += waiting
+    return settled
 
 
-def _resolve_difference(row: PositionDifference, ours: Decimal, theirs: Decimal, now: datetime) -> None:
-    row.ours, row.theirs, row.resolved_at, row.looks, row.last_seen_at = ours, theirs, now, 0, now
-    row.save()
+def _add_external(holding: HoldingKey, events: Sequence[OutsideEvent], now: datetime) -> None:
+    times = {"first_seen_at": now, "last_seen_at": now, "resolved_at": now, "looks": 0}
+    PositionDifference.objects.bulk_create(
+        [PositionDifference(**holding._asdict(), ours=0, theirs=0, **times)], ignore_conflicts=True
+    )
+    row = PositionDifference.objects.select_for_update().get(**holding._asdict())
+    row.external += sum(remaining_quantities(events).values())
+    row.save(update_fields=["external"])

@@ -28,8 +28,9 @@ from orders.execution.batch_run import LEASE, BatchRun, resume_batch
 from orders.execution.client import ExecutionClient, OrderCall
 from orders.exits.pursuit import due_goals, pursue
 from orders.exits.resting import mark_exits_beyond_positions
-from orders.models import Batch, Cancellation, Order
+from orders.models import Batch, Cancellation, HoldingCheck, Order
 from orders.outside.holdings import compare_wanted, want_comparison
+from orders.outside.income import collect_income
 from orders.reconciliation.absence import conclude_absent, note_absent
 from orders.reconciliation.comparison import compare_accounts
 
@@ -52,8 +53,9 @@ class Tracker:
         self._under_way: set[int] = set()
         self._canceling: set[int] = set()
         self._runs: dict[int, BatchRun] = {}  # by batch
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="reconcile")
+        self._background = ThreadPoolExecutor(2, thread_name_prefix="reconcile")
         self._comparing: Future[list[Order]] | None = None
+        self._comparing_wanted: Future[None] | None = None
         self._compare_at = 0.0
 
     def pass_once(self, *, everything: bool = True) -> None:
@@ -69,6 +71,7 @@ class Tracker:
             time.sleep(_LOOK_AGAIN_S)
             self._resume_abandoned()
         self._look_up_contradicted(compare_accounts(clock=self._clock, everything=everything))
+        collect_income(clock=self._clock, everything=everything)
         trip_circuit_breakers(now=self._clock())
         self._look_up(self._unsure_orders(everything=True))
         self._look_up(self._working_orders(everything=everything), can_wait=True)
@@ -109,12 +112,21 @@ class Tracker:
             self._comparing = self._background.submit(_compare_on_thread, self._clock)
             trip_circuit_breakers(now=self._clock())
 
+    def _compare_wanted_in_background(self) -> None:
+        """Compares the holdings for which evidence asks, beside the regular comparison: an exit may wait for it."""
+        if self._comparing_wanted is not None and self._comparing_wanted.done():
+            compared, self._comparing_wanted = self._comparing_wanted, None
+            compared.result()
+        if self._comparing_wanted is None and HoldingCheck.objects.wanted().exists():
+            self._comparing_wanted = self._background.submit(_compare_wanted_on_thread, self._clock)
+
     def step(self, *, for_s: float) -> None:
         """Runs one turn of the loop: starts the due work and writes answers for `for_s` seconds."""
         until = time.monotonic() + for_s
         pauses.synchronize(now=self._clock())
         self._resume_abandoned()
         self._reconcile_in_background()
+        self._compare_wanted_in_background()
         self._start_look_ups(self._unsure_orders())
         self._start_look_ups(self._working_orders(), can_wait=True)
         self._pursue_goals()
@@ -235,7 +247,17 @@ class Tracker:
 def _compare_on_thread(clock: Callable[[], datetime]) -> list[Order]:
     close_old_connections()
     try:
-        return compare_accounts(clock=clock)
+        contradicted = compare_accounts(clock=clock)
+        collect_income(clock=clock)
+        return contradicted
+    finally:
+        close_old_connections()
+
+
+def _compare_wanted_on_thread(clock: Callable[[], datetime]) -> None:
+    close_old_connections()
+    try:
+        compare_wanted(clock=clock)
     finally:
         close_old_connections()
 

@@ -12,9 +12,11 @@ from exchanges.adapters.protocol import OrderRequest
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.gateway import Call, gateway
 from exchanges.vault import credentials_of
+from orders.domain.keys import HoldingKey
 from orders.models import ExternalOrder, Order, PositionDifference
-from orders.reconciliation.comparison import Subject, compare_accounts
-from orders.reconciliation.position_differences import declare_external, note_differences
+from orders.outside.differences import Finding, note_differences
+from orders.reconciliation.comparison import compare_accounts
+from orders.reconciliation.position_differences import declare_external
 from orders.reconciliation.tracker import Tracker
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET
 from tests.waiting import eventually
@@ -101,15 +103,14 @@ def test_books_that_agree_leave_no_difference(deliver, test1):
     assert not PositionDifference.objects.exists()
 
 
-def test_a_difference_freezes_new_risk_once_it_lasts(deliver, test1):
+def test_a_difference_that_a_second_read_confirms_freezes_new_risk_at_once(deliver, test1):
     deliver(test1.alert(BTC_MARKET))
     trade_by_hand(test1, "A1", OrderType.MARKET)
-
-    for _ in range(2):
-        compare_accounts(clock=Later())
     before = deliver(test1.alert(BTC_LIMIT))
+
     compare_accounts(clock=Later())
-    after = deliver(test1.alert(BTC_LIMIT))
+
+    after = deliver(test1.alert(BTC_LIMIT, price="90001"))
 
     row = PositionDifference.objects.get()
     assert row.theirs - row.ours == Decimal("0.5")
@@ -165,15 +166,11 @@ def test_no_answer_is_not_taken_for_an_empty_account(deliver, test1):
     assert not PositionDifference.objects.exists()
 
 
-def test_two_trackers_that_see_a_difference_at_once_note_it_once(test1, monkeypatch):
-    holder, now = Subject(test1.accounts["A1"], MarketType.FUTURES), timezone.now()
+def test_two_trackers_that_see_a_difference_at_once_note_it_once(test1):
+    key, now = HoldingKey(test1.accounts["A1"].pk, "FUTURES", BTC), timezone.now()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            PositionDifference.objects, "filter", lambda **_: []
-        )  # neither has seen the other's row
-        for _ in range(2):
-            note_differences(holder, {BTC: (Decimal(0), Decimal(1))}, now=now)
+    for _ in range(2):  # neither has seen the other's row
+        note_differences([Finding(key, Decimal(0), Decimal(1))], {}, now=now)
 
     (row,) = PositionDifference.objects.all()
     assert (row.ours, row.theirs, row.looks) == (0, 1, 1)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from exchanges.amounts import exact
 from exchanges.enums import Side
-from orders.domain.position_math import PositionState, apply_fill
+from orders.domain.position_math import PositionState, apply_adjustment, apply_fill
 
 
 def after(*fills, state=None):
@@ -158,3 +158,28 @@ def test_base_fees_come_off_the_sum(fills, base_fees):
         state, _ = apply_fill(state, side=side, quantity=quantity, price=price, base_fee=base_fee)
 
     assert state.quantity == total(fills) - sum(base_fees[: len(fills)], Decimal(0))
+
+
+def test_an_adjustment_moves_a_position_like_a_fill():
+    adjusted, realized = apply_adjustment(
+        state_of(2, 200, 50), quantity=Decimal(-1), price=Decimal(130), fee=Decimal(2)
+    )
+
+    assert (adjusted, realized) == (PositionState(Decimal(1), Decimal(100), Decimal(80), Decimal(2)), 30)
+
+
+def test_an_adjustment_may_open_a_position():
+    adjusted, realized = apply_adjustment(PositionState(), quantity=Decimal(1), price=Decimal(100))
+
+    assert (adjusted, realized) == (state_of(1, 100, 0), 0)
+
+
+def test_a_payment_adds_to_the_realized_profit_and_moves_nothing():
+    adjusted, realized = apply_adjustment(state_of(2, 200, 50), amount=Decimal("-0.5"))
+
+    assert (adjusted, realized) == (state_of(2, 200, "49.5"), 0)
+
+
+def test_an_adjustment_without_a_price_is_refused():
+    with pytest.raises(ValueError, match="a fill has"):
+        apply_adjustment(PositionState(), quantity=Decimal(1))

@@ -1,0 +1,87 @@
+"""Books adjustments: moves positions without trades of ours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from exchanges.enums import OutsideKind
+from orders.domain.keys import HoldingKey, PositionKey
+from orders.domain.position_math import apply_adjustment
+from orders.fills.trade_booking import POSITION_COLUMNS, lock_positions
+from orders.models import Adjustment, OutsideEvent, Position
+from orders.transactions import require_transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """One adjustment to book. `quantity` is in base units, signed; `price`, `fee` and `amount` are in quote currency.
+
+    `event` is the evidence, and None for the correction of a person.
+    """
+
+    strategy_account_id: int
+    holding: HoldingKey
+    kind: OutsideKind
+    executed_at: datetime
+    quantity: Decimal = Decimal(0)
+    price: Decimal | None = None
+    fee: Decimal = Decimal(0)
+    amount: Decimal = Decimal(0)
+    event: OutsideEvent | None = None
+
+    @property
+    def position_key(self) -> PositionKey:
+        return PositionKey(self.strategy_account_id, self.holding.symbol)
+
+
+def book_adjustments(
+    bookings: Sequence[Booking], *, actor: str, now: datetime, reason: str = ""
+) -> list[Adjustment]:
+    """Stores an adjustment for each booking, in the given order, and moves the positions. Returns the adjustments.
+
+    The caller holds a transaction, and a lock on the events against a second booking. The positions stay locked until
+    the transaction ends. `amount` adds to the realized profit of the position and moves no quantity.
+    """
+    require_transaction()
+    if not bookings:
+        return []
+    positions = lock_positions({booking.position_key for booking in bookings})
+    adjustments = [
+        _book_adjustment(booking, positions[booking.position_key], actor=actor, reason=reason, now=now)
+        for booking in bookings
+    ]
+    Position.objects.bulk_update(positions.values(), POSITION_COLUMNS)
+    return Adjustment.objects.bulk_create(adjustments)
+
+
+def _book_adjustment(
+    booking: Booking, position: Position, *, actor: str, reason: str, now: datetime
+) -> Adjustment:
+    """Applies a booking to its position in memory, and returns the unsaved adjustment."""
+    position.state, realized = apply_adjustment(
+        position.state,
+        quantity=booking.quantity,
+        price=booking.price,
+        fee=booking.fee,
+        amount=booking.amount,
+    )
+    position.updated_at = now
+    position.is_dust = position.is_dust and not booking.quantity
+    return Adjustment(
+        kind=booking.kind,
+        event=booking.event,
+        strategy_account_id=booking.strategy_account_id,
+        account_id=booking.holding.account_id,
+        market_type=booking.holding.market_type,
+        symbol=booking.holding.symbol,
+        quantity=booking.quantity,
+        price=booking.price,
+        fee=booking.fee,
+        amount=booking.amount,
+        realized_profit=realized,
+        executed_at=booking.executed_at,
+        recorded_at=now,
+        actor=actor,
+        reason=reason,
+    )
