@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from django.db.models import Q
+
 from exchanges.amounts import exact, plain
 from exchanges.enums import TradingState
 from exchanges.state_reasons import StateReason
 from orders.controls.trading_state import set_trading_state
 from orders.domain.enums import OrderStatus
-from orders.models import Order, Trade
+from orders.models import Adjustment, Order, Trade
 from strategies.models import Limits, StrategyAccount, SystemRisk
 
 logger = logging.getLogger(__name__)
 
 Verdict = tuple[TradingState, StateReason]
+Result = Trade | Adjustment
 _PERCENT = Decimal(100)
 _ANSWERED = (OrderStatus.REJECTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
 
@@ -26,7 +29,7 @@ _ANSWERED = (OrderStatus.REJECTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_F
 def trip_circuit_breakers(*, now: datetime) -> list[StrategyAccount]:
     """Applies the automatic limits to every active strategy account, and returns the stopped strategy accounts.
 
-    Orders and trades from before the last change of the trading state do not count again.
+    Orders, trades and adjustments from before the last change of the trading state do not count again.
     """
     system = SystemRisk.current()
     strategy_accounts = StrategyAccount.objects.filter(is_active=True).exclude(
@@ -74,50 +77,51 @@ def _verdict_on_errors(strategy_account: StrategyAccount, limits: Limits) -> Ver
 def _verdict_on_loss(strategy_account: StrategyAccount, limits: Limits, now: datetime) -> Verdict | None:
     if limits.max_daily_loss is None and limits.max_drawdown_percent is None:
         return None
-    trades = list(_counted_trades(strategy_account))
+    results = _counted_results(strategy_account)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    today = net_result([trade for trade in trades if trade.executed_at >= midnight])
+    today = net_result([result for result in results if result.executed_at >= midnight])
     if limits.max_daily_loss is not None and -today > limits.max_daily_loss:
         numbers = {"loss": plain(-today), "allowed": plain(limits.max_daily_loss)}
         return TradingState.REDUCE_ONLY, StateReason.of("daily_loss", **numbers)
-    return _verdict_on_drawdown(strategy_account, limits, trades)
+    return _verdict_on_drawdown(strategy_account, limits, results)
 
 
 def _verdict_on_drawdown(
-    strategy_account: StrategyAccount, limits: Limits, trades: Sequence[Trade]
+    strategy_account: StrategyAccount, limits: Limits, results: Sequence[Result]
 ) -> Verdict | None:
     if limits.max_drawdown_percent is None or not strategy_account.capital:
         return None
-    percent = (drawdown(trades) * _PERCENT / strategy_account.capital).quantize(Decimal("0.01"))
+    percent = (drawdown(results) * _PERCENT / strategy_account.capital).quantize(Decimal("0.01"))
     if percent <= limits.max_drawdown_percent:
         return None
     numbers = {"percent": plain(percent), "allowed": plain(limits.max_drawdown_percent)}
     return TradingState.REDUCE_ONLY, StateReason.of("drawdown", **numbers)
 
 
-def _counted_trades(strategy_account: StrategyAccount) -> Sequence[Trade]:
-    rows = Trade.objects.filter(strategy_account=strategy_account).order_by("executed_at", "pk")
-    return list(
-        rows.filter(recorded_at__gt=strategy_account.state_changed_at)
-        if strategy_account.state_changed_at
-        else rows
-    )
+def _counted_results(strategy_account: StrategyAccount) -> list[Result]:
+    """Trades and adjustments since the last change of the trading state, in the order of execution."""
+    since = strategy_account.state_changed_at
+    counted = Q(recorded_at__gt=since) if since else Q()
+    trades = Trade.objects.filter(counted, strategy_account=strategy_account).order_by("executed_at", "pk")
+    adjustments = Adjustment.objects.filter(counted, strategy_account=strategy_account)
+    results: list[Result] = [*trades, *adjustments.order_by("executed_at", "pk")]
+    return sorted(results, key=lambda result: result.executed_at)
 
 
 @exact
-def net_result(trades: Sequence[Trade]) -> Decimal:
-    """Realized profit less the fees paid in quote currency."""
-    return sum((trade.net_profit for trade in trades), Decimal(0))
+def net_result(results: Sequence[Result]) -> Decimal:
+    """Realized profit and received payments less the fees paid in quote currency."""
+    return sum((result.net_profit for result in results), Decimal(0))
 
 
 @exact
-def drawdown(trades: Sequence[Trade]) -> Decimal:
+def drawdown(results: Sequence[Result]) -> Decimal:
     """Returns the distance of the net result below the best net result so far; never negative, in quote currency.
 
-    `trades` are in the order of execution.
+    `results` are in the order of execution.
     """
-    result = best = Decimal(0)
-    for trade in trades:
-        result += trade.net_profit
-        best = max(best, result)
-    return best - result
+    net = best = Decimal(0)
+    for result in results:
+        net += result.net_profit
+        best = max(best, net)
+    return best - net

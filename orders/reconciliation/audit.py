@@ -16,7 +16,7 @@ from django.db.models import F, Q, QuerySet
 
 from orders.domain.enums import OrderStatus
 from orders.domain.lifecycle import FINAL, IllegalTransition, replay_events
-from orders.models import BookAudit, Cancellation, Order, OrderEvent, Position, Trade
+from orders.models import Adjustment, BookAudit, Cancellation, Order, OrderEvent, Position, Trade
 from orders.reconciliation.paper_audit import audit_paper_books
 from orders.transactions import no_time_limits
 
@@ -118,31 +118,43 @@ def _broken_positions() -> Iterator[str]:
 
 def _check_positions(strategy_accounts: Iterable[int] | None = None) -> Iterator[Finding]:
     """Checks the positions of these strategy accounts, without `strategy_accounts` all positions."""
-    trades, positions = Trade.objects.all(), Position.objects.all()
-    if strategy_accounts is not None:
-        trades = trades.filter(strategy_account__in=strategy_accounts)
-        positions = positions.filter(strategy_account__in=strategy_accounts)
-    summed: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
-    for trade in trades.only("strategy_account", "symbol", "side", "quantity", "base_fee").iterator():
-        summed[trade.strategy_account_id, trade.symbol] += trade.signed_quantity
-    for position in positions:
+    wanted = Q() if strategy_accounts is None else Q(strategy_account__in=strategy_accounts)
+    summed = _sum_moves(wanted)
+    for position in Position.objects.filter(wanted):
         strategy_account, symbol = position.strategy_account_id, position.symbol
         total = summed.pop((strategy_account, symbol), Decimal(0))
         if total != position.quantity:
-            text = f"is {position.quantity} but its trades sum up to {total}"
+            text = f"is {position.quantity} but its trades and adjustments sum up to {total}"
             yield Finding(strategy_account, f"position {position.pk} {symbol}: {text}")
     for (strategy_account, symbol), total in summed.items():
         yield Finding(
             strategy_account,
-            f"strategy account {strategy_account} {symbol}: trades of {total} without a position",
+            f"strategy account {strategy_account} {symbol}: trades and adjustments of {total} without a position",
         )
+
+
+def _sum_moves(wanted: Q) -> dict[tuple[int, str], Decimal]:
+    """Returns the sum of signed trades and adjustments by strategy account and symbol."""
+    summed: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
+    trades = Trade.objects.filter(wanted).only("strategy_account", "symbol", "side", "quantity", "base_fee")
+    for trade in trades.iterator():
+        summed[trade.strategy_account_id, trade.symbol] += trade.signed_quantity
+    adjustments = Adjustment.objects.filter(wanted).exclude(quantity=0)
+    for strategy_account, symbol, quantity in adjustments.values_list(
+        "strategy_account_id", "symbol", "quantity"
+    ):
+        summed[strategy_account, symbol] += quantity
+    return summed
 
 
 # Rules within one statement: a single reading is consistent, and needs no second check
 
 
 def _check_accounts(orders: QuerySet[Order]) -> Iterator[str]:
-    """Checks accounts: an order has the account of its strategy account, and a trade has both from its order."""
+    """Checks accounts: orders and adjustments have the account of their strategy account.
+
+    A trade has both from its order, and an adjustment concerns the holding of its event.
+    """
     for name in orders.exclude(account=F("strategy_account__account")).values_list(
         "client_order_id", flat=True
     ):
@@ -152,6 +164,13 @@ def _check_accounts(orders: QuerySet[Order]) -> Iterator[str]:
     )
     for trade in Trade.objects.filter(order__in=orders).exclude(same):
         yield f"trade {trade.trade_id} {trade.symbol}: its account is not its order's and its strategy account's"
+    for adjustment in Adjustment.objects.exclude(account=F("strategy_account__account")):
+        yield f"adjustment {adjustment.pk} {adjustment.symbol}: its account is not its strategy account's"
+    foreign = Adjustment.objects.filter(event__isnull=False).exclude(
+        event__account=F("account"), event__symbol=F("symbol")
+    )
+    for adjustment in foreign:
+        yield f"adjustment {adjustment.pk} {adjustment.symbol}: its event is of another holding"
 
 
 def _check_turns(orders: QuerySet[Order]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from exchanges.vault import CredentialsUnreadable, credentials_of
 from orders.domain.enums import OrderStatus
 from orders.domain.ids import OUR_PREFIX
 from orders.domain.lifecycle import FINAL
-from orders.models import Order, Position, PositionDifference, Trade
+from orders.models import Adjustment, Order, Position, PositionDifference, Trade
 
 LEDGER_UNREAD, CREDENTIALS_UNREADABLE = "ledger_unread", "credentials_unreadable"
 _FRESH = timedelta(seconds=5)  # a position is compared when the position's last trade is older
@@ -141,14 +141,15 @@ def _futures_positions(accounts: Sequence[Account]) -> dict[str, Decimal]:
 
 
 def _symbols_in_motion(now: datetime) -> set[tuple[int, str]]:
-    """Returns accounts and the exchange's symbols with an open order or a fresh trade.
+    """Returns accounts and the exchange's symbols with an open order, a fresh trade or a fresh adjustment.
 
     A difference at such a symbol may be a matter of timing.
     """
     columns = ("account", "symbol")
     working = Order.objects.open().values_list(*columns)
     fresh = Trade.objects.filter(recorded_at__gt=now - _FRESH).values_list(*columns)
-    return {(account, _exchange_symbol(symbol)) for account, symbol in (*working, *fresh)}
+    booked = Adjustment.objects.filter(recorded_at__gt=now - _FRESH).values_list(*columns)
+    return {(account, _exchange_symbol(symbol)) for account, symbol in (*working, *fresh, *booked)}
 
 
 def _exchange_symbol(symbol: str) -> str:

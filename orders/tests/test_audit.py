@@ -7,10 +7,21 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from orders.models import Batch, Cancellation, Order, OrderEvent, Position, PositionDifference, Trade
+from orders.models import (
+    Adjustment,
+    Batch,
+    Cancellation,
+    Order,
+    OrderEvent,
+    OutsideEvent,
+    Position,
+    PositionDifference,
+    Trade,
+)
 from orders.reconciliation import audit, paper_audit
 from orders.reconciliation.audit import Finding, audit_books
 from orders.reconciliation.position_differences import declare_external
+from strategies.models import StrategyAccount
 from tests.desk import BTC, BTC_LIMIT, BTC_MARKET, CANCEL_ALL
 from tests.factories import AccountFactory
 
@@ -33,6 +44,21 @@ def test_books_in_order_are_clean(deliver, test1):
     assert (result.checked_orders, result.problems) == (4, [])
 
 
+def adjust(**fields):
+    """An adjustment of nothing, with other values for some fields."""
+    held = StrategyAccount.objects.get(account__name="A1")
+    base = {"strategy_account": held, "account": held.account, "symbol": BTC, "kind": "correction"}
+    Adjustment.objects.create(
+        **(base | fields), market_type="FUTURES", executed_at=timezone.now(), recorded_at=timezone.now()
+    )
+
+
+def outside_event(**fields):
+    times = dict.fromkeys(("executed_at", "recorded_at", "settled_at"), timezone.now())
+    account = StrategyAccount.objects.get(account__name="A1").account
+    return OutsideEvent.objects.create(account=account, market_type="FUTURES", **times, **fields)
+
+
 BREAKS = {
     "filled": (lambda: Order.objects.filter(filled__gt=0).update(filled=1), "its trades sum up to"),
     "status": (
@@ -40,6 +66,19 @@ BREAKS = {
         "its events end with",
     ),
     "position": (lambda: Position.objects.update(quantity=Decimal(7)), "position"),
+    "adjustment": (lambda: adjust(quantity=Decimal(1)), "its trades and adjustments sum up to"),
+    "adjustment without a position": (
+        lambda: adjust(quantity=Decimal(1), symbol="ETH/USDT:USDT"),
+        "trades and adjustments of 1 without a position",
+    ),
+    "another account's adjustment": (
+        lambda: adjust(account=AccountFactory(name="A9")),
+        "its account is not its strategy account's",
+    ),
+    "another holding's event": (
+        lambda: adjust(event=outside_event(symbol="ETH/USDT:USDT")),
+        "its event is of another holding",
+    ),
     "lost trade": (lambda: Trade.objects.first().delete(), "its trades sum up to"),
     "another account's order": (
         lambda: Order.objects.filter(filled__gt=0).update(account=AccountFactory(name="A9")),
@@ -80,7 +119,7 @@ def test_a_broken_rule_is_reported(deliver, test1, paper, what):
 
 def wipe(paper):
     """What was broken on purpose must not fail the rules that are checked after every test."""
-    for model in (Cancellation, Trade, Position, OrderEvent, Order):
+    for model in (Adjustment, OutsideEvent, Cancellation, Trade, Position, OrderEvent, Order):
         model.objects.all()._raw_delete("default")
     paper.reset()
 

@@ -11,7 +11,8 @@ from exchanges.enums import TradingState
 from orders.controls import circuit_breaker
 from orders.controls.circuit_breaker import drawdown, net_result, trip_circuit_breakers
 from orders.controls.trading_state import set_trading_state
-from orders.models import Trade
+from orders.models import Adjustment, Trade
+from orders.reconciliation.comparison import compare_accounts
 from strategies.models import StrategyAccount
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET
 
@@ -56,6 +57,18 @@ def test_yesterdays_loss_does_not_count_today(deliver, test1):
     lose(deliver, test1)
 
     assert trip_circuit_breakers(now=that_day() + timedelta(days=1)) == []
+
+
+def test_a_loss_by_hand_counts_like_a_trade(deliver, test1):
+    limit(test1, max_daily_loss=Decimal(1000))
+    deliver(test1.alert(BTC_MARKET))
+    test1.paper.set_prices({"BTCUSDT": "94000"})
+    test1.paper.hand(test1.key("A1"), "futures", "BTCUSDT", "SELL", "5")
+    compare_accounts(clock=lambda: timezone.now() + timedelta(minutes=1))
+
+    stopped = trip_circuit_breakers(now=Adjustment.objects.get().executed_at)
+
+    assert [strategy_account.account.name for strategy_account in stopped] == ["A1"]
 
 
 def test_a_drawdown_leaves_exits_only(deliver, test1):
@@ -118,6 +131,12 @@ def trade(profit, fee="0"):
 )
 def test_the_drawdown_is_the_distance_from_the_best_result(profits, expected):
     assert drawdown([trade(profit) for profit in profits]) == Decimal(expected)
+
+
+def test_a_payment_counts_in_the_order_of_execution():
+    paid = Adjustment(amount=Decimal(-3), fee=Decimal(1))
+
+    assert (net_result([trade("10"), paid]), drawdown([trade("10"), paid])) == (6, 4)
 
 
 def test_fees_count_against_the_result():
