@@ -75,7 +75,8 @@ class GoalView:
     the smallest quantity that the exchange lets anybody trade. `refusals` counts the last attempt too. `is_doubtful`:
     an entry from before the goal has an unknown outcome. `is_contradicted`: the exchange's holding is to be read before
     the next attempt. `is_halted`: a trading state lets no exit out. `is_superseded`: a newer market goal of the
-    position exists. `gives_way`: a market goal of the position is not over yet.
+    position exists. `gives_way`: a market goal of the position is not over yet. `left_before` is what was left to close
+    at the last look.
     """
 
     order_type: OrderType
@@ -88,6 +89,7 @@ class GoalView:
     held: Decimal = _NOTHING
     closed: Decimal = _NOTHING
     smallest: Decimal = _NOTHING
+    left_before: Decimal | None = None
     sends_passed_stop: bool = False
     is_doubtful: bool = False
     is_contradicted: bool = False
@@ -201,10 +203,18 @@ def next_step(view: GoalView, *, now: datetime) -> Step:
 
 
 def _is_reached(view: GoalView) -> bool:
-    """Whether nothing is left to close that the exchange would let anybody trade."""
-    denied_as, left = view.last.was_denied_as, left_of(view)
+    """Whether nothing is left to close that the exchange would let anybody trade.
+
+    A full goal whose position has grown since, by an entry that was in doubt, goes on.
+    """
+    left = left_of(view)
+    if not left or left < view.smallest:
+        return True
+    has_grown = view.is_full and (view.left_before is not None and left > view.left_before)
+    if has_grown:
+        return False
     is_small = view.last.reason in TOO_SMALL and not view.rests
-    return is_small or denied_as in TOO_SMALL or denied_as in NOTHING_HELD or not left or left < view.smallest
+    return is_small or view.last.was_denied_as in TOO_SMALL | NOTHING_HELD
 
 
 def _reached_or_doubtful(view: GoalView, now: datetime) -> Step:

@@ -31,17 +31,17 @@ class OpenRemainder:
 
 @dataclass(slots=True)
 class Exposure:
-    """The positions, open orders and recent orders of a strategy account."""
+    """The positions, open orders and recent orders of a strategy account. Dust counts as no symbol."""
 
     held: dict[str, Decimal] = field(default_factory=dict)  # symbol -> signed quantity
+    dust: set[str] = field(default_factory=set)  # symbols held with less than anybody can trade
     open_orders: list[OpenRemainder] = field(default_factory=list)
     orders_last_minute: int = 0
 
     @property
     def symbols(self) -> set[str]:
-        return {symbol for symbol, quantity in self.held.items() if quantity} | {
-            o.symbol for o in self.open_orders
-        }
+        held = {symbol for symbol, quantity in self.held.items() if quantity}
+        return (held - self.dust) | {o.symbol for o in self.open_orders}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from exchanges.failpoints import failpoint
 from orders.domain.enums import GoalState
-from orders.domain.keys import PositionKey
+from orders.domain.keys import HoldingKey, PositionKey
 from orders.domain.lifecycle import UNSENT
 from orders.execution.cancel_instructions import cancel_waiting, cancel_waiting_entries, mark_for_cancel
 from orders.execution.client import ExecutionClient, OrderCall
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=8)
 _LEAVE_FOR_AT_LEAST, _LEAVE_FOR_AT_MOST = timedelta(seconds=30), timedelta(minutes=5)
+_READ_EVERY_S = 4  # one holding
 _LONGEST_INTERVAL_S = 16  # between two look-ups of one order
 _RECHECK_S = 0.2  # between two checks whether a run of another process has released an earlier step
 _PURSUE_WITHIN = timedelta(seconds=2)  # a goal that is due so soon is pursued by the run, else by the tracker
@@ -82,6 +83,7 @@ class BatchRun:
         self._renew_at = time.monotonic() + LEASE.total_seconds() / 4
         self._idle_since: float | None = None
         self._look_ups: dict[int, LastLookUp] = {}  # by order pk: orders for which an exit waits
+        self._holdings_read: dict[HoldingKey, float] = {}  # when asked for, by the monotonic clock
         self._step_ended = False  # in this turn of the loop
 
     def run(self) -> None:
@@ -153,6 +155,7 @@ class BatchRun:
             self.gave_way += [order for order in turn.in_the_way if order.goal_id is None]
             self._client.cancel(turn.in_the_way)
         self._look_up_unsure(turn.unsure)
+        self._read_holdings(turn.in_question)
         # An order that another run meanwhile moved to `queued` is not over: the order's turn comes again.
         over = [order for order in orders if id(order) not in not_over and order.status not in UNSENT]
         _leave_to_look_ups(over, self._clock())
@@ -168,6 +171,13 @@ class BatchRun:
         for order in due:
             last[order.pk] = LastLookUp.after(last.get(order.pk), now)
         self._client.look_up(due)
+
+    def _read_holdings(self, keys: Iterable[HoldingKey]) -> None:
+        now = time.monotonic()
+        due = [key for key in keys if now - self._holdings_read.get(key, -_READ_EVERY_S) >= _READ_EVERY_S]
+        if due:
+            self._holdings_read |= dict.fromkeys(due, now)
+            read_holdings_soon(due, clock=self._clock)
 
     def _begin_cancellations(
         self, cancellations: Sequence[Cancellation], queues: dict[int, AccountQueue]

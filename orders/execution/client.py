@@ -294,6 +294,7 @@ def _exchange_call(order_call: OrderCall) -> Call:
         vault.credentials_of(order.account),
         tag=order_call,
         can_wait=order_call.can_wait,
+        is_probe=order_call.verb == PLACE and order.is_probe,
     )
 
 

@@ -162,8 +162,12 @@ def _level_state(scope: str, row: SystemRisk | Strategy) -> LevelState:
 
 def _read_positions(orders: Sequence[Order], context: OrderContext) -> None:
     rows = Position.objects.held().filter(strategy_account__strategy=orders[0].strategy_id)
-    for strategy_account, symbol, quantity in rows.values_list("strategy_account_id", "symbol", "quantity"):
-        context.exposures[strategy_account].held[symbol] = quantity
+    columns = ("strategy_account_id", "symbol", "quantity", "is_dust")
+    for strategy_account, symbol, quantity, is_dust in rows.values_list(*columns):
+        exposure = context.exposures[strategy_account]
+        exposure.held[symbol] = quantity
+        if is_dust:
+            exposure.dust.add(symbol)
 
 
 def _read_open_orders(strategy_accounts: Sequence[int], context: OrderContext) -> None:

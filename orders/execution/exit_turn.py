@@ -25,6 +25,7 @@ from orders.execution.context import OrderContext
 from orders.exits.resting import as_resting
 from orders.models import ExitGoal, Order
 
+_ASK_AFTER = timedelta(seconds=2)
 LONGEST_WAIT = timedelta(seconds=10)  # no doubt holds back an exit, and no exit an entry, for longer
 _PERCENT = Decimal(100)
 _NOTHING = Decimal(0)
@@ -86,6 +87,12 @@ class ExitTurn:
             return True
         return bool(self.held) and not self._certain()
 
+    @exact
+    def asks_for_holding(self) -> bool:
+        """Whether what the exchange holds would tell that an earlier exit in doubt has closed nothing."""
+        is_due = self.context.now - self.order.created_at >= _ASK_AFTER
+        return is_due and bool(self.held) and self._certain() < abs(self.held)
+
     def _doubts(self) -> list[Order]:
         known = {order.pk: order for order in self.context.unsure_orders.get(self.key, ())}
         own = [*self.giving_way, *self.context.own_entries[self.key]]
@@ -114,8 +121,14 @@ class ExitTurn:
         return abilities.has_reduce_only and is_alone
 
     def _holding_agrees(self) -> bool:
+        """Whether the exchange showed, after the exit came, exactly what our books and the external part add up to."""
         check = self.context.holding_checks.get(self.order.account_symbol)
-        return check is not None and check.agreed_at is not None and check.agreed_at >= self.order.created_at
+        if check is None or check.checked_at is None or check.checked_at < self.order.created_at:
+            return False
+        net = self.context.net_holdings[self.order.account_symbol]
+        return check.theirs is not None and (
+            check.theirs >= net.held if self.shares_coins else check.theirs == net.held
+        )
 
     # The size
 

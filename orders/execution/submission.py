@@ -11,6 +11,7 @@ from exchanges.enums import MarketType, OrderType
 from exchanges.gateway import gateway
 from exchanges.market_data.catalog import Catalogs, open_catalogs
 from orders.domain.enums import Evidence, OrderStatus
+from orders.domain.keys import HoldingKey
 from orders.execution import state_lock
 from orders.execution.context import OrderContext, TradingPermission, read_context, read_permissions
 from orders.execution.exit_turn import ExitTurn, waits_for_exit
@@ -27,14 +28,15 @@ _PRICE_OF_EXIT_WITHIN = timedelta(seconds=1)
 class Turn:
     """The orders of one turn that may be sent, and the orders that wait.
 
-    The caller looks up the `unsure` orders, for which an exit waits, and sends the cancels of the orders that are `in
-    the way` of an exit.
+    The caller looks up the `unsure` orders, for which an exit waits, sends the cancels of the orders that are `in the
+    way` of an exit, and reads the holdings `in_question`.
     """
 
     sent: list[Order]
     waiting: list[Order]
     unsure: list[Order]
     in_the_way: list[Order]
+    in_question: list[HoldingKey]
 
 
 def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: str, now: datetime) -> Turn:
@@ -46,7 +48,7 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
     catalogs = _catalogs_of(orders, now)
     ready, waiting = _split_ready(orders, prices, actor, now)
     if not ready:
-        return Turn([], waiting, [], [])
+        return Turn([], waiting, [], [], [])
     with atomic_statuses(ready):
         state_lock.hold_shared()
         permissions = read_permissions(ready)
@@ -68,7 +70,12 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
         for order in context.unsure_orders[key]
         if order not in at_exchange
     ]
-    return Turn(sent, [*waiting, *unpriced, *early], unsure, at_exchange)
+    in_question = [
+        HoldingKey(order.account_id, order.market_type, order.symbol)
+        for order in early
+        if order.is_closing and ExitTurn(order, context).asks_for_holding()
+    ]
+    return Turn(sent, [*waiting, *unpriced, *early], unsure, at_exchange, in_question)
 
 
 def _cancel_in_the_way(orders: Sequence[Order], context: OrderContext, actor: str) -> list[Order]:
@@ -128,7 +135,7 @@ def _split_ready(
     for order in orders:
         if is_overdue(order, now):
             ready.append(order)
-        elif _is_paused(order):
+        elif _is_paused(order) and not _may_probe(order):
             paused.append(order)
         elif _is_market_entry(order) and not prices.request(price_key(order), now=now):
             unpriced.append(order)
@@ -144,6 +151,14 @@ def _is_paused(order: Order) -> bool:
     except vault.CredentialsUnreadable:
         return False  # the pre-trade check denies the order
     return gateway.pause_left_s(order.account.exchange, credentials) > 0
+
+
+def _may_probe(order: Order) -> bool:
+    """Whether an exit goes out in spite of a pause: its answer may end the pause, and nothing waits less well."""
+    if not order.is_closing or order.goal is None:
+        return False
+    order.is_probe = gateway.may_probe(order.account.exchange, vault.credentials_of(order.account))
+    return order.is_probe
 
 
 def _is_market_entry(order: Order) -> bool:

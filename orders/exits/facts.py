@@ -161,6 +161,7 @@ def view_of(
         held=facts.held(goal),
         closed=facts.closed[goal.pk],
         smallest=smallest_of(goal, market, now=facts.now, notional=notional),
+        left_before=goal.remaining,
         sends_passed_stop=goal.strategy.passed_stop == PassedStop.MARKET,
         is_doubtful=goal.pk in facts.doubtful,
         is_contradicted=_is_contradicted(goal, last, facts),

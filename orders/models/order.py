@@ -159,6 +159,8 @@ class Order(StatusRow):
         verbose_name=_("exit that canceled the order"),
     )
 
+    is_probe = False  # in memory: an exit that goes out in spite of a pause
+
     objects = OrderQuerySet.as_manager()
 
     class Meta:
