@@ -1,41 +1,95 @@
-"""Admin pages that compare our records with the exchanges: position differences, external orders, audits."""
+"""Admin pages that compare our records with the exchanges: differences, outside events, external orders, audits."""
 
-from django.contrib import admin
-from django.db.models import QuerySet
+from decimal import Decimal
+
+from django.contrib import admin, messages
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.admin import ReadOnlyAdmin
-from orders.models import BookAudit, ExternalOrder, PositionDifference
-from orders.reconciliation.position_differences import declare_external
+from orders.admin.distribution import DistributingAdmin
+from orders.models import Adjustment, BookAudit, ExternalOrder, OutsideEvent, PositionDifference
+from orders.outside.distribution import Distribution, distribution_of_difference, distribution_of_event
+from orders.reconciliation.position_differences import declare_events_external, declare_external
 
 
 @admin.register(PositionDifference)
-class PositionDifferenceAdmin(ReadOnlyAdmin):
+class PositionDifferenceAdmin(DistributingAdmin):
+    """A difference without evidence is distributed as a correction, or declared external."""
+
+    has_price = True
     list_display = [
         "account", "symbol", "ours", "theirs", "external", "looks", "freezes_now", "first_seen_at", "resolved_at",
+        "distribution_link",
     ]  # fmt: skip
     list_filter = [("resolved_at", admin.EmptyFieldListFilter), "account"]
     list_select_related = ["account"]
     search_fields = ["symbol", "account__name"]
     actions = ["declare_external"]
 
+    def distribution_of(self, row: PositionDifference, price: Decimal | None) -> Distribution:
+        return distribution_of_difference(row, price=price)
+
+    def is_open(self, row: PositionDifference) -> bool:
+        return row.resolved_at is None
+
     @admin.display(description=_("freezes"), boolean=True)
     def freezes_now(self, row: PositionDifference) -> bool:
         return row.freezes
-
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        """A declaration lets the account trade again, so a user with view permission only must not declare."""
-        return request.user.has_perm("orders.change_positiondifference")
 
     @admin.action(
         description=_("Declare the difference as held outside of the strategies"), permissions=["operate"]
     )
     def declare_external(self, request: HttpRequest, queryset: QuerySet[PositionDifference]) -> None:
         for row in queryset.unresolved():  # type: ignore[attr-defined]
-            declare_external(row, now=timezone.now())
+            declare_external(row, actor=f"user:{request.user.pk}", now=timezone.now())
             self.message_user(request, _("Difference %(row)s: declared.") % {"row": row})
+
+
+@admin.register(OutsideEvent)
+class OutsideEventAdmin(DistributingAdmin):
+    """Lists the events that wait for a person first."""
+
+    list_display = [
+        "executed_at", "kind", "account", "symbol", "quantity", "price", "amount", "settled_at", "settled_by",
+        "distribution_link",
+    ]  # fmt: skip
+    list_filter = [("settled_at", admin.EmptyFieldListFilter), "kind", "account", "executed_at"]
+    list_select_related = ["account"]
+    search_fields = ["symbol", "account__name", "evidence_id", "exchange_order_id", "client_order_id"]
+    ordering = [F("settled_at").desc(nulls_first=True), "-executed_at", "-pk"]
+    actions = ["declare_events_external"]
+
+    def distribution_of(self, row: OutsideEvent, price: Decimal | None) -> Distribution:
+        return distribution_of_event(row)
+
+    def is_open(self, row: OutsideEvent) -> bool:
+        return row.settled_at is None
+
+    @admin.action(
+        description=_("Declare the selected events as outside of the strategies"), permissions=["operate"]
+    )
+    def declare_events_external(self, request: HttpRequest, queryset: QuerySet[OutsideEvent]) -> None:
+        declared = declare_events_external(
+            list(queryset), actor=f"user:{request.user.pk}", now=timezone.now()
+        )
+        for event in declared:
+            self.message_user(request, _("%(event)s: declared.") % {"event": event}, messages.SUCCESS)
+        if not declared:
+            self.message_user(request, _("None of the selected events was waiting."), messages.WARNING)
+
+
+@admin.register(Adjustment)
+class AdjustmentAdmin(ReadOnlyAdmin):
+    list_display = [
+        "executed_at", "kind", "strategy_account", "symbol", "quantity", "price", "amount", "realized_profit", "fee",
+        "actor", "reason",
+    ]  # fmt: skip
+    list_filter = ["kind", "strategy_account__strategy", "account", "executed_at"]
+    list_select_related = ["strategy_account__strategy", "strategy_account__account"]
+    search_fields = ["symbol", "account__name", "event__evidence_id", "actor", "reason"]
 
 
 @admin.register(ExternalOrder)

@@ -125,7 +125,7 @@ def distribute(
     distribution: Distribution,
     shares: Shares,
     *,
-    expected: Mapping[int, Decimal],
+    expected: Mapping[int, Decimal | None],
     actor: str,
     reason: str,
     now: datetime,
@@ -141,7 +141,7 @@ def distribute(
     _require_fitting(current, shares)
     keys = {PositionKey(pk, current.holding.symbol) for pk in shares}
     states = {key.strategy_account_id: row.state for key, row in lock_positions(keys).items()}
-    if any(states[pk].quantity != expected.get(pk, _NOTHING) for pk in shares):
+    if any(states[pk].quantity != expected.get(pk) for pk in shares):
         raise NotDistributable("positions_changed")
     if current.event is not None:
         parts = [EventShare(current.event, pk, quantity) for pk, quantity in shares.items()]

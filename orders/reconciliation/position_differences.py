@@ -1,6 +1,6 @@
 """A person's word about a holding: what the exchange shows beyond our books belongs to no strategy."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db import transaction
@@ -27,16 +27,16 @@ def declare_external(row: PositionDifference, *, now: datetime, actor: str = "")
 
 @transaction.atomic
 def declare_events_external(
-    events: Sequence[OutsideEvent], *, actor: str, now: datetime
+    events: Collection[OutsideEvent], *, actor: str, now: datetime
 ) -> list[OutsideEvent]:
     """Settles waiting events on a person's word: the remaining quantities belong to no strategy.
 
     The remaining quantities are added to the external part of the holdings. Returns the settled events; an event that
     was settled meanwhile stays as it is.
     """
-    wanted = {event.pk for event in events}
+    wanted = {event.pk: HoldingKey(event.account_id, event.market_type, event.symbol) for event in events}
     settled = []
-    for holding in sorted({HoldingKey(e.account_id, e.market_type, e.symbol) for e in events}):
+    for holding in sorted(set(wanted.values())):
         waiting = [event for event in lock_waiting(holding) if event.pk in wanted]
         _add_external(holding, waiting, now)
         settle_events(waiting, by=actor, now=now)
@@ -44,7 +44,7 @@ def declare_events_external(
     return settled
 
 
-def _add_external(holding: HoldingKey, events: Sequence[OutsideEvent], now: datetime) -> None:
+def _add_external(holding: HoldingKey, events: Collection[OutsideEvent], now: datetime) -> None:
     times = {"first_seen_at": now, "last_seen_at": now, "resolved_at": now, "looks": 0}
     PositionDifference.objects.bulk_create(
         [PositionDifference(**holding._asdict(), ours=0, theirs=0, **times)], ignore_conflicts=True
