@@ -79,6 +79,10 @@ TEXTS = {
     "position_differs": _(
         "We count a position of %(ours)s and the exchange %(theirs)s. No new risk until the difference is resolved."
     ),
+    "outside_event_waits": _(
+        "Something happened to %(symbol)s at the exchange without an order from here, and nobody has said yet to which"
+        " strategy it belongs. No new risk until a person has distributed it."
+    ),
     "earlier_order_unknown": _(
         "It is not yet known what became of the earlier order %(client_order_id)s."
         " Send this again when the outcome is known."

@@ -15,6 +15,7 @@ from orders.domain.keys import AccountSymbol, PositionKey
 from orders.domain.lifecycle import WORKING
 from orders.domain.risk_checks import Exposure, LevelState, OpenRemainder, strictest_of
 from orders.models import ExitGoal, HoldingCheck, Order, Position, PositionDifference
+from orders.outside.books import waiting_symbols
 from strategies.models import LIMIT_NAMES, Limits, Strategy, StrategyAccount, SystemRisk
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
@@ -84,6 +85,8 @@ class OrderContext:
     # For entries: the full exits of the position that are not over.
     full_goals: dict[PositionKey, list[ExitGoal]] = field(default_factory=lambda: defaultdict(list))
     differences: dict[AccountSymbol, PositionDifference] = field(default_factory=dict)
+    # Holdings with an outside event that a person still has to distribute.
+    waiting_events: set[AccountSymbol] = field(default_factory=set)
 
     def note_unsure(self, order: Order) -> None:
         self.unsure_orders[order.position_key].append(order)
@@ -146,6 +149,7 @@ def read_context(
         _read_net_orders(orders, context)
     if entries:
         _read_differences(entries, context)
+        context.waiting_events = waiting_symbols({order.symbol for order in entries})
         _read_full_goals(entries, context)
     return context
 

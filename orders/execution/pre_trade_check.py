@@ -173,6 +173,8 @@ class PreTradeCheck:
         if difference is not None:
             numbers = {"ours": plain(difference.ours), "theirs": plain(difference.theirs)}
             raise Denied("position_differs", numbers)
+        if key in self.context.waiting_events:
+            raise Denied("outside_event_waits", {"symbol": order.symbol})
 
     def _check_limits(
         self, order: Order, market: MarketSpec, sized: Sized, permission: TradingPermission

@@ -19,7 +19,7 @@ from exchanges.enums import OutsideKind, Side
 from orders.domain.keys import HoldingKey
 from orders.domain.outside import part_of, share_of_holder, shares_of_close
 from orders.fills.trade_booking import quote_of
-from orders.models import OutsideEvent, Position, PositionDifference
+from orders.models import Adjustment, OutsideEvent, Position, PositionDifference, Trade
 from orders.outside.booking import Booking, book_adjustments
 from orders.outside.books import remaining_quantities
 
@@ -126,18 +126,37 @@ def _shares_of_only_holder(
     positions: Sequence[Position],
     beside: Decimal,
 ) -> list[EventShare]:
-    """Shares for the only position that somebody can trade; dust beside the position is no second holder."""
+    """Shares for the only position that somebody can trade; dust beside the position is no second holder.
+
+    A fill from before the position was opened has taken nothing from the position.
+    """
     holders = [position for position in positions if not position.is_dust] or list(positions)
     if len(holders) != 1:
         return []
     held: Decimal = holders[0].quantity
+    opened_at = _opened_at(holders[0])
     shares = []
     for event in events:
+        if opened_at is not None and event.executed_at < opened_at:
+            beside += left[event.pk]
+            continue
         share = share_of_holder(left[event.pk], held, beside)
         held, beside = held + share, beside + left[event.pk] - share
         if share:
             shares.append(EventShare(event, holders[0].strategy_account_id, share))
     return shares
+
+
+def _opened_at(position: Position) -> datetime | None:
+    """The exchange's time of the trade or adjustment that opened the position, the last one from zero."""
+    same = {"strategy_account": position.strategy_account_id, "symbol": position.symbol}
+    moves = [(trade.executed_at, trade.signed_quantity) for trade in Trade.objects.filter(**same)]
+    moves += Adjustment.objects.filter(**same).exclude(quantity=0).values_list("executed_at", "quantity")
+    held, opened_at = _NOTHING, None
+    for executed_at, moved in sorted(moves):
+        opened_at = executed_at if not held else opened_at
+        held += moved
+    return opened_at
 
 
 def _shares_of_forced_close(
