@@ -183,9 +183,66 @@ RESULTS = {
         " per minute*.",
     ),
     "position_differs": Advice(
-        "Three comparisons in a row found another holding at the exchange than in the books. Entries for the account"
+        "Two comparisons in a row found another holding at the exchange than in the books. Entries for the account"
         " and symbol are denied until both sides agree; exits and cancels go out.",
         "Work through [A position differs](runbook.md#a-position-differs), then send the entry again.",
+    ),
+    "outside_event_waits": Advice(
+        "A fill at the exchange belongs to no order from here, and more than one strategy, or none, could have held what"
+        " it took. Entries for the account and symbol are denied until a person has distributed the fill; exits and"
+        " cancels go out.",
+        "Open Outside events in the admin, choose the event, say to which strategy accounts it belongs or that it is"
+        " external, then send the entry again.",
+    ),
+    "not_enough_coins": Advice(
+        "A spot SELL with a positive size would sell more coins than the strategy account holds, less what its open sell"
+        " orders still sell: coins that the account's owner holds besides.",
+        "To close a position, send `qty_per` below 0. To sell own coins on purpose, tick *may sell the account's own"
+        " coins* on the strategy account.",
+    ),
+    # Exits
+    "exit_working": Advice(
+        "A full exit of the same position is not over, and would close the entry at once.",
+        "Wait until the exit goal is reached, or end it in the admin, then send the entry again.",
+    ),
+    "exit_superseded": Advice(
+        "A newer exit of the same position was asked for, and is pursued in place of this one.",
+        "Nothing to do: look at the newer exit.",
+    ),
+    "exit_makes_room": Advice(
+        "The order was canceled because an exit of the same position needed its room or its coins, or because the"
+        " position became smaller. A resting exit comes back with what is left for it.",
+        "Nothing to do. An entry that is still wanted is sent again after the exit.",
+    ),
+    "exits_cover_position": Advice(
+        "Nothing of the position is left for this resting exit, because other resting exits cover all of it.",
+        "Cancel one of the other exits first, or send exits for parts.",
+    ),
+    "coins_locked_by_stop": Advice(
+        "On spot a resting stop locks its coins, and a stop gives way to no take profit.",
+        "Cancel the stop, or send the take profit and the stop for parts of the position.",
+    ),
+    "exit_ended_at_exchange": Advice(
+        "The order of a resting exit was canceled or thrown out at the exchange. A canceled one is not placed again,"
+        " because somebody meant it; one that the exchange threw out is.",
+        "Send the exit again, or close the position.",
+    ),
+    "exit_unfilled": Advice(
+        "A market exit ended without a fill, because nobody was there to trade against.",
+        "Nothing to do: the exit is sent again, at most every second, at least every 30 seconds.",
+    ),
+    "exit_not_covered": Advice(
+        "After a refusal the exchange showed less of the position than the books do, and the rest is too small to send.",
+        "Work through [A position differs](runbook.md#a-position-differs): book what happened, then the exit goes on.",
+    ),
+    "exit_waited_long": Advice(
+        "Nobody could send the market exit for longer than `EXIT_ASK_AFTER_S`: the exchange, the tracker or trading was"
+        " stopped. The market may have changed meanwhile.",
+        "Open Exit goals in the admin and choose *try again now*, or end the exit.",
+    ),
+    "entry_in_doubt": Advice(
+        "An entry from before the exit has an unknown outcome. The exit closes what the entry turns out to have bought.",
+        "Nothing to do: the goal is reached when the entry's outcome is known and nothing is left.",
     ),
     "earlier_order_unknown": Advice(
         "An earlier order of the same account and symbol has an unknown outcome. The order may have filled, so nothing"

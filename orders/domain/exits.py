@@ -271,8 +271,10 @@ def _wait_after(view: GoalView, reason: str) -> timedelta:
 
 
 def _after(moment: datetime | None, wait: timedelta, now: datetime) -> datetime:
-    """A clock that was set back delays nothing: the wait counts from now at most."""
-    return max(now, min(moment or now, now) + wait)
+    """A clock that was set back delays nothing: a moment that is still to come has passed."""
+    if moment is None or moment - now > SHORTEST:
+        return now
+    return max(now, moment + wait)
 
 
 def _send_or_ask(view: GoalView, step: Step, now: datetime) -> Step:

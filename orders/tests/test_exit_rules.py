@@ -309,9 +309,13 @@ def test_a_market_exit_that_nobody_could_send_for_long_asks_first():
 
 
 def test_a_clock_that_was_set_back_delays_nothing():
-    ahead = step(ended(reason="clock_skew", ago_s=-300))
+    ahead, a_little = (
+        step(ended(reason="clock_skew", ago_s=-300)),
+        step(ended(reason="clock_skew", ago_s=-0.1)),
+    )
 
-    assert ahead.due_at == NOW + SHORTEST
+    assert (ahead.sends, ahead.due_at) == (True, NOW)
+    assert not a_little.sends
 
 
 def test_only_an_end_without_a_fill_slows_the_next_attempt_down():
