@@ -188,15 +188,15 @@ RESULTS = {
         "Work through [A position differs](runbook.md#a-position-differs), then send the entry again.",
     ),
     "outside_event_waits": Advice(
-        "A fill at the exchange belongs to no order from here, and more than one strategy, or none, could have held what"
-        " it took. Entries for the account and symbol are denied until a person has distributed the fill; exits and"
+        "A fill at the exchange belongs to no order from here, and more than one strategy, or none, could have held"
+        " what it took. Entries for the account and symbol are denied until a person has distributed the fill; exits and"
         " cancels go out.",
         "Open Outside events in the admin, choose the event, say to which strategy accounts it belongs or that it is"
         " external, then send the entry again.",
     ),
     "not_enough_coins": Advice(
-        "A spot SELL with a positive size would sell more coins than the strategy account holds, less what its open sell"
-        " orders still sell: coins that the account's owner holds besides.",
+        "A spot SELL with a positive size would sell more coins than the strategy account holds, less what its open"
+        " sell orders still sell: coins that the account's owner holds besides.",
         "To close a position, send `qty_per` below 0. To sell own coins on purpose, tick *may sell the account's own"
         " coins* on the strategy account.",
     ),
@@ -232,7 +232,8 @@ RESULTS = {
         "Nothing to do: the exit is sent again, at most every second, at least every 30 seconds.",
     ),
     "exit_not_covered": Advice(
-        "After a refusal the exchange showed less of the position than the books do, and the rest is too small to send.",
+        "After a refusal the exchange showed less of the position than the books do, and the rest is too small to"
+        " send.",
         "Work through [A position differs](runbook.md#a-position-differs): book what happened, then the exit goes on.",
     ),
     "exit_waited_long": Advice(
@@ -241,7 +242,8 @@ RESULTS = {
         "Open Exit goals in the admin and choose *try again now*, or end the exit.",
     ),
     "entry_in_doubt": Advice(
-        "An entry from before the exit has an unknown outcome. The exit closes what the entry turns out to have bought.",
+        "An entry from before the exit has an unknown outcome. The exit closes what the entry turns out to have"
+        " bought.",
         "Nothing to do: the goal is reached when the entry's outcome is known and nothing is left.",
     ),
     "earlier_order_unknown": Advice(

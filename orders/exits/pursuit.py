@@ -23,6 +23,7 @@ from exchanges.gateway import gateway
 from exchanges.market_data import catalog
 from orders.domain.enums import GoalState
 from orders.domain.exits import (
+    SLOW,
     STALE_MARKET,
     Step,
     left_of,

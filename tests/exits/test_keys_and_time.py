@@ -10,6 +10,7 @@ from exchanges.models import ExchangePause
 from orders.models import ExitGoal, Order, Position
 from tests.crash import track, track_at
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, open_desk
+from tests.waiting import LONG_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,7 +23,9 @@ def solo(paper):
     return open_desk(paper, "A1", group_name="solo")
 
 
-def test_a_pause_of_days_is_capped_and_a_person_can_lift_it(deliver, paper, solo, settings, admin_client):
+def test_a_pause_of_days_is_capped_and_a_person_can_lift_it(
+    deliver, paper, solo, settings, admin_client, runs
+):
     deliver(solo.alert(BTC_MARKET, ONE))
     paper.fault(path=ORDER, method="POST", action="status", value=429, retry_after=999_999)
     settings.WEBHOOK_ANSWER_BUDGET_MS = 300
@@ -35,7 +38,7 @@ def test_a_pause_of_days_is_capped_and_a_person_can_lift_it(deliver, paper, solo
 
     page = reverse("admin:exchanges_exchangepause_changelist")
     admin_client.post(page, {"action": "lift", "_selected_action": [pause.pk]})
-    track()
+    assert all(run.finished.wait(LONG_S) for run in runs)
 
     assert solo.held("A1") == "0"
 
