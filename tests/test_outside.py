@@ -5,14 +5,17 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from exchanges.enums import MarketType
 from orders.domain.keys import AccountSymbol, HoldingKey
 from orders.models import Adjustment, HoldingCheck, Order, OutsideEvent, Position, PositionDifference, Trade
 from orders.outside.books import external_holdings, waiting_symbols
-from orders.outside.holdings import compare_wanted, want_comparison
+from orders.outside.holdings import compare_holdings, compare_wanted, want_comparison
 from orders.outside.income import collect_income
+from orders.outside.subjects import Subject
 from orders.reconciliation.comparison import compare_accounts
 from orders.reconciliation.position_differences import declare_events_external, declare_external
 from orders.reconciliation.tracker import Tracker
@@ -448,3 +451,60 @@ def test_an_exchange_that_does_not_answer_leaves_the_comparison_wanted_for_a_min
 
     assert (wanted, HoldingCheck.objects.wanted().count()) == (1, 0)
     paper.clear_faults()
+
+
+def test_a_comparison_takes_as_many_statements_for_2_as_for_12_accounts(deliver, paper):
+    counts = []
+    for accounts in (2, 12):
+        desk = open_desk(paper, *(f"N{accounts}-{n}" for n in range(accounts)), group_name=f"n{accounts}")
+        deliver(desk.alert(BTC_MARKET, ONE))
+        with CaptureQueriesContext(connection) as captured:
+            compare_holdings(
+                [Subject(account, MarketType.FUTURES) for account in desk.accounts.values()], clock=later(60)
+            )
+        counts.append(len(captured))
+
+    assert counts[0] == counts[1] < 20
+
+
+@pytest.mark.parametrize(("side", "events"), [("BUY", 0), ("SELL", 1)])
+def test_a_fill_without_a_name_may_be_of_an_order_of_unknown_outcome(deliver, paper, solo, side, events):
+    deliver(solo.alert(BTC_MARKET, ONE))
+    paper.fault(path="/fapi/v1/order", method="POST", action="drop", when="before", times=1)
+    paper.fault(path="/fapi/v1/order", method="GET", action="status", value=503, times=None)
+    deliver(solo.alert(BTC_MARKET, TWO))
+    made = hand(solo, side, "0.5")
+    paper.forget(api_key=solo.key("A1"), client_order_id=made["clientOrderId"])
+
+    compare()
+
+    assert OutsideEvent.objects.count() == events
+    assert not PositionDifference.objects.exists()
+    paper.clear_faults()
+
+
+def test_a_liquidation_takes_the_external_part_along(deliver, paper, solo):
+    deliver(solo.alert(BTC_MARKET, ONE))
+    hand(solo, "BUY", "0.5")
+    compare()
+    declare_external(PositionDifference.objects.get(), actor="user:1", now=timezone.now())
+    paper.liquidate(solo.key("A1"), "BTCUSDT", price="90000")
+
+    compare(minutes=2)
+
+    assert (held(solo), external_holdings([BTC])) == ("0", {})
+    assert not OutsideEvent.objects.waiting().exists()
+    assert not PositionDifference.objects.unresolved().exists()
+
+
+def test_a_resting_exit_is_trimmed_to_what_a_hand_trade_left(deliver, paper, solo):
+    deliver(solo.alert(BTC_MARKET, TWO))
+    deliver(solo.alert(BTC_CLOSE, order_type="LIMIT", price="99000"))
+    hand(solo, "SELL", "1.5")
+
+    track(after_s=60)
+    track(after_s=61)
+    paper.set_prices({"BTCUSDT": "99001"})
+    track(after_s=62)
+
+    assert (held(solo), solo.held("A1")) == ("0", "0")

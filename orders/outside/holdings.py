@@ -23,7 +23,7 @@ from orders.outside.subjects import Subject, answered_outcomes, only_ready
 
 SECOND_READ_S = 0.3
 _WANTED_FOR = timedelta(minutes=1)  # afterwards the regular comparison has to do
-_LOOKS_FOR_FILLS = 20  # an old difference that no fill explains is not looked up again and again
+_LOOKS_FOR_FILLS = 20  # an old difference that no fill explains is looked up by sweeps only
 _NOTHING = Decimal(0)
 _SEEN = ["theirs", "free", "checked_at"]
 _KEY = ["account", "market_type", "symbol"]
@@ -149,7 +149,8 @@ def compare_holdings(subjects: Sequence[Subject], *, clock: Callable[[], datetim
 
 
 def _is_open_question(look: Look) -> bool:
-    if look.looks_before >= _LOOKS_FOR_FILLS and not look.subject.is_exact:
+    is_thorough = look.subject.is_exact or look.subject.is_swept
+    if look.looks_before >= _LOOKS_FOR_FILLS and not is_thorough:
         return False
     return look.unexplained < 0 if look.is_spot else bool(look.unexplained)
 
