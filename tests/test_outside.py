@@ -508,3 +508,13 @@ def test_a_resting_exit_is_trimmed_to_what_a_hand_trade_left(deliver, paper, sol
     track(after_s=62)
 
     assert (held(solo), solo.held("A1")) == ("0", "0")
+
+
+def test_the_tracker_books_funding_by_itself(deliver, paper, solo):
+    deliver(solo.alert(BTC_MARKET, ONE))
+    paper.fund("BTCUSDT", "0.0001")
+    tracker = Tracker(clock=timezone.now)
+
+    eventually(lambda: tracker.step(for_s=0.1) or Adjustment.objects.exists(), what="the funding is booked")
+
+    assert Adjustment.objects.get().amount == Decimal("-9.5")

@@ -30,7 +30,7 @@ from orders.exits.pursuit import due_goals, pursue
 from orders.exits.resting import mark_exits_beyond_positions
 from orders.models import Batch, Cancellation, HoldingCheck, Order
 from orders.outside.holdings import compare_wanted, want_comparison
-from orders.outside.income import collect_income
+from orders.outside.income import READ_EVERY, collect_income
 from orders.reconciliation.absence import conclude_absent, note_absent
 from orders.reconciliation.comparison import compare_accounts
 
@@ -56,7 +56,7 @@ class Tracker:
         self._background = ThreadPoolExecutor(2, thread_name_prefix="reconcile")
         self._comparing: Future[list[Order]] | None = None
         self._comparing_wanted: Future[None] | None = None
-        self._compare_at = 0.0
+        self._compare_at = self._income_at = 0.0
 
     def pass_once(self, *, everything: bool = True) -> None:
         """Does all work that is possible now, and waits for the work's end.
@@ -109,7 +109,10 @@ class Tracker:
             self._look_up_contradicted(compared.result())
         if self._comparing is None and time.monotonic() >= self._compare_at:
             self._compare_at = time.monotonic() + RECONCILE_EVERY_S
-            self._comparing = self._background.submit(_compare_on_thread, self._clock)
+            with_income = time.monotonic() >= self._income_at
+            if with_income:
+                self._income_at = time.monotonic() + READ_EVERY.total_seconds()
+            self._comparing = self._background.submit(_compare_on_thread, self._clock, with_income)
             trip_circuit_breakers(now=self._clock())
 
     def _compare_wanted_in_background(self) -> None:
@@ -244,11 +247,12 @@ class Tracker:
             self._client.cancel(orders)
 
 
-def _compare_on_thread(clock: Callable[[], datetime]) -> list[Order]:
+def _compare_on_thread(clock: Callable[[], datetime], with_income: bool) -> list[Order]:
     close_old_connections()
     try:
         contradicted = compare_accounts(clock=clock)
-        collect_income(clock=clock)
+        if with_income:
+            collect_income(clock=clock)
         return contradicted
     finally:
         close_old_connections()
