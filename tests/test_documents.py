@@ -19,6 +19,7 @@ INLINE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(rf"(?<![\w./-])\.?/?((?:{FOLDERS})/[\w./*-]*)")
 CITED = re.compile(r"([\w/]+\.py): (?:\w+\.)*(\w+)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
+TEST = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 FAILPOINT = re.compile(r'failpoint\(\s*"([^"]+)"')
 FAILPOINT_ROW = re.compile(r'^\| (K\d+) \| "([^"]+)"[^|]*\| `([^`]+)`', re.MULTILINE)
 SECTION = re.compile(r"^## (\d+a?)\. ", re.MULTILINE)
@@ -89,6 +90,15 @@ def test_sections_that_code_cites_are_in_the_specification():
 
     assert cited
     assert [place for place in sorted(cited) if place[1] not in sections] == []
+
+
+def test_every_test_beside_a_report_of_another_system_exists():
+    named = TEST.findall((BASE_DIR / "docs/neighbours.md").read_text())
+
+    assert len(named) >= 30
+    assert [
+        f"{path}::{name}" for path, name in named if f"def {name}(" not in (BASE_DIR / path).read_text()
+    ] == []
 
 
 def test_every_failpoint_has_its_row_with_its_number():
