@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from exchanges.enums import TradingState
+from orders.controls.leaving import LeaveChoice
 from tests.machine.world import World
 
 BTC, ETH = "BTCUSDT", "ETHUSDT"
@@ -32,6 +33,12 @@ REFUSALS: list[dict[str, Any]] = [
     {"action": "code", "value": -2019},
     {"action": "code", "value": -1013, "msg": "Filter failure: LOT_SIZE"},
     {"action": "code", "value": -2022},
+    {"action": "code", "value": -4118},
+    {"action": "code", "value": -4131},
+    {"action": "code", "value": -5028},
+    {"action": "code", "value": -2015},
+    {"action": "code", "value": -1111},
+    {"action": "unavailable", "value": "service"},
     {"action": "status", "value": 429, "retry_after": 1},
     {"action": "status", "value": 429, "retry_after": 7},
     {"action": "code", "value": -1003, "retry_after": 2},
@@ -61,6 +68,12 @@ def orders(draw: Any) -> dict[str, Any]:
     if "STOP" in kind:
         leg["stop_price"] = draw(st.sampled_from(PRICES[symbol]))
     return leg
+
+
+@st.composite
+def exits(draw: Any) -> dict[str, Any]:
+    leg = draw(orders())
+    return leg | {"qty_per": draw(st.sampled_from(["-100", "-100", "-50"]))}
 
 
 cancels = st.fixed_dictionaries({"order_type": st.just("CANCEL"), "order_id": numbers})
@@ -154,6 +167,36 @@ class OrderPath(RuleBasedStateMachine):
     @rule(level=numbers, state=states, cancel_all=st.booleans(), close_all=st.booleans())
     def stop(self, level: int, state: TradingState, cancel_all: bool, close_all: bool) -> None:
         self.world.stop(level, state, cancel_all=cancel_all, close_all=close_all)
+
+    @rule(
+        account=numbers,
+        symbol=st.sampled_from([BTC, BTC, ETH]),
+        side=st.sampled_from(["BUY", "SELL", "SELL"]),
+        quantity=st.sampled_from(["0.01", "0.5", "3"]),
+    )
+    def hand(self, account: int, symbol: str, side: str, quantity: str) -> None:
+        self.world.hand(account, symbol, side, quantity)
+
+    @rule(how=st.sampled_from(["liquidate", "adl"]), account=numbers, symbol=st.sampled_from([BTC, ETH]))
+    def force(self, how: str, account: int, symbol: str) -> None:
+        self.world.force(how, account, symbol)
+
+    @rule(which=numbers, choice=st.sampled_from(list(LeaveChoice)))
+    def switch(self, which: int, choice: LeaveChoice) -> None:
+        self.world.switch(which, choice)
+
+    @rule()
+    def switch_on(self) -> None:
+        self.world.switch_on()
+
+    @rule(which=numbers, ends=st.booleans())
+    def decide(self, which: int, ends: bool) -> None:
+        self.world.decide(which, ends=ends)
+
+    @rule(desk=desks, leg=exits(), cap=st.sampled_from([None, "0.01", "0.5"]))
+    def leave_a_position(self, desk: int, leg: Any, cap: str | None) -> None:
+        self.world.liquidity(BTC, cap)
+        self.world.deliver(desk, [leg])
 
     @rule()
     def trade_again(self) -> None:

@@ -16,8 +16,17 @@ from exchanges.models import Account
 from exchanges.paper.testing import PaperControl
 from exchanges.vault import credentials_of
 from orders.controls.trading_state import Level
-from orders.domain.enums import OrderStatus
-from orders.models import Batch, Cancellation, Order, OrderEvent, PositionDifference, Trade
+from orders.domain.enums import GoalState, OrderStatus
+from orders.models import (
+    Batch,
+    Cancellation,
+    ExitGoal,
+    Order,
+    OrderEvent,
+    Position,
+    PositionDifference,
+    Trade,
+)
 from orders.reconciliation.audit import _check_orders, _check_positions, audit_books
 from orders.reconciliation.paper_audit import OUR_PREFIX
 from strategies.models import Strategy, StrategyAccount
@@ -197,6 +206,28 @@ def check_end(paper: PaperControl, now: datetime) -> None:
     assert not problems, "\n".join(problems)
     assert not Order.objects.unreleased().exists(), "a turn that never ended"
     assert list(PositionDifference.objects.unresolved()) == []
+    assert not ExitGoal.objects.filter(state=GoalState.WORKING).exists(), "an exit that is still pursued"
+    problems = [*_exceeding_exits(), *_unfinished_goals()]
+    assert not problems, "\n".join(problems)
+
+
+def _exceeding_exits() -> Iterator[str]:
+    """The resting take profits, and the resting stops, of a strategy account never exceed what it holds."""
+    held = {(row.strategy_account_id, row.symbol): row.quantity for row in Position.objects.all()}
+    resting: Counter[tuple[int, str, bool]] = Counter()
+    for order in Order.objects.working().filter(goal__isnull=False):
+        is_stop = order.order_type.startswith("STOP")
+        resting[order.strategy_account_id, order.symbol, is_stop] += order.quantity - order.filled
+    for (strategy_account, symbol, is_stop), quantity in resting.items():
+        if quantity > abs(held.get((strategy_account, symbol), 0)):
+            yield f"{quantity} rest (stops: {is_stop}) of {symbol} of {strategy_account}, more than is held"
+
+
+def _unfinished_goals() -> Iterator[str]:
+    """A reached full exit left nothing behind at that time; what rests has an order that rests."""
+    for goal in ExitGoal.objects.filter(state=GoalState.RESTING):
+        if not goal.attempts.filter(status__in=["accepted", "partially_filled"]).exists():
+            yield f"{goal} of {goal.strategy_account_id} rests without an order"
 
 
 def _behind(accounts: Json) -> Iterator[str]:

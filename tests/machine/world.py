@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,11 +25,16 @@ from exchanges import failpoints
 from exchanges.enums import MarketType, TradingState
 from exchanges.gateway import gateway
 from exchanges.paper.testing import PaperControl
+from exchanges.vault import credentials_of
 from orders.controls import trading_state
+from orders.controls.exits_by_person import end_goals, try_again
+from orders.controls.leaving import LeaveChoice, leave, leavers_of
+from orders.domain.enums import GoalState
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from orders.execution.cancel_by_person import cancel_orders
-from orders.models import Batch, Order
+from orders.models import Batch, ExitGoal, Order, OutsideEvent, PositionDifference
+from orders.reconciliation.position_differences import declare_events_external, declare_external
 from orders.reconciliation.tracker import Tracker
 from strategies.models import StrategyAccount, SystemRisk
 from tests.crash import Killed, kill
@@ -210,6 +216,42 @@ class World:
         self._do(act)
         self._mark(subject)
 
+    def hand(self, account: int, symbol: str, side: str, quantity: str) -> None:
+        """The owner of an account that we trade on trades at the exchange, too."""
+        key = self.keys[1 + account % (len(self.keys) - 1)]
+        traded = Order.objects.filter(submitted_at__isnull=False).select_related("account")
+        if key not in {credentials_of(order.account).api_key for order in traded}:
+            return
+        self._do(lambda: self.paper.hand(key, "futures", symbol, side, quantity))
+
+    def force(self, how: str, account: int, symbol: str) -> None:
+        """The exchange closes a position: a liquidation, or ADL."""
+        key = self.keys[1 + account % (len(self.keys) - 1)]
+        held = {row["symbol"]: row["positionAmt"] for row in self.paper.account(key)["positions"]}
+        if Decimal(held.get(symbol, "0")):
+            self._do(lambda: getattr(self.paper, how)(key, symbol))
+
+    def switch(self, which: int, choice: LeaveChoice) -> None:
+        """A person switches a strategy account off, and decides what becomes of what it holds."""
+        rows = list(StrategyAccount.objects.order_by("pk"))
+        row = rows[which % len(rows)]
+        StrategyAccount.objects.filter(pk=row.pk).update(is_active=False)
+        self._do(lambda: leave(leavers_of(row), choice, actor="admin", clock=self.clock.now))
+
+    def switch_on(self) -> None:
+        StrategyAccount.objects.update(is_active=True)
+
+    def decide(self, which: int, *, ends: bool) -> None:
+        """A person ends an exit goal, or has it tried again."""
+        goals = list(ExitGoal.objects.pursued().order_by("pk"))
+        if not goals:
+            return
+        goal = goals[which % len(goals)]
+        if ends:
+            self._do(lambda: end_goals([goal], actor="admin", clock=self.clock.now))
+        else:
+            self._do(lambda: try_again([goal], at_market=False, now=self.clock.now()))
+
     def trade_again(self) -> None:
         for level in self.levels:
             self._set_state(level, TradingState.ACTIVE)
@@ -297,13 +339,18 @@ class World:
         """Nothing fails any more: everything has to come true, and then to stay."""
         failpoints.disarm()
         self.paper.clear_faults()
+        self.paper.set_liquidity(dict.fromkeys(OPENING_PRICES))
         self.trade_again()
+        self.switch_on()
         for _ in range(PASSES):
             self.recover(12)
+            self._decide_differences()
             if (
                 not self.runs
                 and not Order.objects.in_flight().exists()
                 and not Batch.objects.unfinished().exists()
+                and not ExitGoal.objects.filter(state=GoalState.WORKING).exists()
+                and not PositionDifference.objects.unresolved().exists()
             ):
                 break
         else:
@@ -314,6 +361,13 @@ class World:
         self.recover(12)
         assert rules.written() == written, "a second look wrote something"
         assert_rules_hold(self.paper)
+
+    def _decide_differences(self) -> None:
+        """A person says that what nobody can tell belongs to no strategy."""
+        now = self.clock.now()
+        declare_events_external(list(OutsideEvent.objects.waiting()), actor="admin", now=now)
+        for row in PositionDifference.objects.freezing():
+            declare_external(row, now=now, actor="admin")
 
 
 def _mark_name(level: trading_state.Level) -> str:
