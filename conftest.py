@@ -16,7 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 from exchanges import gateway as gateway_module
 from exchanges.paper.testing import PaperControl, running_paper_exchange
 from exchanges.paper.wire import limits
-from orders.execution import batches
+from orders.execution import batches, evidence
 from orders.execution.batch_run import BatchRun
 from tests.desk import Desk, open_desk
 from tests.edge import Edge, forget_exchanges
@@ -97,6 +97,7 @@ def paper(
     yield paper_server
     paper_server.clear_faults()
     assert all(run.finished.wait(RUN_S) for run in runs), "a batch never ended"
+    evidence.shut_down()
     assert_rules_hold(paper_server)
 
 

@@ -29,7 +29,6 @@ FAULTS = {
     "308": {"action": "redirect", "value": 308},
     "-1006": {"action": "code", "value": -1006},
     "-1007": {"action": "code", "value": -1007},
-    "-1008": {"action": "code", "value": -1008},
     "-1000": {"action": "code", "value": -1000},
     "wrong id": {"action": "wrong_id"},
 }
