@@ -12,7 +12,7 @@ from django.db.models import Max, Q
 from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType, OrderType, Side, TradingState
 from exchanges.market_data import prices
-from orders.domain.enums import OrderStatus
+from orders.domain.enums import GoalState, OrderStatus
 from orders.domain.exits import CONTRADICTIONS, HALTED, Attempt, GoalView, is_refusal, smallest_tradable
 from orders.domain.keys import HoldingKey, PositionKey
 from orders.domain.lifecycle import FINAL, IN_FLIGHT
@@ -36,6 +36,7 @@ class Facts:
     doubtful: set[int] = field(default_factory=set)
     position_pks: dict[PositionKey, int] = field(default_factory=dict)
     newest_market_goal: dict[PositionKey, int] = field(default_factory=dict)
+    working_market_goals: set[PositionKey] = field(default_factory=set)
     checked_at: dict[HoldingKey, datetime] = field(default_factory=dict)
     halted: set[int] = field(default_factory=set)
 
@@ -57,8 +58,10 @@ def read_facts(goals: Sequence[ExitGoal], *, now: datetime) -> Facts:
         facts.positions[PositionKey(*key)] = quantity
         facts.position_pks[PositionKey(*key)] = pk
     market_goals = ExitGoal.objects.pursued().filter(order_type=OrderType.MARKET)
-    for pk, *key in _of(keys, market_goals).order_by("pk").values_list("pk", *columns):
+    for pk, state, *key in _of(keys, market_goals).order_by("pk").values_list("pk", "state", *columns):
         facts.newest_market_goal[PositionKey(*key)] = pk
+        if state == GoalState.WORKING:
+            facts.working_market_goals.add(PositionKey(*key))
     _read_refusals(goals, facts)
     return facts
 
@@ -167,9 +170,21 @@ def view_of(
         is_contradicted=_is_contradicted(goal, last, facts),
         is_halted=goal.pk in facts.halted,
         is_superseded=not goal.rests and newest is not None and newest > goal.pk,
-        gives_way=newest is not None and goal.rests,
+        gives_way=_gives_way(goal, facts),
         ask_after=timedelta(seconds=settings.EXIT_ASK_AFTER_S),
     )
+
+
+def _gives_way(goal: ExitGoal, facts: Facts) -> bool:
+    """Whether a resting exit waits for a market exit of its position.
+
+    A stop that took room from a market exit comes back while a person has to mend that exit: without the stop nothing
+    would protect the position. On spot the stop would lock the coins again.
+    """
+    key = goal.position_key
+    if goal.rests and OrderType(goal.order_type).needs_stop_price and goal.market_type != MarketType.SPOT:
+        return key in facts.working_market_goals
+    return goal.rests and key in facts.newest_market_goal
 
 
 def smallest_of(goal: ExitGoal, market: MarketSpec | None, *, now: datetime, notional: bool) -> Decimal:

@@ -1,4 +1,3 @@
-from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -36,17 +35,6 @@ class ExitGoalQuerySet(models.QuerySet["ExitGoal"]):
 
     def due(self, *, now: datetime) -> "ExitGoalQuerySet":
         return self.pursued().filter(due_at__lte=now)
-
-    def of_positions(self, keys: Iterable[PositionKey]) -> "ExitGoalQuerySet":
-        """Goals of these positions, and of few others: the caller tells the pairs apart by `position_key`."""
-        wanted = set(keys)
-        return self.filter(
-            strategy_account__in={key.strategy_account_id for key in wanted},
-            symbol__in={key.symbol for key in wanted},
-        )
-
-    def visible_to(self, user_id: int) -> "ExitGoalQuerySet":
-        return self.filter(account__owner=user_id)
 
 
 class ExitGoal(models.Model):

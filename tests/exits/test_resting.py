@@ -234,3 +234,21 @@ def test_a_stop_has_the_first_right_to_the_coins(deliver, paper, spot):
     assert stop["status"] == "success"
     assert [kind for kind, _ in resting(spot)] == ["STOP_LOSS_LIMIT"]
     assert (take_profit["status"], take_profit["error_code"]) == ("failed", "coins_locked_by_stop")
+
+
+def test_a_stop_that_took_room_comes_back_while_a_person_has_to_mend_the_exit(deliver, paper, solo):
+    deliver(solo.alert(BTC_MARKET | ONE))
+    deliver(solo.alert(STOP))
+    paper.fault(**ORDER, action="code", value=-4118)
+    paper.fault(**ORDER, action="code", value=-2015, times=None)
+
+    deliver(solo.alert(BTC_CLOSE))
+    track(after_s=10)
+    track(after_s=20)
+
+    assert solo.held("A1") == "1"
+    assert resting(solo) == [("STOP_MARKET", "1")]
+    paper.clear_faults()
+    track(after_s=90)
+    track(after_s=95)
+    assert (solo.held("A1"), resting(solo)) == ("0", [])
