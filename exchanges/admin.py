@@ -149,6 +149,9 @@ class AccountForm(FixedOnceMadeForm):
             raise forms.ValidationError(refusal, code="another_account")
 
     def save(self, commit: bool = True) -> Account:
+        if not self.is_fixed:
+            # The books of a new account are empty, and the exchange has answered: there is nothing to compare.
+            self.instance.compared_at = timezone.now()
         if self.cleaned_data["api_key"]:
             assert self.key_change is not None
             self.instance.set_credentials(credentials_in(self.cleaned_data))

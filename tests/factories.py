@@ -4,6 +4,7 @@ from typing import Any
 
 import factory
 from django.contrib.auth.models import User
+from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from exchanges.adapters.protocol import Credentials
@@ -33,6 +34,7 @@ class AccountFactory(DjangoModelFactory):
     @classmethod
     def _create(cls, model_class: type[Account], *args: Any, **fields: Any) -> Account:
         account = model_class(*args, **fields)
+        account.compared_at = account.compared_at or timezone.now()  # as where a person enters the account
         account.set_credentials(Credentials(f"key-of-{account.name}", f"secret-of-{account.name}"))
         account.save()
         return account

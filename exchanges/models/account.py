@@ -42,9 +42,11 @@ class Account(models.Model):
         _("account id at the exchange"), max_length=80, blank=True, editable=False
     )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-    # The tracker last compared our records with the exchange at `compared_at`. The comparison last covered everything
-    # that the exchange knows of the account at `swept_at`. The tracker reads both times.
+    # The last comparison of our records with the exchange to which every question was answered began at `compared_at`;
+    # entries need a young one. A process last began a comparison at `compare_claimed_at`. The comparison last covered
+    # everything that the exchange knows of the account at `swept_at`.
     compared_at = models.DateTimeField(null=True, editable=False)
+    compare_claimed_at = models.DateTimeField(null=True, editable=False)
     swept_at = models.DateTimeField(null=True, editable=False)
 
     objects = AccountQuerySet.as_manager()

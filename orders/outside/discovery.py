@@ -4,7 +4,6 @@ Fills of our orders are booked to these orders. Fills of other orders become out
 """
 
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,12 +17,13 @@ from exchanges.amounts import exact
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.gateway import gateway
 from orders.domain.enums import Evidence
-from orders.domain.ids import OUR_PREFIX
+from orders.domain.ids import is_ours
 from orders.domain.keys import HoldingKey
 from orders.domain.lifecycle import OPEN
 from orders.domain.outside import count_explaining, part_of
 from orders.fills.order_reports import Observation, record_reports
 from orders.models import Order, OutsideEvent, Trade
+from orders.outside.adoption import SeenOrder, adopt_reports
 from orders.outside.attribution import RULE, OutsideFill, record_fills
 from orders.outside.subjects import Subject, answered_outcomes
 
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 _SLACK = timedelta(minutes=5)
 _ORDER_BEFORE_FILL = timedelta(days=1)  # an order may rest so long before its first fill
 _LONGEST = timedelta(days=90)
-_OURS = re.compile(f"{OUR_PREFIX}[a-z0-9]{{30}}")
 _NOTHING = Decimal(0)
 
 
@@ -66,8 +65,15 @@ class History:
 
     def name_of(self, order_id: str) -> str:
         """The client order id of the order, "" where the exchange does not tell."""
-        report = self.parents.get(order_id) or self.reports.get(order_id)
+        report = self.report_of(order_id)
         return report.client_order_id if report else ""
+
+    def report_of(self, order_id: str) -> OrderReport | None:
+        return self.parents.get(order_id) or self.reports.get(order_id)
+
+    def reports_of_fills(self) -> list[OrderReport]:
+        reports = (self.report_of(fill.order_id) for fill in self.fills)
+        return [report for report in reports if report is not None]
 
 
 @dataclass(slots=True)
@@ -88,6 +94,10 @@ def discover_fills(questions: Sequence[Question], *, clock: Callable[[], datetim
     histories = _read_histories(questions, clock())
     if not histories:
         return
+    adopt_reports(
+        (SeenOrder(h.question.subject, report) for h in histories for report in h.reports_of_fills()),
+        clock=clock,
+    )
     orders = _orders_of(histories)
     for history in histories:
         owners = _owners_of(history, orders.get(history.question.key, []))
@@ -210,7 +220,7 @@ def _owners_of(history: History, orders: Sequence[Order]) -> Owners:
         order = by_name.get(name) or by_id.get(fill.order_id)
         if order is not None:
             owners.ours[order.pk].append(fill)
-        elif _OURS.fullmatch(name):
+        elif is_ours(name):
             owners.orphans.append(fill)
         elif not name and any(_may_own(order, fill) for order in nameless):
             owners.unsure.append(fill)

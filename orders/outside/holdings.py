@@ -125,27 +125,30 @@ def compare_wanted(*, clock: Callable[[], datetime], keys: Collection[HoldingKey
 # The comparison
 
 
-def compare_holdings(subjects: Sequence[Subject], *, clock: Callable[[], datetime]) -> None:
-    """Compares the holdings of the subjects. The number of statements does not depend on the number of accounts.
+def compare_holdings(subjects: Sequence[Subject], *, clock: Callable[[], datetime]) -> set[Subject]:
+    """Compares the holdings of the subjects. Returns the subjects about which the exchange answered.
 
-    Only holdings with a difference take further statements and calls.
+    The number of statements does not depend on the number of accounts: only holdings with a difference take further
+    statements and calls.
     """
     if not subjects:
-        return
-    looks = {look.key: look for look in _look_at(subjects, clock)}
-    differing = [look for look in looks.values() if look.difference]
+        return set()
+    first, answered = look_at_holdings(subjects, clock)
+    looks = {look.key: look for look in first}
+    differing = [look for look in looks.values() if look.difference or not look.is_agreed]
     again: dict[HoldingKey, Look] = {}
     if differing:
         began = time.monotonic()
         discover_fills([_question(look) for look in differing if _is_open_question(look)], clock=clock)
         time.sleep(max(0.0, SECOND_READ_S - (time.monotonic() - began)))
-        again = {look.key: look for look in _look_at(_narrowed(differing), clock)}
+        again = {look.key: look for look in look_at_holdings(_narrowed(differing), clock)[0]}
     latest = {key: again.get(key, look) for key, look in looks.items()}
     known = {key: look.row for key, look in latest.items() if look.row is not None}
     agreed = [look.finding() for look in latest.values() if not look.difference]
     resolve_differences(agreed, known, now=clock())
     note_differences(_confirmed(differing, again), known, now=clock())
     _write_checks(list(latest.values()))
+    return answered
 
 
 def _is_open_question(look: Look) -> bool:
@@ -171,8 +174,13 @@ def _narrowed(looks: Sequence[Look]) -> list[Subject]:
 # One look
 
 
-def _look_at(subjects: Sequence[Subject], clock: Callable[[], datetime]) -> list[Look]:
-    """Reads the exchanges, then our books. A holding that moves before or after the reading counts as moving."""
+def look_at_holdings(
+    subjects: Sequence[Subject], clock: Callable[[], datetime]
+) -> tuple[list[Look], set[Subject]]:
+    """Reads the exchanges, then our books. Returns the looks, and the subjects about which the exchange answered.
+
+    A holding that moves before or after the reading counts as moving. Writes nothing.
+    """
     accounts = {subject.account.pk for subject in subjects}
     at = clock()
     moving = holdings_in_motion(accounts, now=at)
@@ -180,11 +188,12 @@ def _look_at(subjects: Sequence[Subject], clock: Callable[[], datetime]) -> list
     books = read_books(accounts, now=clock())
     books.moving |= moving
     named = books.symbols()
-    return [
+    looks = [
         _look(subject, symbol, reading, books, at)
         for subject, reading in readings.items()
         for symbol in sorted(_symbols_of(subject, reading, named))
     ]
+    return looks, set(readings)
 
 
 def _read(subjects: Sequence[Subject]) -> dict[Subject, Reading]:
@@ -245,7 +254,8 @@ def _confirmed(first: Sequence[Look], again: Mapping[HoldingKey, Look]) -> list[
     findings = []
     for look in first:
         second = again.get(look.key)
-        if look.is_moving or (second is not None and (second.is_moving or not second.difference)):
+        latest = second or look
+        if look.is_moving or latest.is_moving or not latest.difference:
             continue
         findings.append(look.finding() if second is None else second.finding(looks=2))
     return findings

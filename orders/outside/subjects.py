@@ -1,9 +1,12 @@
 """An account and a market type as the subject of questions to the exchange."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+from django.db.models import Exists, OuterRef, Q
 
 from exchanges import vault
 from exchanges.enums import MarketType
@@ -12,6 +15,8 @@ from exchanges.gateway import Call, Outcome, gateway
 from exchanges.market_data import catalog
 from exchanges.models import Account
 from orders.domain.keys import HoldingKey
+from orders.models import Order, Position
+from strategies.models import StrategyAccount
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +44,27 @@ class Subject:
 
     def key_of(self, symbol: str) -> HoldingKey:
         return HoldingKey(self.account.pk, str(self.market_type), symbol)
+
+
+def symbols_in_use(accounts: Iterable[int]) -> dict[tuple[int, str], set[str]]:
+    """Returns the symbols with a position or an open order, by account and market type."""
+    held = Position.objects.held().filter(strategy_account__account__in=accounts)
+    worked = Order.objects.open().filter(account__in=accounts)
+    columns = ("strategy_account__account_id", "strategy_account__strategy__market_type", "symbol")
+    symbols: dict[tuple[int, str], set[str]] = defaultdict(set)
+    for account, kind, symbol in [
+        *held.values_list(*columns),
+        *worked.values_list("account_id", "market_type", "symbol"),
+    ]:
+        symbols[account, kind].add(symbol)
+    return symbols
+
+
+def market_types_in_use(accounts: Iterable[int]) -> set[tuple[int, str]]:
+    """Returns accounts with their market types: those of active strategy accounts, and those with an order."""
+    ordered = Exists(Order.objects.filter(strategy_account=OuterRef("pk")))
+    rows = StrategyAccount.objects.filter(Q(is_active=True) | Q(ordered), account__in=accounts)
+    return set(rows.values_list("account_id", "strategy__market_type"))
 
 
 def only_ready(subjects: Iterable[Subject], *, now: datetime) -> list[Subject]:

@@ -1,4 +1,4 @@
-"""Compares our books with the exchanges, account after account: open orders, late fills and holdings.
+"""Compares our books with the exchanges, account after account, as the time for each account comes.
 
 The comparison records and reports differences, and never trades in order to make the numbers match. A missing answer
 proves nothing about an account.
@@ -6,8 +6,9 @@ proves nothing about an account.
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
@@ -18,14 +19,16 @@ from exchanges.gateway import gateway
 from exchanges.models import Account
 from orders.domain.enums import OrderStatus
 from orders.domain.keys import HoldingKey
-from orders.models import ExternalOrder, Order, Position
-from orders.outside.holdings import compare_holdings
-from orders.outside.subjects import Subject, answered_outcomes, only_ready
+from orders.models import Order, Position
+from orders.outside.account_comparison import compare_subjects, is_due
+from orders.outside.subjects import Subject, market_types_in_use, only_ready, symbols_in_use
+from strategies.models import StrategyAccount
 
 LOOK_BACK = timedelta(hours=24)
 # Symbols in use are compared often. A sweep reads all symbols of an account and costs much request weight.
 COMPARE_EVERY = timedelta(seconds=30)
 SWEEP_EVERY = timedelta(hours=1)
+COMPARE_UNUSED_EVERY = timedelta(minutes=4)  # so that the first entry finds a comparison that is young enough
 _JUST_CLOSED = timedelta(minutes=5)
 
 
@@ -35,24 +38,22 @@ def compare_accounts(*, clock: Callable[[], datetime], everything: bool = False)
     Two processes at the same time divide the due accounts between them. With `everything`, all accounts in use are due,
     and all symbols are compared.
     """
-    subjects = only_ready(_due_subjects(clock(), everything), now=clock())
-    _note_external(subjects, clock())
-    compare_holdings(subjects, clock=clock)
-    return _contradicted_orders(subjects, clock())
+    subjects = _due_subjects(clock(), everything)
+    compare_subjects(subjects, clock=clock)
+    return _contradicted_orders(only_ready(subjects, now=clock()), clock())
 
 
 def _due_subjects(now: datetime, everything: bool) -> list[Subject]:
     accounts = _claim_accounts(now, everything)
-    used = set(Order.objects.filter(account__in=accounts).values_list("account", "market_type"))
-    symbols = _symbols_in_use(accounts)
+    symbols = symbols_in_use(accounts)
     subjects = [
         Subject(
             accounts[account],
             MarketType(kind),
             frozenset(symbols[account, kind]),
-            everything or _is_long_ago(accounts[account].swept_at, SWEEP_EVERY, now),
+            everything or is_due(accounts[account].swept_at, SWEEP_EVERY, now),
         )
-        for account, kind in used
+        for account, kind in market_types_in_use(accounts)
     ]
     random.shuffle(subjects)  # an exchange without room for all questions leaves out other accounts each time
     return subjects
@@ -62,84 +63,32 @@ def _due_subjects(now: datetime, everything: bool) -> list[Subject]:
 def _claim_accounts(now: datetime, everything: bool) -> dict[int, Account]:
     """Claims the accounts in use whose comparison is due. Returns the rows with the times from before the claim.
 
-    An account that was switched off is in use as long as the account holds or works something.
+    An account that was switched off is in use as long as the account holds or works something. An account that never
+    had an order is compared less often.
 
     Another process does not compare a claimed account until the account's next comparison is due.
     """
     orders = Order.objects.filter(account=OuterRef("pk"))
     held = Position.objects.held().filter(strategy_account__account=OuterRef("pk"))
-    in_use = Q(Exists(orders), is_active=True) | Exists(orders.open()) | Exists(held)
-    rows = Account.objects.filter(in_use)
+    takes_part = StrategyAccount.objects.filter(account=OuterRef("pk"), is_active=True)
+    in_use = Q(is_active=True) & (Exists(orders) | Exists(takes_part)) | Exists(orders.open()) | Exists(held)
+    rows = Account.objects.filter(in_use).annotate(has_orders=Exists(orders))
     accounts = {
         row.pk: row
         for row in rows.select_for_update(skip_locked=True)
-        if everything or _is_long_ago(row.compared_at, COMPARE_EVERY, now)
+        if everything or is_due(row.compare_claimed_at, _pace_of(row), now)
     }
-    Account.objects.filter(pk__in=accounts).update(compared_at=now)
-    swept = [pk for pk, row in accounts.items() if _is_long_ago(row.swept_at, SWEEP_EVERY, now)]
+    Account.objects.filter(pk__in=accounts).update(compare_claimed_at=now)
+    swept = [pk for pk, row in accounts.items() if is_due(row.swept_at, SWEEP_EVERY, now)]
     Account.objects.filter(pk__in=swept).update(swept_at=now)
     return accounts
 
 
-def _is_long_ago(moment: datetime | None, period: timedelta, now: datetime) -> bool:
-    return moment is None or now - moment >= period
-
-
-def _symbols_in_use(accounts: Iterable[int]) -> dict[tuple[int, str], set[str]]:
-    """Returns the symbols with a position or an open order, by account and market type."""
-    held = Position.objects.held().filter(strategy_account__account__in=accounts)
-    worked = Order.objects.open().filter(account__in=accounts)
-    columns = ("strategy_account__account_id", "strategy_account__strategy__market_type", "symbol")
-    symbols: dict[tuple[int, str], set[str]] = defaultdict(set)
-    for account, kind, symbol in [
-        *held.values_list(*columns),
-        *worked.values_list("account_id", "market_type", "symbol"),
-    ]:
-        symbols[account, kind].add(symbol)
-    return symbols
+def _pace_of(account: Any) -> timedelta:
+    return COMPARE_EVERY if account.has_orders else COMPARE_UNUSED_EVERY
 
 
 # Orders
-
-
-def _note_external(subjects: Sequence[Subject], now: datetime) -> None:
-    """Stores an ExternalOrder for every open order at the exchange without a row of ours."""
-    calls = [subject.call("fetch_open_orders") for subject in subjects if subject.is_swept]
-    calls += [
-        subject.call("fetch_open_orders", symbol)
-        for subject in subjects
-        if not subject.is_swept
-        for symbol in sorted(subject.symbols)
-    ]
-    for outcome in answered_outcomes(calls):
-        subject, reports = outcome.call.tag, outcome.value
-        known = _known_names(reports)
-        for report in reports:
-            if report.client_order_id not in known:
-                _keep_external(subject, report, now)
-
-
-def _known_names(reports: Sequence[OrderReport]) -> set[str]:
-    names = {report.client_order_id for report in reports}
-    return set(Order.objects.filter(client_order_id__in=names).values_list("client_order_id", flat=True))
-
-
-def _keep_external(subject: Subject, report: OrderReport, now: datetime) -> None:
-    seen = {
-        "client_order_id": report.client_order_id,
-        "status": report.status or "",
-        "quantity": report.quantity,
-        "filled": report.filled,
-        "last_seen_at": now,
-    }
-    ExternalOrder.objects.update_or_create(
-        account=subject.account,
-        market_type=subject.market_type,
-        symbol=report.symbol,
-        exchange_order_id=report.order_id,
-        defaults=seen,
-        create_defaults={**seen, "first_seen_at": now},
-    )
 
 
 def _contradicted_orders(subjects: Sequence[Subject], now: datetime) -> list[Order]:
@@ -174,7 +123,8 @@ def _closed_lately(subjects: Sequence[Subject], now: datetime) -> dict[HoldingKe
     by_key: dict[HoldingKey, dict[str, Order]] = defaultdict(dict)
     for order in closed.select_related("account"):
         is_swept = swept.get((order.account_id, order.market_type))
-        if is_swept or (is_swept is False and not _is_long_ago(order.closed_at, _JUST_CLOSED, now)):
+        lately = order.closed_at is not None and now - order.closed_at < _JUST_CLOSED
+        if is_swept or (is_swept is False and lately):
             by_key[HoldingKey(order.account_id, order.market_type, order.symbol)][order.client_order_id] = (
                 order
             )

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from orders.domain.ids import code_in, new_client_order_id
+from orders.domain.ids import code_in, is_ours, may_lack_code, new_client_order_id
 from strategies.codes import new_code
 
 
@@ -20,3 +20,16 @@ def test_a_client_order_id_leads_back_to_its_strategy_account():
 )
 def test_an_id_of_another_form_carries_no_code(other):
     assert code_in(other) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "without_code"),
+    [
+        (f"th{'k' * 8}{'0' * 22}", True, False),
+        (f"th{'0af' * 10}", True, True),
+        (f"th{'0af' * 11}", False, False),
+        ("web_123", False, False),
+    ],
+)
+def test_ids_of_both_releases_are_ours(name, ours, without_code):
+    assert (is_ours(name), may_lack_code(name)) == (ours, without_code)

@@ -34,8 +34,8 @@ def seed_demo(*, before: Access, url: str, now: datetime) -> Access:
     admin_password = ensure_admin(before.admin_password)
     owner = ensure_user(OWNER)
     subscriber = ensure_user(SUBSCRIBER)
-    a1, a2 = ensure_account(owner, "A1"), ensure_account(owner, "A2")
-    s1 = ensure_account(subscriber, "S1")
+    a1, a2 = ensure_account(owner, "A1", now=now), ensure_account(owner, "A2", now=now)
+    s1 = ensure_account(subscriber, "S1", now=now)
     test1 = ensure_strategy(owner, "test1", is_public=False)
     follow1 = ensure_strategy(owner, "follow1", is_public=True)
     Subscription.objects.get_or_create(user=subscriber, strategy=follow1)
@@ -83,10 +83,10 @@ def ensure_user(name: str) -> User:
     return user
 
 
-def ensure_account(owner: User, name: str) -> Account:
+def ensure_account(owner: User, name: str, *, now: datetime) -> Account:
     """Returns the account, with new paper credentials if none are stored, or if a new .env cannot decrypt them."""
     account = Account.objects.filter(owner=owner, name=name).first()
-    account = account or Account(owner=owner, name=name, exchange="paper")
+    account = account or Account(owner=owner, name=name, exchange="paper", compared_at=now)
     try:
         known = bool(account.sealed_credentials and credentials_of(account))
     except CredentialsUnreadable:

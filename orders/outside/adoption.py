@@ -1,0 +1,271 @@
+"""Adopts orders that an exchange has under our ids and that have no row here, as after the restore of a backup.
+
+The code in the client order id leads to the strategy account. An adopted order is an order like any other: cancels
+reach the order, its fills count in the position, and the tracker follows the order.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from exchanges.adapters.protocol import Fill, OrderReport
+from exchanges.enums import OrderType, ReportStatus
+from exchanges.gateway import gateway
+from orders.domain.enums import Evidence, OrderStatus
+from orders.domain.ids import code_in, is_ours, may_lack_code
+from orders.fills.order_reports import Observation, record_reports
+from orders.models import Batch, ExternalOrder, Order
+from orders.models.transitions import Transition
+from orders.outside.subjects import Subject
+from strategies.models import Strategy, StrategyAccount
+
+logger = logging.getLogger(__name__)
+
+ADOPTION = "adoption"  # the actor of the events
+_ORDERS_PER_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SeenOrder:
+    """An order that the exchange showed in an account."""
+
+    subject: Subject
+    report: OrderReport
+
+    @property
+    def name(self) -> str:
+        return self.report.client_order_id
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An order of ours without a row, and the strategy account that the order belongs to; None where unclear."""
+
+    seen: SeenOrder
+    owner: StrategyAccount | None
+
+
+def find_orphans(seen: Iterable[SeenOrder]) -> list[Orphan]:
+    """Returns the orders under our ids and without a row, each once. Orders that the exchange refused are left out.
+
+    Three statements at most, however many orders.
+    """
+    named = {order.name: order for order in seen if is_ours(order.name) and not _was_refused(order.report)}
+    for name in known_names(named) if named else ():
+        del named[name]
+    if not named:
+        return []
+    by_code = _owners_by_code(named)
+    only = _only_owners({order.subject.account.pk for order in named.values()})
+    return [Orphan(order, _owner_of(order, by_code, only)) for order in named.values()]
+
+
+def known_names(names: Iterable[str]) -> set[str]:
+    """Returns the client order ids that have a row."""
+    rows = Order.objects.filter(client_order_id__in=set(names))
+    return set(rows.values_list("client_order_id", flat=True))
+
+
+def adopt_reports(seen: Iterable[SeenOrder], *, clock: Callable[[], datetime]) -> list[Order]:
+    """Adopts the orders under our ids and without a row. Returns the new rows, with their fills booked.
+
+    An order that belongs to no strategy account of its account is kept as an ExternalOrder. Asks exchanges for fills,
+    and so runs outside of transactions. Two processes at once adopt an order once.
+    """
+    orphans = find_orphans(seen)
+    for orphan in orphans:
+        if orphan.owner is None:
+            _keep_ownerless(orphan.seen, clock())
+    owned = [orphan for orphan in orphans if orphan.owner is not None]
+    if not owned:
+        return []
+    reports = {orphan.seen.name: orphan.seen for orphan in owned}
+    adopted = _store_orders(owned, clock())
+    _record_reports([(order, reports[order.client_order_id]) for order in adopted], clock)
+    return adopted
+
+
+def keep_external(seen: SeenOrder, *, now: datetime) -> bool:
+    """Stores an order that is not ours, or brings the stored row up to date. Returns whether the row is new."""
+    report = seen.report
+    shown = {
+        "client_order_id": report.client_order_id,
+        "status": report.status or "",
+        "quantity": report.quantity,
+        "filled": report.filled,
+        "last_seen_at": now,
+    }
+    _, is_new = ExternalOrder.objects.update_or_create(
+        account=seen.subject.account,
+        market_type=seen.subject.market_type,
+        symbol=report.symbol,
+        exchange_order_id=report.order_id,
+        defaults=shown,
+        create_defaults={**shown, "first_seen_at": now},
+    )
+    return is_new
+
+
+def _was_refused(report: OrderReport) -> bool:
+    return report.status is ReportStatus.REJECTED and not report.filled
+
+
+# Owners
+
+
+def _owners_by_code(names: Iterable[str]) -> dict[str, StrategyAccount]:
+    codes = {code_in(name) for name in names} - {""}
+    rows = StrategyAccount.objects.filter(code__in=codes).select_related("account", "strategy")
+    return {row.code: row for row in rows}
+
+
+def _only_owners(accounts: Collection[int]) -> dict[tuple[int, str], StrategyAccount]:
+    """Returns the strategy accounts that are the only strategy account of their account and market type."""
+    found: dict[tuple[int, str], list[StrategyAccount]] = defaultdict(list)
+    for row in StrategyAccount.objects.filter(account__in=accounts).select_related("account", "strategy"):
+        found[row.account_id, row.strategy.market_type].append(row)
+    return {key: rows[0] for key, rows in found.items() if len(rows) == 1}
+
+
+def _owner_of(
+    order: SeenOrder,
+    by_code: Mapping[str, StrategyAccount],
+    only: Mapping[tuple[int, str], StrategyAccount],
+) -> StrategyAccount | None:
+    """The strategy account of the code, in the order's own account. An id without a code needs an only owner."""
+    report, place = order.report, (order.subject.account.pk, str(order.subject.market_type))
+    if not (report.side and report.order_type and report.quantity):
+        return None
+    named = by_code.get(code_in(order.name))
+    if named is None:
+        return only.get(place) if may_lack_code(order.name) else None
+    return named if (named.account_id, named.strategy.market_type) == place else None
+
+
+def _keep_ownerless(seen: SeenOrder, now: datetime) -> None:
+    if keep_external(seen, now=now):
+        logger.error(
+            "order under our id belongs to no strategy account of its account account=%s symbol=%s order=%s",
+            seen.subject.account.pk, seen.report.symbol, seen.name,
+        )  # fmt: skip
+
+
+# Rows
+
+
+@transaction.atomic
+def _store_orders(orphans: Sequence[Orphan], now: datetime) -> list[Order]:
+    """Stores a row for each order that still has none. The locked strategies keep a second process away meanwhile."""
+    strategies = {orphan.owner.strategy_id for orphan in orphans if orphan.owner}
+    list(Strategy.objects.select_for_update(no_key=True).filter(pk__in=strategies).order_by("pk"))
+    known = known_names(orphan.seen.name for orphan in orphans)
+    new = sorted(
+        (orphan for orphan in orphans if orphan.seen.name not in known),
+        key=lambda orphan: (_made_at(orphan.seen.report, now), orphan.seen.name),
+    )
+    orders = [order for strategy in sorted(strategies) for order in _rows_of(strategy, new, now)]
+    Order.objects.bulk_create(orders)
+    Order.objects.transition(_submission_of(order, now) for order in orders)
+    ExternalOrder.objects.filter(client_order_id__in=[order.client_order_id for order in orders]).delete()
+    for order in orders:
+        logger.warning("order adopted account=%s order=%s", order.account_id, order.client_order_id)
+    return orders
+
+
+def _rows_of(strategy: int, orphans: Iterable[Orphan], now: datetime) -> list[Order]:
+    """Unsaved rows of the strategy's orders, in batches that are over already."""
+    own = [orphan for orphan in orphans if orphan.owner and orphan.owner.strategy_id == strategy]
+    rows = []
+    for start in range(0, len(own), _ORDERS_PER_BATCH):
+        batch = Batch.objects.create(strategy_id=strategy, created_at=now, finished_at=now)
+        rows += [
+            _row_of(orphan, batch, leg, now)
+            for leg, orphan in enumerate(own[start : start + _ORDERS_PER_BATCH])
+        ]
+    return rows
+
+
+def _row_of(orphan: Orphan, batch: Batch, leg: int, now: datetime) -> Order:
+    report, owner = orphan.seen.report, orphan.owner
+    assert owner is not None
+    assert report.side is not None
+    assert report.order_type is not None
+    order = Order.compose(
+        owner,
+        market_type=owner.strategy.market_type,
+        leg=leg,
+        sequence=leg,
+        symbol=report.symbol,
+        order_type=report.order_type,
+        created_at=_made_at(report, now),
+        side=report.side,
+        qty=report.quantity,
+        price=report.price if report.order_type.needs_price else None,
+        stop_price=report.stop_price if report.order_type.needs_stop_price else None,
+    )
+    order.batch, order.client_order_id = batch, report.client_order_id
+    order.exchange_order_id, order.reduce_only = report.order_id, report.reduce_only
+    return order
+
+
+def _made_at(report: OrderReport, now: datetime) -> datetime:
+    return report.created_at or report.reported_at or now
+
+
+def _submission_of(order: Order, now: datetime) -> Transition:
+    """The order was sent, and its outcome is unknown until its report is recorded."""
+    fields = {
+        "quantity": order.qty,
+        "submitted_at": order.created_at,
+        "unknown_since": now,
+        "released_at": now,
+    }
+    return Transition(order, OrderStatus.SUBMITTED, now, Evidence.QUERY, ADOPTION, fields)
+
+
+# What became of the adopted orders
+
+
+def _record_reports(adopted: Sequence[tuple[Order, SeenOrder]], clock: Callable[[], datetime]) -> None:
+    """Moves the orders to the statuses that the exchange shows, with all fills. The tracker does what fails here."""
+    reports = _read_triggered(adopted)
+    fills = _read_fills(adopted, reports)
+    record_reports(
+        [Observation(order, reports[order.pk], fills.get(order.pk, ())) for order, _ in adopted],
+        evidence=Evidence.QUERY,
+        actor=ADOPTION,
+        now=clock(),
+    )
+
+
+def _read_triggered(adopted: Sequence[tuple[Order, SeenOrder]]) -> dict[int, OrderReport]:
+    """The reports by order. A stop order that has triggered is looked up, for its fills are another order's."""
+    reports = {order.pk: seen.report for order, seen in adopted}
+    triggered = [
+        (order, seen)
+        for order, seen in adopted
+        if seen.report.working_order_id and OrderType(order.order_type).needs_stop_price
+    ]
+    calls = [seen.subject.call("fetch_order", order.key) for order, seen in triggered]
+    for (order, _), outcome in zip(triggered, gateway.call_all(calls), strict=True):
+        if outcome.error is None:
+            reports[order.pk] = outcome.value
+    return reports
+
+
+def _read_fills(
+    adopted: Sequence[tuple[Order, SeenOrder]], reports: Mapping[int, OrderReport]
+) -> dict[int, Sequence[Fill]]:
+    """The fills by order, of the orders that have fills."""
+    filled = [(order, seen) for order, seen in adopted if reports[order.pk].filled]
+    calls = [seen.subject.call("fetch_order_fills", order.key) for order, seen in filled]
+    outcomes = gateway.call_all(calls)
+    return {
+        order.pk: outcome.value
+        for (order, _), outcome in zip(filled, outcomes, strict=True)
+        if outcome.error is None
+    }
