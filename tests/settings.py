@@ -11,6 +11,7 @@ os.environ.update(
         "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
         "LOG_LEVEL": "WARNING",
         "Q_REDIS_URL": "",
+        "WATERMARK_FILE": "",
     }
 )
 

@@ -75,6 +75,11 @@ def file_path(name: str, default: str) -> Path:
     return BASE_DIR / path
 
 
+def optional_file_path(name: str, default: str) -> Path | None:
+    """Reads a path as `file_path` does; None for an empty value."""
+    return file_path(name, default) if env.str(name, default=default) else None
+
+
 def required(name: str, how: str) -> str:
     value: str = env.str(name, default="")
     if not value:

@@ -16,6 +16,7 @@ from tradehub.environment import (
     flag,
     natural_int,
     networks,
+    optional_file_path,
     port,
     positive_int,
     required,
@@ -195,5 +196,6 @@ ORDER_MAX_WAIT_S = positive_int("ORDER_MAX_WAIT_S", 60)
 EXIT_ASK_AFTER_S = at_least("EXIT_ASK_AFTER_S", 60, default=3600)  # see orders.domain.exits
 ABSENCE_HORIZON_S = at_least("ABSENCE_HORIZON_S", 60)  # see orders.reconciliation.absence
 TRACK_INTERVAL_S = positive_int("TRACK_INTERVAL_S", 2)
+WATERMARK_FILE = optional_file_path("WATERMARK_FILE", "var/watermark")  # see orders.outside.books_gap
 PAPER_EXCHANGE_URL = env.str("PAPER_EXCHANGE_URL", default="http://127.0.0.1:5002")
 EXCHANGE_CA_FILE = env.str("EXCHANGE_CA_FILE", default="")  # for exchanges with a certificate of our own

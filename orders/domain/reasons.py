@@ -83,6 +83,10 @@ TEXTS = {
         "Something happened to %(symbol)s at the exchange without an order from here, and nobody has said yet to which"
         " strategy it belongs. No new risk until a person has distributed it."
     ),
+    "not_compared": _(
+        "The books of this account were last compared with the exchange %(age_s)s seconds ago; an entry needs a"
+        " comparison within %(allowed_s)s seconds. %(why)s"
+    ),
     "earlier_order_unknown": _(
         "It is not yet known what became of the earlier order %(client_order_id)s."
         " Send this again when the outcome is known."
@@ -161,6 +165,16 @@ TEXTS = {
 }
 
 
+# Why an account was not compared, by `orders.domain.freshness.Comparison`.
+NOT_COMPARED_BECAUSE = {
+    "no_tracker": _("The tracker is not running: start manage.py track_orders, then send the entry again."),
+    "gap": _(
+        "The books may lack what happened at the exchange since then (a restored database, or a pause of the tracker)."
+        " Send the entry again when the comparison is done."
+    ),
+    "no_answer": _("The exchange has not answered since then. Send the entry again in a minute."),
+}
+
 TOO_SMALL = frozenset({"below_lot", "below_min_quantity", "below_min_notional"})
 
 # The levels of `orders.domain.risk_checks.LevelState`.
@@ -204,6 +218,8 @@ def _param_text(name: str, value: str) -> str:
     match name:
         case "scope":
             return str(SCOPES.get(value, value))
+        case "why":
+            return str(NOT_COMPARED_BECAUSE.get(value, value))
         case "reason":
             return str(StateReason(value))
         case _:

@@ -81,12 +81,16 @@ class TrackerPulse(models.Model):
 
     @classmethod
     def beat(cls, *, now: datetime, at_most_every: timedelta) -> datetime | None:
-        """Stores `now`, unless the last turn is younger than `at_most_every`. Returns the time of the turn before."""
-        row: Any = cls.objects.filter(pk=1).first()
-        if row is None:
-            cls.objects.bulk_create([cls(pk=1, last_turn_at=now)], ignore_conflicts=True)
+        """Stores `now`, unless the last turn is younger than `at_most_every`. Returns the time of the turn before.
+
+        Returns None where nothing was stored, and at the first turn of all. Of two processes at once, one stores.
+        """
+        before: datetime | None = cls.objects.filter(pk=1).values_list("last_turn_at", flat=True).first()
+        if before is None:
+            first: Any = cls(pk=1, last_turn_at=now)
+            cls.objects.bulk_create([first], ignore_conflicts=True)
             return None
-        if not timedelta(0) <= now - row.last_turn_at < at_most_every:
-            cls.objects.filter(pk=1).update(last_turn_at=now)
-        before: datetime = row.last_turn_at
-        return before
+        if timedelta(0) <= now - before < at_most_every:
+            return None
+        stored = cls.objects.filter(pk=1, last_turn_at=before).update(last_turn_at=now)
+        return before if stored else None

@@ -29,6 +29,7 @@ from orders.execution.client import ExecutionClient, OrderCall
 from orders.exits.pursuit import due_goals, pursue
 from orders.exits.resting import mark_exits_beyond_positions
 from orders.models import Batch, Cancellation, HoldingCheck, Order
+from orders.outside.books_gap import watch_books
 from orders.outside.holdings import compare_wanted, want_comparison
 from orders.outside.income import READ_EVERY, collect_income
 from orders.reconciliation.absence import conclude_absent, note_absent
@@ -63,6 +64,7 @@ class Tracker:
 
         Without `everything`, working orders looked up lately and accounts compared lately are left out.
         """
+        watch_books(now=self._clock())
         pauses.synchronize(now=self._clock())
         self._resume_abandoned()
         # A batch may wait for the lease of another process to run out, or for the outcome of an earlier order.
@@ -126,6 +128,7 @@ class Tracker:
     def step(self, *, for_s: float) -> None:
         """Runs one turn of the loop: starts the due work and writes answers for `for_s` seconds."""
         until = time.monotonic() + for_s
+        watch_books(now=self._clock())
         pauses.synchronize(now=self._clock())
         self._resume_abandoned()
         self._reconcile_in_background()
