@@ -12,6 +12,7 @@ from exchanges.adapters.protocol import OrderRequest
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.gateway import Call, gateway
 from exchanges.market_data import catalog
+from exchanges.models import Account
 from exchanges.vault import credentials_of
 from orders.domain.ids import new_client_order_id
 from orders.models import (
@@ -43,7 +44,9 @@ def solo(paper):
 
 
 def note_gap():
+    """As a process does that finds an older database."""
     now = timezone.now()
+    Account.objects.update(compare_claimed_at=None)
     return BooksGap.objects.create(began_at=now - timedelta(minutes=5), noticed_at=now, cause="restored")
 
 
@@ -94,6 +97,7 @@ def test_a_restored_desk_goes_on_as_if_nothing_had_happened(deliver, solo):
 def test_an_adopted_order_has_released_rows_and_events_that_say_who(deliver, solo, gap):
     deliver(solo.alert(BTC_MARKET, ONE))
     restore_from_before()
+    note_gap()
 
     compare_accounts(clock=timezone.now)
 
@@ -113,6 +117,7 @@ def test_a_second_comparison_adopts_nothing_more(deliver, solo, gap):
     deliver(solo.alert(BTC_LIMIT))
     deliver(solo.alert(BTC_MARKET, ONE))
     restore_from_before()
+    note_gap()
 
     for minutes in (0, 1, 2):
         compare_accounts(clock=later(60 * minutes), everything=True)
@@ -124,6 +129,7 @@ def test_two_processes_adopt_an_order_once(deliver, solo, gap):
     deliver(solo.alert(BTC_LIMIT))
     deliver(solo.alert(BTC_MARKET, ONE))
     restore_from_before()
+    note_gap()
 
     with ThreadPoolExecutor(3) as threads:
         for look in [threads.submit(compare_all_and_close) for _ in range(3)]:
@@ -154,6 +160,7 @@ def test_a_resting_exit_is_adopted_as_an_order_that_only_reduces(deliver, solo, 
     deliver(solo.alert(BTC_MARKET, ONE))
     deliver(solo.alert(BTC_CLOSE, order_type="LIMIT", price="99000", qty_per=-50))
     restore_from_before()
+    note_gap()
 
     compare_accounts(clock=timezone.now)
 
@@ -167,6 +174,7 @@ def test_a_resting_exit_is_adopted_as_an_order_that_only_reduces(deliver, solo, 
 def test_a_stop_that_fired_meanwhile_is_adopted_with_its_fills(deliver, paper, solo, gap):
     deliver(solo.alert(STOP))
     restore_from_before()
+    note_gap()
     paper.set_prices({"BTCUSDT": "96100"})
 
     compare_accounts(clock=timezone.now)
@@ -236,6 +244,7 @@ def test_an_order_with_1300_fills_is_adopted_with_all_of_them(deliver, paper, so
     deliver(solo.alert(BTC_LIMIT, price="94000", **{**ONE, "qty": "1.3"}))
     name = Order.objects.get().client_order_id
     restore_from_before()
+    note_gap()
     paper.fill_in_parts(solo.key("A1"), "BTCUSDT", 1300, client_order_id=name)
 
     compare_accounts(clock=timezone.now)
@@ -247,6 +256,7 @@ def test_an_order_with_1300_fills_is_adopted_with_all_of_them(deliver, paper, so
 def test_orders_in_symbols_that_the_books_do_not_know_any_more_are_found_by_what_is_held(deliver, solo, gap):
     deliver(solo.alert(BTC_MARKET, symbol="SOL/USDT", **{**ONE, "qty": "10"}))
     restore_from_before()
+    note_gap()
 
     assert compare_now([solo.accounts["A1"].pk], MarketType.FUTURES, [BTC], clock=timezone.now)
 
@@ -258,6 +268,7 @@ def test_fills_that_cannot_be_read_leave_the_order_in_doubt_until_the_tracker_re
 ):
     deliver(solo.alert(BTC_MARKET, ONE))
     restore_from_before()
+    note_gap()
     paper.fault(path="/fapi/v1/userTrades", method="GET", action="status", value=500, times=None)
 
     compare_accounts(clock=timezone.now)
@@ -275,7 +286,41 @@ def test_coins_lead_to_the_spot_orders_that_bought_them(deliver, paper):
     bought = held("BTC/USDT")
     restore_from_before()
     note_gap()
+    note_gap()
 
     compare_accounts(clock=timezone.now)
 
     assert held("BTC/USDT") == bought > 0
+
+
+def test_an_entry_behind_a_gap_goes_out_once_its_account_was_compared(deliver, paper, solo):
+    deliver(solo.alert(BTC_MARKET, ONE))
+    restore_from_before()
+    note_gap()
+
+    (entry,) = deliver(solo.alert(BTC_MARKET, ONE)).json()["results"]
+
+    assert entry["status"] == "success"
+    assert Order.objects.count() == 2  # the adopted one was there first
+    assert str(held()) == solo.held("A1") == "2"
+
+
+def test_an_entry_is_denied_while_its_account_cannot_be_compared(deliver, paper, solo):
+    note_gap()
+    paper.fault(path="/fapi/v3/positionRisk", action="status", value=503, times=None)
+
+    (entry,) = deliver(solo.alert(BTC_MARKET, ONE)).json()["results"]
+
+    assert (entry["status"], entry["error_code"]) == ("failed", "not_compared")
+    assert "track_orders" in entry["error"]
+    assert solo.posts("A1") == []
+
+
+def test_exits_need_no_comparison(deliver, paper, solo):
+    deliver(solo.alert(BTC_MARKET, ONE))
+    note_gap()
+    paper.fault(path="/fapi/v3/positionRisk", action="status", value=503, times=None)
+
+    (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
+
+    assert close["status"] == "success"

@@ -22,6 +22,7 @@ from orders.execution.batch_run import BatchRun
 from orders.execution.planner import Plan, Planner, SymbolRefused
 from orders.execution.submission import preview_orders
 from orders.models import Batch, Cancellation, Order
+from orders.outside.books_gap import check_watermark_once
 from orders.transactions import transaction_within
 from strategies.models import Strategy, WebhookToken
 from webhooks import answer, duplicates, throttle
@@ -142,6 +143,7 @@ def _handle_delivery(accepted: Accepted) -> Json:
 def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
     """Stores the delivery and all orders in one transaction. For a duplicate, returns the first delivery and no run."""
     delivery, admission, now = accepted.delivery, accepted.admission, accepted.timing.received_at
+    check_watermark_once(now=now)  # before new orders hide that the database is older than this machine has seen
     failpoint("checked, not stored")
     with transaction_within(accepted.timing.left_s(max(settings.WEBHOOK_ANSWER_BUDGET_MS, _STORE_WITHIN_MS))):
         Strategy.objects.locked(admission.strategy.pk)

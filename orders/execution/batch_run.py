@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from exchanges.enums import MarketType
 from exchanges.failpoints import failpoint
 from orders.domain.enums import GoalState
 from orders.domain.keys import HoldingKey, PositionKey
 from orders.domain.lifecycle import UNSENT
 from orders.execution.cancel_instructions import cancel_waiting, cancel_waiting_entries, mark_for_cancel
 from orders.execution.client import ExecutionClient, OrderCall
-from orders.execution.evidence import read_holdings_soon
+from orders.execution.evidence import compare_soon, read_holdings_soon
 from orders.execution.queue import AccountQueue, EarlierSteps, Step, account_queues, earlier_steps, wake_up
 from orders.execution.reference_prices import ReferencePrices
 from orders.execution.submission import submit_orders
@@ -83,6 +84,7 @@ class BatchRun:
         self._renew_at = time.monotonic() + LEASE.total_seconds() / 4
         self._idle_since: float | None = None
         self._look_ups: dict[int, LastLookUp] = {}  # by order pk: orders for which an exit waits
+        self._compared: set[int] = set()  # accounts that this run had compared
         self._holdings_read: dict[HoldingKey, float] = {}  # when asked for, by the monotonic clock
         self._step_ended = False  # in this turn of the loop
 
@@ -156,6 +158,7 @@ class BatchRun:
             self._client.cancel(turn.in_the_way)
         self._look_up_unsure(turn.unsure)
         self._read_holdings(turn.in_question)
+        self._compare_accounts(turn.not_compared, orders)
         # An order that another run meanwhile moved to `queued` is not over: the order's turn comes again.
         over = [order for order in orders if id(order) not in not_over and order.status not in UNSENT]
         _leave_to_look_ups(over, self._clock())
@@ -178,6 +181,13 @@ class BatchRun:
         if due:
             self._holdings_read |= dict.fromkeys(due, now)
             read_holdings_soon(due, clock=self._clock)
+
+    def _compare_accounts(self, accounts: set[int], orders: Sequence[Order]) -> None:
+        due = accounts - self._compared
+        if due:
+            self._compared |= due
+            symbols = {order.symbol for order in orders if order.account_id in due}
+            compare_soon(due, MarketType(orders[0].market_type), symbols, clock=self._clock)
 
     def _begin_cancellations(
         self, cancellations: Sequence[Cancellation], queues: dict[int, AccountQueue]

@@ -11,11 +11,13 @@ from django.db.models import Count, QuerySet
 
 from exchanges.enums import MarketType, Side, TradingState
 from orders.domain.enums import OrderStatus
+from orders.domain.freshness import Comparison
 from orders.domain.keys import AccountSymbol, PositionKey
 from orders.domain.lifecycle import WORKING
 from orders.domain.risk_checks import Exposure, LevelState, OpenRemainder, strictest_of
 from orders.models import ExitGoal, HoldingCheck, Order, Position, PositionDifference
 from orders.outside.books import waiting_symbols
+from orders.outside.freshness import stale_accounts
 from strategies.models import LIMIT_NAMES, Limits, Strategy, StrategyAccount, SystemRisk
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
@@ -85,6 +87,8 @@ class OrderContext:
     # For entries: the full exits of the position that are not over.
     full_goals: dict[PositionKey, list[ExitGoal]] = field(default_factory=lambda: defaultdict(list))
     differences: dict[AccountSymbol, PositionDifference] = field(default_factory=dict)
+    # By account: the last comparison, where it is too old for an entry.
+    stale_comparisons: dict[int, Comparison] = field(default_factory=dict)
     # Holdings with an outside event that a person still has to distribute.
     waiting_events: set[AccountSymbol] = field(default_factory=set)
 
@@ -150,6 +154,7 @@ def read_context(
     if entries:
         _read_differences(entries, context)
         context.waiting_events = waiting_symbols({order.symbol for order in entries})
+        context.stale_comparisons = stale_accounts({order.account_id for order in entries}, now=now)
         _read_full_goals(entries, context)
     return context
 

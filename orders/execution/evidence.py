@@ -1,7 +1,7 @@
-"""Reads holdings at exchanges after a refusal that contradicts the books, on threads of their own.
+"""Compares the books with exchanges for steps that wait for it, on threads of their own.
 
-A run must not wait for one exchange while other accounts have steps, so the answer arrives as a row (HoldingCheck), for
-which the exit goals wait.
+A run must not wait for one exchange while other accounts have steps, so the answer arrives as a row: a HoldingCheck,
+for which an exit waits, or the account's time of comparison, for which an entry waits.
 """
 
 import logging
@@ -9,10 +9,14 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 
 from django.db import close_old_connections
 
+from exchanges.enums import MarketType
 from orders.domain.keys import HoldingKey
+from orders.execution.queue import wake_up
+from orders.outside.account_comparison import compare_now
 from orders.outside.holdings import compare_wanted, want_comparison
 
 logger = logging.getLogger(__name__)
@@ -25,7 +29,15 @@ def read_holdings_soon(keys: Iterable[HoldingKey], *, clock: Callable[[], dateti
     """Asks for a comparison of the holdings and begins the comparison in the background."""
     wanted = sorted(set(keys))
     want_comparison(wanted, now=clock())
-    _executor().submit(_compare, wanted, clock)
+    _executor().submit(_run, partial(compare_wanted, clock=clock, keys=wanted))
+
+
+def compare_soon(
+    accounts: Iterable[int], market_type: MarketType, symbols: Iterable[str], *, clock: Callable[[], datetime]
+) -> None:
+    """Begins a comparison of the accounts in the background, and wakes the waiting runs afterwards."""
+    work = partial(compare_now, sorted(set(accounts)), market_type, set(symbols), clock=clock)
+    _executor().submit(_run, work)
 
 
 def shut_down() -> None:
@@ -35,15 +47,16 @@ def shut_down() -> None:
     _pool.clear()
 
 
-def _compare(keys: list[HoldingKey], clock: Callable[[], datetime]) -> None:
+def _run(work: Callable[[], object]) -> None:
     close_old_connections()
     try:
-        compare_wanted(clock=clock, keys=keys)
+        work()
     except Exception:
         # Boundary: nobody waits for this thread's result. The tracker makes the comparison instead.
-        logger.exception("comparison broke off holdings=%s", len(keys))
+        logger.exception("comparison broke off")
     finally:
         close_old_connections()
+        wake_up.notify()
 
 
 def _executor() -> ThreadPoolExecutor:

@@ -162,11 +162,13 @@ class PreTradeCheck:
             raise Denied("exit_working", params)
 
     def _check_unknowns(self, order: Order) -> None:
-        """Denies an entry while the holding of the account and symbol is doubtful. Raises Denied.
+        """Denies an entry while the books of the account, or the holding of the symbol, are doubtful. Raises Denied.
 
         The holding is doubtful while an order has an unknown outcome, or while a lasting position difference exists.
         """
         key = order.account_symbol
+        if order.account_id in self.context.stale_comparisons:
+            raise self.context.stale_comparisons[order.account_id].denial(self.context.now)
         if key in self.context.unknown_outcomes:
             raise Denied("earlier_order_unknown", {"client_order_id": self.context.unknown_outcomes[key]})
         difference = self.context.differences.get(key)

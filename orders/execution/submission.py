@@ -21,6 +21,7 @@ from orders.exits.resting import makes_room
 from orders.models import ExitGoal, Order
 from orders.models.transitions import Transition, atomic_statuses
 
+_COMPARED_WITHIN = timedelta(seconds=5)  # an entry waits so long for a comparison of its account
 _PRICE_OF_EXIT_WITHIN = timedelta(seconds=1)
 
 
@@ -29,7 +30,7 @@ class Turn:
     """The orders of one turn that may be sent, and the orders that wait.
 
     The caller looks up the `unsure` orders, for which an exit waits, sends the cancels of the orders that are `in the
-    way` of an exit, and reads the holdings `in_question`.
+    way` of an exit, reads the holdings `in_question`, and compares the accounts that are `not_compared`.
     """
 
     sent: list[Order]
@@ -37,6 +38,7 @@ class Turn:
     unsure: list[Order]
     in_the_way: list[Order]
     in_question: list[HoldingKey]
+    not_compared: set[int]
 
 
 def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: str, now: datetime) -> Turn:
@@ -48,7 +50,7 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
     catalogs = _catalogs_of(orders, now)
     ready, waiting = _split_ready(orders, prices, actor, now)
     if not ready:
-        return Turn([], waiting, [], [], [])
+        return Turn([], waiting, [], [], [], set())
     with atomic_statuses(ready):
         state_lock.hold_shared()
         permissions = read_permissions(ready)
@@ -75,7 +77,12 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
         for order in early
         if order.is_closing and ExitTurn(order, context).asks_for_holding()
     ]
-    return Turn(sent, [*waiting, *unpriced, *early], unsure, at_exchange, in_question)
+    not_compared = {
+        order.account_id
+        for order in early
+        if not order.is_closing and order.account_id in context.stale_comparisons
+    }
+    return Turn(sent, [*waiting, *unpriced, *early], unsure, at_exchange, in_question, not_compared)
 
 
 def _cancel_in_the_way(orders: Sequence[Order], context: OrderContext, actor: str) -> list[Order]:
@@ -92,7 +99,8 @@ def _cancel_in_the_way(orders: Sequence[Order], context: OrderContext, actor: st
 def _comes_too_early(order: Order, context: OrderContext) -> bool:
     if order.is_closing:
         return order.goal is not None and ExitTurn(order, context).comes_too_early()
-    return waits_for_exit(order, context)
+    is_young = context.now - order.created_at < _COMPARED_WITHIN
+    return waits_for_exit(order, context) or (is_young and order.account_id in context.stale_comparisons)
 
 
 def _commit_orders(orders: Sequence[Order], check: PreTradeCheck, actor: str) -> set[int]:
