@@ -159,6 +159,13 @@ TEXTS = {
     "not_found_at_exchange": _(
         "The exchange never had this order. Nothing happened there; it may be sent again."
     ),
+    "forgotten_by_exchange": _(
+        "The exchange had this order and does not know it any more. It has ended there; every fill is booked."
+    ),
+    "absence_unproved": _(
+        "The exchange does not know this order any more, and its history does not reach back far enough to tell"
+        " what became of it. Look at the exchange, then close the order here."
+    ),
     # Cancels
     "order_not_found": _("There is no order %(order_id)s in this strategy."),
     "order_not_open": _("The order %(order_id)s is not open any more (%(status)s)."),

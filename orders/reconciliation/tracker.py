@@ -22,7 +22,7 @@ from exchanges.market_data import catalog
 from orders.controls.circuit_breaker import trip_circuit_breakers
 from orders.domain.conclusions import still_open
 from orders.domain.enums import OrderStatus
-from orders.domain.lifecycle import IN_FLIGHT
+from orders.domain.lifecycle import IN_FLIGHT, OPEN
 from orders.execution import batches
 from orders.execution.batch_run import LEASE, BatchRun, resume_batch
 from orders.execution.client import ExecutionClient, OrderCall
@@ -32,7 +32,7 @@ from orders.models import Batch, Cancellation, HoldingCheck, Order
 from orders.outside.books_gap import watch_books
 from orders.outside.holdings import compare_wanted, want_comparison
 from orders.outside.income import READ_EVERY, collect_income
-from orders.reconciliation.absence import conclude_absent, note_absent
+from orders.reconciliation.absence import conclude_absent, note_absent, note_found
 from orders.reconciliation.comparison import compare_accounts
 
 logger = logging.getLogger(__name__)
@@ -198,7 +198,8 @@ class Tracker:
             return
         now = self._clock()
         self._under_way -= {order_call.order.pk for order_call in over}
-        absent = [e.order for e in over if isinstance(e.error, OrderNotFound) and e.order.status in IN_FLIGHT]
+        note_found(e.order for e in over if e.error is None)
+        absent = [e.order for e in over if isinstance(e.error, OrderNotFound) and e.order.status in OPEN]
         if absent:
             note_absent(absent, now=now)
             conclude_absent(absent, actor=self._name, now=now)
