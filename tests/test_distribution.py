@@ -20,6 +20,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ONE = {"qty_per": None, "qty": "1"}
 
 
+@pytest.fixture(autouse=True)
+def in_english(admin_client):
+    admin_client.defaults["HTTP_ACCEPT_LANGUAGE"] = "en"
+
+
 @pytest.fixture
 def solo(paper):
     return open_desk(paper, "A1", group_name="solo")

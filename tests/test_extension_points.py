@@ -149,9 +149,8 @@ NEW_TYPE = {  # file -> (what stands there, what stands there afterwards)
     ],
     "exchanges/adapters/binance.py": [
         (
-            "capabilities = Capabilities(order_types=_PLAIN | _STOPS, weight_per_minute=6000)",
-            "capabilities = Capabilities(\n"
-            "        order_types=_PLAIN | _STOPS | {OrderType.LIMIT_MAKER}, weight_per_minute=6000\n    )",
+            "order_types=_PLAIN | _STOPS,\n        weight_per_minute=6000",
+            "order_types=_PLAIN | _STOPS | {OrderType.LIMIT_MAKER},\n        weight_per_minute=6000",
         ),
     ],
 }

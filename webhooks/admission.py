@@ -7,7 +7,7 @@ from datetime import datetime
 from django.conf import settings
 
 from exchanges.vault import CredentialsUnreadable
-from orders.execution.reach import Holdings, held_or_worked
+from orders.exits.reach import Holdings, held_or_worked
 from strategies.access import NoAccess, former_accounts, reachable_accounts
 from strategies.models import Strategy, StrategyAccount, WebhookToken
 from webhooks import throttle

@@ -14,7 +14,7 @@ from exchanges.market_data.symbols import SymbolError, UnknownSymbol
 from orders.domain.enums import CancelType, OrderStatus
 from orders.domain.legs import Leg, in_run_order
 from orders.domain.reasons import Denied
-from orders.execution.reach import Holdings
+from orders.exits.reach import Holdings
 from orders.models import Cancellation, ExitGoal, Order
 from strategies.models import Strategy, StrategyAccount
 
