@@ -3,6 +3,9 @@ from django.utils.translation import gettext_lazy as _
 
 NOTES = {
     "ledger_unread": _("The ledger was not compared: the paper exchange could not be read."),
+    "exchange_unread": _(
+        "An account was not compared with its exchange: the exchange did not answer every question."
+    ),
     "credentials_unreadable": _("The credentials of an account cannot be decrypted: it was not compared."),
 }
 

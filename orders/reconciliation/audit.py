@@ -5,7 +5,7 @@ position with a broken rule is checked a second time, with locked rows, before t
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -30,8 +30,17 @@ class Finding(NamedTuple):
     text: str
 
 
-def audit_books(*, now: datetime, since: datetime | None = None) -> BookAudit:
-    """Checks the orders created since `since`, or all orders without `since`, and all positions. Stores the result."""
+def audit_books(
+    *,
+    now: datetime,
+    since: datetime | None = None,
+    at_exchanges: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> BookAudit:
+    """Checks the orders created since `since`, or all orders without `since`, and all positions. Stores the result.
+
+    `at_exchanges` are the problems that a comparison with the exchanges found (orders.reconciliation.exchange_audit).
+    """
     orders = Order.objects.all() if since is None else Order.objects.filter(created_at__gte=since)
     with no_time_limits():
         paper = audit_paper_books(orders, url=settings.PAPER_EXCHANGE_URL, now=now)
@@ -41,9 +50,10 @@ def audit_books(*, now: datetime, since: datetime | None = None) -> BookAudit:
             *_check_accounts(orders),
             *_check_turns(orders),
             *paper.problems,
+            *at_exchanges,
         ]
     return BookAudit.objects.create(
-        at=now, checked_orders=orders.count(), problems=problems, notes=paper.notes
+        at=now, checked_orders=orders.count(), problems=problems, notes=[*paper.notes, *notes]
     )
 
 
