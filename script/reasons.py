@@ -189,8 +189,8 @@ RESULTS = {
     ),
     "outside_event_waits": Advice(
         "A fill at the exchange belongs to no order from here, and more than one strategy, or none, could have held"
-        " what it took. Entries for the account and symbol are denied until a person has distributed the fill; exits and"
-        " cancels go out.",
+        " what it took. Entries for the account and symbol are denied until a person has distributed the fill;"
+        " exits and cancels go out.",
         "Open Outside events in the admin, choose the event, say to which strategy accounts it belongs or that it is"
         " external, then send the entry again.",
     ),

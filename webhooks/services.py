@@ -143,7 +143,8 @@ def _handle_delivery(accepted: Accepted) -> Json:
 def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
     """Stores the delivery and all orders in one transaction. For a duplicate, returns the first delivery and no run."""
     delivery, admission, now = accepted.delivery, accepted.admission, accepted.timing.received_at
-    check_watermark_once(now=now)  # before new orders hide that the database is older than this machine has seen
+    # Before new orders hide that the database is older than this machine has seen.
+    check_watermark_once(now=now)
     failpoint("checked, not stored")
     with transaction_within(accepted.timing.left_s(max(settings.WEBHOOK_ANSWER_BUDGET_MS, _STORE_WITHIN_MS))):
         Strategy.objects.locked(admission.strategy.pk)
