@@ -50,9 +50,10 @@ def note_gap():
     return BooksGap.objects.create(began_at=now - timedelta(minutes=5), noticed_at=now, cause="restored")
 
 
-@pytest.fixture
-def gap(solo):
-    return note_gap()
+def restore():
+    """An older database, and the gap that is noticed at the start."""
+    restore_from_before()
+    note_gap()
 
 
 def place(desk, name, *, side=Side.BUY, kind=OrderType.LIMIT, price="90000", quantity="1", **more):
@@ -94,9 +95,9 @@ def test_a_restored_desk_goes_on_as_if_nothing_had_happened(deliver, solo):
     assert not OutsideEvent.objects.exists()
 
 
-def test_an_adopted_order_has_released_rows_and_events_that_say_who(deliver, solo, gap):
+def test_an_adopted_order_has_released_rows_and_events_that_say_who(deliver, solo):
     deliver(solo.alert(BTC_MARKET, ONE))
-    restore_from_before()
+    restore()
     note_gap()
 
     compare_accounts(clock=timezone.now)
@@ -113,10 +114,10 @@ def test_an_adopted_order_has_released_rows_and_events_that_say_who(deliver, sol
     ]
 
 
-def test_a_second_comparison_adopts_nothing_more(deliver, solo, gap):
+def test_a_second_comparison_adopts_nothing_more(deliver, solo):
     deliver(solo.alert(BTC_LIMIT))
     deliver(solo.alert(BTC_MARKET, ONE))
-    restore_from_before()
+    restore()
     note_gap()
 
     for minutes in (0, 1, 2):
@@ -125,10 +126,10 @@ def test_a_second_comparison_adopts_nothing_more(deliver, solo, gap):
     assert (Order.objects.count(), Trade.objects.count(), OrderEvent.objects.count()) == (2, 1, 4)
 
 
-def test_two_processes_adopt_an_order_once(deliver, solo, gap):
+def test_two_processes_adopt_an_order_once(deliver, solo):
     deliver(solo.alert(BTC_LIMIT))
     deliver(solo.alert(BTC_MARKET, ONE))
-    restore_from_before()
+    restore()
     note_gap()
 
     with ThreadPoolExecutor(3) as threads:
@@ -156,10 +157,10 @@ def test_a_position_alone_leads_to_the_order_that_made_it(deliver, solo):
     assert (Order.objects.count(), str(held()), Adjustment.objects.count()) == (2, "1", 0)
 
 
-def test_a_resting_exit_is_adopted_as_an_order_that_only_reduces(deliver, solo, gap):
+def test_a_resting_exit_is_adopted_as_an_order_that_only_reduces(deliver, solo):
     deliver(solo.alert(BTC_MARKET, ONE))
     deliver(solo.alert(BTC_CLOSE, order_type="LIMIT", price="99000", qty_per=-50))
-    restore_from_before()
+    restore()
     note_gap()
 
     compare_accounts(clock=timezone.now)
@@ -171,9 +172,9 @@ def test_a_resting_exit_is_adopted_as_an_order_that_only_reduces(deliver, solo, 
     assert (str(held()), solo.held("A1")) == ("0", "0")
 
 
-def test_a_stop_that_fired_meanwhile_is_adopted_with_its_fills(deliver, paper, solo, gap):
+def test_a_stop_that_fired_meanwhile_is_adopted_with_its_fills(deliver, paper, solo):
     deliver(solo.alert(STOP))
-    restore_from_before()
+    restore()
     note_gap()
     paper.set_prices({"BTCUSDT": "96100"})
 
@@ -184,7 +185,7 @@ def test_a_stop_that_fired_meanwhile_is_adopted_with_its_fills(deliver, paper, s
     assert str(held()) == solo.held("A1") == "1"
 
 
-def test_fills_of_the_missing_time_of_a_known_order_are_booked(deliver, paper, solo, gap):
+def test_fills_of_the_missing_time_of_a_known_order_are_booked(deliver, paper, solo):
     deliver(solo.alert(BTC_LIMIT, price="94000", **ONE))
     paper.set_prices({"BTCUSDT": "93900"})
 
@@ -194,22 +195,24 @@ def test_fills_of_the_missing_time_of_a_known_order_are_booked(deliver, paper, s
     assert str(held()) == solo.held("A1") == "1"
 
 
-def test_a_code_of_another_account_is_not_adopted(deliver, paper, solo, gap, caplog):
+def test_a_code_of_another_account_is_not_adopted(deliver, paper, solo, caplog):
     other = open_desk(paper, "A2", owner=solo.strategy.owner, group_name="other")
     code = other.strategy_account("A2").code
     place(solo, new_client_order_id(code))
+    note_gap()
 
     compare_accounts(clock=timezone.now)
     compare_accounts(clock=later(60))
 
     assert (Order.objects.count(), ExternalOrder.objects.count()) == (0, 1)
-    said = [row for row in caplog.records if "no strategy account" in row.message]
+    said = [row for row in caplog.records if "cannot be adopted" in row.message]
     assert [row.levelname for row in said] == ["ERROR"]
     forget_posts(solo)
 
 
-def test_an_unknown_code_is_not_adopted_even_by_an_only_strategy_account(solo, gap):
+def test_an_unknown_code_is_not_adopted_even_by_an_only_strategy_account(solo):
     place(solo, new_client_order_id("zzzzzzzz"))
+    note_gap()
 
     compare_accounts(clock=timezone.now)
 
@@ -222,17 +225,19 @@ def forget_posts(desk):
     desk.paper.reset()
 
 
-def test_an_id_without_a_code_is_adopted_by_an_only_strategy_account(solo, gap):
+def test_an_id_without_a_code_is_adopted_by_an_only_strategy_account(solo):
     place(solo, "th" + "0af" * 10)
+    note_gap()
 
     compare_accounts(clock=timezone.now)
 
     assert Order.objects.get().strategy_account == solo.strategy_account("A1")
 
 
-def test_an_id_without_a_code_is_not_adopted_where_two_strategy_accounts_might_own_it(paper, solo, gap):
+def test_an_id_without_a_code_is_not_adopted_where_two_strategy_accounts_might_own_it(paper, solo):
     open_desk(paper, "A1", owner=solo.strategy.owner, group_name="other")
     place(solo, "th" + "0af" * 10)
+    note_gap()
 
     compare_accounts(clock=timezone.now)
 
@@ -240,10 +245,10 @@ def test_an_id_without_a_code_is_not_adopted_where_two_strategy_accounts_might_o
     forget_posts(solo)
 
 
-def test_an_order_with_1300_fills_is_adopted_with_all_of_them(deliver, paper, solo, gap):
+def test_an_order_with_1300_fills_is_adopted_with_all_of_them(deliver, paper, solo):
     deliver(solo.alert(BTC_LIMIT, price="94000", **{**ONE, "qty": "1.3"}))
     name = Order.objects.get().client_order_id
-    restore_from_before()
+    restore()
     note_gap()
     paper.fill_in_parts(solo.key("A1"), "BTCUSDT", 1300, client_order_id=name)
 
@@ -253,9 +258,9 @@ def test_an_order_with_1300_fills_is_adopted_with_all_of_them(deliver, paper, so
     assert str(held()) == solo.held("A1") == "1.3"
 
 
-def test_orders_in_symbols_that_the_books_do_not_know_any_more_are_found_by_what_is_held(deliver, solo, gap):
+def test_orders_in_symbols_that_the_books_do_not_know_any_more_are_found_by_what_is_held(deliver, solo):
     deliver(solo.alert(BTC_MARKET, symbol="SOL/USDT", **{**ONE, "qty": "10"}))
-    restore_from_before()
+    restore()
     note_gap()
 
     assert compare_now([solo.accounts["A1"].pk], MarketType.FUTURES, [BTC], clock=timezone.now)
@@ -264,10 +269,10 @@ def test_orders_in_symbols_that_the_books_do_not_know_any_more_are_found_by_what
 
 
 def test_fills_that_cannot_be_read_leave_the_order_in_doubt_until_the_tracker_reads_them(
-    deliver, paper, solo, gap
+    deliver, paper, solo
 ):
     deliver(solo.alert(BTC_MARKET, ONE))
-    restore_from_before()
+    restore()
     note_gap()
     paper.fault(path="/fapi/v1/userTrades", method="GET", action="status", value=500, times=None)
 
@@ -278,6 +283,52 @@ def test_fills_that_cannot_be_read_leave_the_order_in_doubt_until_the_tracker_re
 
     assert (doubtful.status, doubtful.unknown_since is None) == ("accepted", False)
     assert (Order.objects.get().status, str(held())) == ("filled", "1")
+
+
+@pytest.mark.parametrize("status", ["initialized", "queued"])
+def test_an_order_that_still_waits_in_the_restored_database_is_not_sent_again(deliver, solo, status):
+    deliver(solo.alert(BTC_MARKET, ONE))
+    wait_again(status)
+    note_gap()
+
+    compare_accounts(clock=timezone.now)
+    track()
+
+    order = Order.objects.get()
+    assert (order.status, order.filled, order.quantity) == ("filled", Decimal(1), Decimal(1))
+    assert len(solo.posts("A1")) == 1
+    assert str(held()) == solo.held("A1") == "1"
+
+
+def wait_again(status):
+    """As the backup has an order that was sent a moment later."""
+    OrderEvent.objects.all().delete()
+    Trade.objects.all().delete()
+    Position.objects.all().delete()
+    Order.objects.update(
+        status=status, submitted_at=None, closed_at=None, released_at=None, filled=0, average=None,
+        exchange_order_id="", quantity=None,
+    )  # fmt: skip
+    if status == "queued":
+        order = Order.objects.get()
+        OrderEvent.objects.create(
+            order=order, at=order.created_at, from_status="initialized", to_status="queued", evidence="local"
+        )
+    Batch.objects.update(finished_at=None, claimed_until=None)
+
+
+def test_an_order_that_was_denied_here_and_exists_there_is_shown_as_external(deliver, solo, caplog):
+    deliver(solo.alert(BTC_LIMIT))
+    wait_again("initialized")
+    note_gap()
+    Order.objects.update(status="denied", closed_at=timezone.now(), released_at=timezone.now())
+
+    compare_accounts(clock=timezone.now)
+
+    assert [row.levelname for row in caplog.records if "cannot be adopted" in row.message] == ["ERROR"]
+    assert ExternalOrder.objects.count() == 1
+    Order.objects.all().delete()
+    forget_posts(solo)
 
 
 def test_coins_lead_to_the_spot_orders_that_bought_them(deliver, paper):

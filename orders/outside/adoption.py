@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from exchanges.adapters.protocol import Fill, OrderReport
 from exchanges.enums import OrderType, ReportStatus
 from exchanges.gateway import gateway
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.ids import code_in, is_ours, may_lack_code
+from orders.domain.lifecycle import UNSENT
 from orders.fills.order_reports import Observation, record_reports
 from orders.models import Batch, ExternalOrder, Order
 from orders.models.transitions import Transition
@@ -43,25 +45,40 @@ class SeenOrder:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """An order of ours without a row, and the strategy account that the order belongs to; None where unclear."""
+    """An order of ours at the exchange that was never sent according to our books.
+
+    `owner` is the strategy account that the order belongs to, None where unclear. `row` is the order as our books know
+    it: a restored database may hold an order that still waited when the backup was made.
+    """
 
     seen: SeenOrder
     owner: StrategyAccount | None
+    row: Order | None = None
 
 
 def find_orphans(seen: Iterable[SeenOrder]) -> list[Orphan]:
-    """Returns the orders under our ids and without a row, each once. Orders that the exchange refused are left out.
+    """Returns the orders under our ids that our books do not know as sent, each once.
 
-    Three statements at most, however many orders.
+    Orders that the exchange refused are left out. Three statements at most, however many orders.
     """
     named = {order.name: order for order in seen if is_ours(order.name) and not _was_refused(order.report)}
-    for name in known_names(named) if named else ():
-        del named[name]
+    if not named:
+        return []
+    rows = {row.client_order_id: row for row in _rows_named(named)}
+    named = {name: order for name, order in named.items() if name not in rows or not rows[name].submitted_at}
     if not named:
         return []
     by_code = _owners_by_code(named)
     only = _only_owners({order.subject.account.pk for order in named.values()})
-    return [Orphan(order, _owner_of(order, by_code, only)) for order in named.values()]
+    return [
+        Orphan(order, _owner_of(order, rows.get(name), by_code, only), rows.get(name))
+        for name, order in named.items()
+    ]
+
+
+def _rows_named(names: Iterable[str]) -> QuerySet[Order]:
+    rows = Order.objects.filter(client_order_id__in=list(names))
+    return rows.select_related("account", "strategy_account__account", "strategy_account__strategy")
 
 
 def known_names(names: Iterable[str]) -> set[str]:
@@ -71,10 +88,10 @@ def known_names(names: Iterable[str]) -> set[str]:
 
 
 def adopt_reports(seen: Iterable[SeenOrder], *, clock: Callable[[], datetime]) -> list[Order]:
-    """Adopts the orders under our ids and without a row. Returns the new rows, with their fills booked.
+    """Adopts the orders under our ids that our books do not know as sent. Returns their rows, with the fills booked.
 
-    An order that belongs to no strategy account of its account is kept as an ExternalOrder. Asks exchanges for fills,
-    and so runs outside of transactions. Two processes at once adopt an order once.
+    An order that belongs to no strategy account of its account, or that was denied here, is kept as an ExternalOrder.
+    Asks exchanges for fills, and so runs outside of transactions. Two processes at once adopt an order once.
     """
     orphans = find_orphans(seen)
     for orphan in orphans:
@@ -133,10 +150,13 @@ def _only_owners(accounts: Collection[int]) -> dict[tuple[int, str], StrategyAcc
 
 def _owner_of(
     order: SeenOrder,
+    row: Order | None,
     by_code: Mapping[str, StrategyAccount],
     only: Mapping[tuple[int, str], StrategyAccount],
 ) -> StrategyAccount | None:
     """The strategy account of the code, in the order's own account. An id without a code needs an only owner."""
+    if row is not None:
+        return row.strategy_account if row.status in UNSENT else None
     report, place = order.report, (order.subject.account.pk, str(order.subject.market_type))
     if not (report.side and report.order_type and report.quantity):
         return None
@@ -149,7 +169,7 @@ def _owner_of(
 def _keep_ownerless(seen: SeenOrder, now: datetime) -> None:
     if keep_external(seen, now=now):
         logger.error(
-            "order under our id belongs to no strategy account of its account account=%s symbol=%s order=%s",
+            "order under our id cannot be adopted account=%s symbol=%s order=%s",
             seen.subject.account.pk, seen.report.symbol, seen.name,
         )  # fmt: skip
 
@@ -159,17 +179,24 @@ def _keep_ownerless(seen: SeenOrder, now: datetime) -> None:
 
 @transaction.atomic
 def _store_orders(orphans: Sequence[Orphan], now: datetime) -> list[Order]:
-    """Stores a row for each order that still has none. The locked strategies keep a second process away meanwhile."""
+    """Returns the rows of the orders, as submitted. The locked strategies keep a second process away meanwhile."""
     strategies = {orphan.owner.strategy_id for orphan in orphans if orphan.owner}
     list(Strategy.objects.select_for_update(no_key=True).filter(pk__in=strategies).order_by("pk"))
     known = known_names(orphan.seen.name for orphan in orphans)
+    waiting = [_completed_row(orphan) for orphan in orphans if orphan.row is not None]
     new = sorted(
-        (orphan for orphan in orphans if orphan.seen.name not in known),
+        (orphan for orphan in orphans if orphan.row is None and orphan.seen.name not in known),
         key=lambda orphan: (_made_at(orphan.seen.report, now), orphan.seen.name),
     )
     orders = [order for strategy in sorted(strategies) for order in _rows_of(strategy, new, now)]
     Order.objects.bulk_create(orders)
-    Order.objects.transition(_submission_of(order, now) for order in orders)
+    queued = [order for order in waiting if order.status == OrderStatus.QUEUED]
+    Order.objects.transition(
+        Transition(order, OrderStatus.INITIALIZED, now, Evidence.QUERY, ADOPTION) for order in queued
+    )
+    unsent = [order for order in (*orders, *waiting) if order.status == OrderStatus.INITIALIZED]
+    moved = Order.objects.transition(_submission_of(order, now) for order in unsent)
+    orders = [order for order in unsent if order.pk in moved]
     ExternalOrder.objects.filter(client_order_id__in=[order.client_order_id for order in orders]).delete()
     for order in orders:
         logger.warning("order adopted account=%s order=%s", order.account_id, order.client_order_id)
@@ -208,7 +235,18 @@ def _row_of(orphan: Orphan, batch: Batch, leg: int, now: datetime) -> Order:
         stop_price=report.stop_price if report.order_type.needs_stop_price else None,
     )
     order.batch, order.client_order_id = batch, report.client_order_id
-    order.exchange_order_id, order.reduce_only = report.order_id, report.reduce_only
+    order.quantity, order.reduce_only = report.quantity, report.reduce_only
+    order.exchange_order_id = report.order_id
+    return order
+
+
+def _completed_row(orphan: Orphan) -> Order:
+    """The row of an order that still waits here, with what was sent."""
+    order, report = orphan.row, orphan.seen.report
+    assert order is not None
+    order.side, order.quantity = report.side or order.side, report.quantity
+    order.reduce_only = report.reduce_only
+    order.exchange_order_id = report.order_id
     return order
 
 
@@ -219,7 +257,10 @@ def _made_at(report: OrderReport, now: datetime) -> datetime:
 def _submission_of(order: Order, now: datetime) -> Transition:
     """The order was sent, and its outcome is unknown until its report is recorded."""
     fields = {
-        "quantity": order.qty,
+        "side": order.side,
+        "quantity": order.quantity,
+        "reduce_only": order.reduce_only,
+        "exchange_order_id": order.exchange_order_id,
         "submitted_at": order.created_at,
         "unknown_since": now,
         "released_at": now,
