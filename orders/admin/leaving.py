@@ -21,12 +21,13 @@ from strategies.admin import SubscriptionAdmin
 from strategies.models import Strategy, StrategyAccount, Subscription
 
 CHOICE = "leave_choice"
+LEAVING_ACTIONS = ["switch_off"]
 
 
 class LeavingMixin(ModelAdmin[Any]):
     """Asks before a save, or the action, switches a row off while something is held or worked under the row."""
 
-    actions = ["switch_off"]
+    actions = LEAVING_ACTIONS
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any

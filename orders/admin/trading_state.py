@@ -13,16 +13,18 @@ from exchanges.enums import TradingState
 from exchanges.models import Account
 from exchanges.state_reasons import StateReason
 from orders.admin.key_change import holds_or_works_something
-from orders.admin.leaving import LeavingMixin
+from orders.admin.leaving import LEAVING_ACTIONS, LeavingMixin
 from orders.controls.trading_state import Level, change_trading_state
 from strategies.admin import LIMITS_FIELDSET, STATE_FIELDSET, StrategyAccountAdmin, StrategyAdmin
 from strategies.models import Strategy, StrategyAccount, SystemRisk
+
+TRADING_ACTIONS = ["activate", "exits_only", "halt", "halt_and_cancel", "halt_cancel_and_close"]
 
 
 class TradingStateMixin(ModelAdmin[Any]):
     """Only these actions change a trading state in the admin. Each action makes one service call per row."""
 
-    actions = ["activate", "exits_only", "halt", "halt_and_cancel", "halt_cancel_and_close"]
+    actions = TRADING_ACTIONS
 
     @admin.action(description=_("Trading: activate"), permissions=["change"])
     def activate(self, request: HttpRequest, queryset: QuerySet[Level]) -> None:
@@ -82,21 +84,21 @@ admin.site.unregister([Strategy, StrategyAccount, Account])
 
 @admin.register(Strategy)
 class HaltableStrategyAdmin(TradingStateMixin, LeavingMixin, StrategyAdmin):
-    actions = [*TradingStateMixin.actions, *LeavingMixin.actions]
+    actions = [*TRADING_ACTIONS, *LEAVING_ACTIONS]
     list_display = [*StrategyAdmin.list_display, "trading_state"]
     list_filter = ["trading_state", *StrategyAdmin.list_filter]
 
 
 @admin.register(StrategyAccount)
 class HaltableStrategyAccountAdmin(TradingStateMixin, LeavingMixin, StrategyAccountAdmin):
-    actions = [*TradingStateMixin.actions, *LeavingMixin.actions]
+    actions = [*TRADING_ACTIONS, *LEAVING_ACTIONS]
     list_display = [*StrategyAccountAdmin.list_display, "trading_state"]
     list_filter = ["trading_state", *StrategyAccountAdmin.list_filter]
 
 
 @admin.register(Account)
 class HaltableAccountAdmin(TradingStateMixin, LeavingMixin, AccountAdmin):
-    actions = [*TradingStateMixin.actions, *LeavingMixin.actions]
+    actions = [*TRADING_ACTIONS, *LEAVING_ACTIONS]
     works_something = staticmethod(holds_or_works_something)
     list_display = [*AccountAdmin.list_display, "trading_state"]
     list_filter = ["trading_state", *AccountAdmin.list_filter]

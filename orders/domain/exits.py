@@ -169,7 +169,7 @@ def pace(refusals: int) -> timedelta:
     """Returns the wait after so many refusals in a row: 1, 2, 4, 8, 16, then 30 seconds."""
     if refusals > _PACE_STEPS:
         return LONGEST
-    return SHORTEST * 2 ** max(0, refusals - 1)
+    return timedelta(seconds=2 ** max(0, refusals - 1))
 
 
 def is_refusal(last: Attempt) -> bool:

@@ -262,24 +262,30 @@ class BatchRun:
 
         The tracker pursues the goals whose next attempt is further away.
         """
-        queue_of = {pk: queue for queue in queues if (pk := _goal_pk(queue.steps[0])) is not None}
+        queue_of: dict[int | None, AccountQueue] = {
+            pk: queue for queue in queues if (pk := _goal_pk(queue.steps[0])) is not None
+        }
         if not queue_of:
             return
         now = self._clock()
-        pursuit = pursue(queue_of, now=now)
-        for order in self.orders:
-            if order.goal is not None and (fresh := pursuit.goals.get(order.goal.pk)) is not None:
-                order.goal.adopt(fresh)
+        pursuit = pursue([pk for pk in queue_of if pk is not None], now=now)
+        self._show_goals(pursuit)
         if pursuit.contradicted:
             read_holdings_soon(pursuit.contradicted, clock=self._clock)
-        self._client.cancel(mark_exits_beyond_positions(actor=self._by, now=now, only=_changed(pursuit)))
-        sent = {attempt.goal_id for attempt in pursuit.attempts}
+        beyond = mark_exits_beyond_positions(actor=self._by, now=now, only=_changed(pursuit))
+        if beyond:
+            self._client.cancel(beyond)
         for attempt in pursuit.attempts:
             self.orders.append(attempt)
             queue_of[attempt.goal_id].steps.insert(1, attempt)
-        for pk, goal in pursuit.goals.items():
-            if pk not in sent and _is_due_soon(goal, now):
-                queue_of[pk].steps.insert(1, goal)
+        for goal in _waiting_goals(pursuit, now):
+            queue_of[goal.pk].steps.insert(1, goal)
+
+    def _show_goals(self, pursuit: Pursuit) -> None:
+        """Brings the goals of the orders in memory up to date: the answer is built from these."""
+        for order in self.orders:
+            if order.goal is not None and order.goal.pk in pursuit.goals:
+                order.goal.adopt(pursuit.goals[order.goal.pk])
 
     def _insert_next_attempt(self, order_call: OrderCall, queue: AccountQueue) -> None:
         """Puts the next attempt, if any, right behind the refused attempt."""
@@ -322,9 +328,16 @@ def _goal_pk(step: Step) -> int | None:
 
 def _is_due_soon(goal: ExitGoal, now: datetime) -> bool:
     """Whether the run waits for the goal's next attempt. No run keeps a thread for a goal that is only looked at."""
-    waits = goal.state == GoalState.WORKING and goal.due_at is not None
+    if goal.state != GoalState.WORKING or goal.due_at is None:
+        return False
     is_young = now - goal.created_at < timedelta(seconds=_HAND_OVER_AFTER_S)
-    return waits and is_young and goal.due_at - now <= _PURSUE_WITHIN
+    return is_young and goal.due_at - now <= _PURSUE_WITHIN
+
+
+def _waiting_goals(pursuit: Pursuit, now: datetime) -> list[ExitGoal]:
+    """The goals without a new attempt for whose next one the run waits."""
+    sent = {attempt.goal_id for attempt in pursuit.attempts}
+    return [goal for pk, goal in pursuit.goals.items() if pk not in sent and _is_due_soon(goal, now)]
 
 
 def _changed(pursuit: Pursuit) -> list[PositionKey]:

@@ -249,18 +249,16 @@ def _read_goals(exits: Sequence[Order], context: OrderContext) -> None:
     goals = {order.goal_id for order in exits if order.goal_id and order.attempt > 1}
     if goals:
         attempts = Order.objects.filter(goal__in=goals).exclude(filled=0)
-        for goal, filled in attempts.values_list("goal_id", "filled"):
-            context.closed_by_goal[goal] += filled
+        for goal_id, filled in attempts.values_list("goal_id", "filled"):
+            context.closed_by_goal[goal_id] += filled
     for check in _of_same_symbols(HoldingCheck.objects.filter(market_type=exits[0].market_type), exits):
         context.holding_checks[AccountSymbol(check.account_id, check.symbol)] = check
     places = {order.position_key: order.goal_id or 0 for order in exits}
     older = ExitGoal.objects.pursued().filter(strategy=exits[0].strategy_id, to_remain__isnull=False)
-    for pk, to_remain, *key in _of_same_symbols(older, exits).values_list(
-        "pk", "to_remain", "strategy_account_id", "symbol"
-    ):
-        position = PositionKey(*key)
-        if position in places and pk < places[position]:
-            context.older_remains[position] = min(to_remain, context.older_remains.get(position, to_remain))
+    for goal in _of_same_symbols(older, exits):
+        if goal.pk < places.get(goal.position_key, 0):
+            known = context.older_remains.get(goal.position_key, goal.to_remain)
+            context.older_remains[goal.position_key] = min(goal.to_remain, known)
 
 
 def _read_sales(sales: Sequence[Order], context: OrderContext) -> None:

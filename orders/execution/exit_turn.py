@@ -141,17 +141,21 @@ class ExitTurn:
             self.goal.to_remain = self._to_remain()
 
     def _wanted(self) -> Decimal | None:
-        if not self.goal.rests or self.goal.wanted is not None:
-            return self.goal.wanted
-        return self._size() * -self.goal.qty_per / _PERCENT
+        fixed: Decimal | None = self.goal.wanted
+        if not self.goal.rests or fixed is not None:
+            return fixed
+        percent: Decimal = -self.goal.qty_per
+        return self._size() * percent / _PERCENT
 
     def _to_remain(self) -> Decimal | None:
         """An exit that comes while another is pursued takes its percentage of what the other leaves."""
-        if self.goal.rests or self.goal.to_remain is not None:
-            return self.goal.to_remain
+        fixed: Decimal | None = self.goal.to_remain
+        if self.goal.rests or fixed is not None:
+            return fixed
+        percent: Decimal = self.goal.qty_per
         older = self.context.older_remains.get(self.key)
         base = self._size() if older is None else min(self._size(), older)
-        return base * (_PERCENT + self.goal.qty_per) / _PERCENT
+        return base * (_PERCENT + percent) / _PERCENT
 
     def _size(self) -> Decimal:
         side = self.goal.side
@@ -210,13 +214,15 @@ class ExitTurn:
         check = self.context.holding_checks.get(self.order.account_symbol)
         if self.goal.reason not in CONTRADICTIONS or check is None or check.checked_at is None:
             return size
-        if check.free is not None:
-            return min(size, check.free)
-        if check.theirs is None or check.checked_at < self.goal.created_at:
+        free: Decimal | None = check.free
+        theirs: Decimal | None = check.theirs
+        if free is not None:
+            return min(size, free)
+        if theirs is None or check.checked_at < self.goal.created_at:
             return size
         sign = 1 if self.held > 0 else -1
         net = self.context.net_holdings[self.order.account_symbol]
-        missing = sign * (net.held - check.theirs)
+        missing = sign * (net.held - theirs)
         return max(_NOTHING, size - max(_NOTHING, missing))
 
     def _require_short_wait(self) -> None:

@@ -87,13 +87,15 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
 
 def _cancel_in_the_way(orders: Sequence[Order], context: OrderContext, actor: str) -> list[Order]:
     """Marks what stands in the way of exits for a cancel. The exits wait until the ends of these orders are known."""
-    changes = {}
+    found: dict[int, tuple[Order, int]] = {}
     for order in orders:
         if order.goal is not None and order.is_closing:
             for other in ExitTurn(order, context).orders_to_cancel():
-                changes[other.pk] = makes_room(other, actor=actor, now=context.now, goal_pk=order.goal.pk)
-    Order.objects.transition(changes.values())
-    return [change.order for change in changes.values()]
+                found[other.pk] = (other, order.goal.pk)
+    Order.objects.transition(
+        makes_room(other, actor=actor, now=context.now, goal_pk=goal) for other, goal in found.values()
+    )
+    return [other for other, _ in found.values()]
 
 
 def _comes_too_early(order: Order, context: OrderContext) -> bool:

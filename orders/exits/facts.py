@@ -91,7 +91,7 @@ def _read_attempts(goals: Sequence[ExitGoal], facts: Facts) -> None:
     attempts = Order.objects.filter(goal__in=goals).order_by()
     last = dict(attempts.values_list("goal_id").annotate(last=Max("attempt")))
     for order in attempts.filter(attempt__in=set(last.values())):
-        if order.attempt == last[order.goal_id]:
+        if order.goal_id is not None and order.attempt == last[order.goal_id]:
             facts.last_orders[order.goal_id] = order
     for goal, filled in attempts.exclude(filled=0).values_list("goal_id", "filled"):
         facts.closed[goal] += filled
@@ -111,10 +111,10 @@ def _read_refusals(goals: Sequence[ExitGoal], facts: Facts) -> None:
             symbol__in={goal.symbol for goal in contradicted},
             checked_at__isnull=False,
         )
-        for account, kind, symbol, at in rows.values_list(
-            "account_id", "market_type", "symbol", "checked_at"
-        ):
-            facts.checked_at[HoldingKey(account, kind, symbol)] = at
+        for check in rows:
+            if check.checked_at is not None:
+                key = HoldingKey(check.account_id, check.market_type, check.symbol)
+                facts.checked_at[key] = check.checked_at
     halted = [goal for goal in goals if reasons.get(goal.pk) == HALTED]
     if halted:
         facts.halted = _still_halted(halted)

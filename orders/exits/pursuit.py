@@ -172,7 +172,7 @@ def store_next_attempts(
     goals: Sequence[ExitGoal], order_type: OrderType | None, *, now: datetime
 ) -> list[Order]:
     """Stores the next attempt of each goal, of the type `order_type` where given. The caller has locked the goals."""
-    last: dict[int, Order] = {}
+    last: dict[int | None, Order] = {}
     for order in Order.objects.filter(goal__in=goals).order_by("attempt"):
         last[order.goal_id] = order
     for goal in goals:

@@ -70,8 +70,14 @@ def mark_exits_beyond_positions(
 
 def makes_room(order: Order, *, actor: str, now: datetime, goal_pk: int | None = None) -> Transition:
     """The transition that cancels an exit or entry for a newer exit (`goal_pk`), or for a smaller position."""
-    why = {"reason": MAKES_ROOM, "canceled_for_id": goal_pk}
-    return cancel_of(order, evidence=Evidence.LOCAL, actor=actor, now=now, **why)
+    return cancel_of(
+        order,
+        evidence=Evidence.LOCAL,
+        actor=actor,
+        now=now,
+        reason=MAKES_ROOM,
+        canceled_for_id=goal_pk,
+    )
 
 
 def _beyond(orders: list[Order], held: Decimal) -> Iterable[Order]:

@@ -8,26 +8,29 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from exchanges.adapters.protocol import Fill, OrderReport
-from exchanges.enums import OrderType, ReportStatus
-from exchanges.gateway import gateway
+from exchanges.enums import MarketType, OrderType, ReportStatus
+from exchanges.errors import OrderNotFound
+from exchanges.gateway import Outcome, gateway
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.ids import code_in, is_ours, may_lack_code
 from orders.domain.lifecycle import UNSENT
 from orders.fills.order_reports import Observation, record_reports
-from orders.models import Batch, ExternalOrder, Order
+from orders.models import Batch, BooksGap, ExternalOrder, Order
 from orders.models.transitions import Transition
-from orders.outside.subjects import Subject
+from orders.outside.books_gap import RESTORED
+from orders.outside.subjects import Subject, only_ready
 from strategies.models import Strategy, StrategyAccount
 
 logger = logging.getLogger(__name__)
 
 ADOPTION = "adoption"  # the actor of the events
+HOLD_BACK = timedelta(seconds=60)
 _ORDERS_PER_BATCH = 1000
 
 
@@ -104,6 +107,40 @@ def adopt_reports(seen: Iterable[SeenOrder], *, clock: Callable[[], datetime]) -
     adopted = _store_orders(owned, clock())
     _record_reports([(order, reports[order.client_order_id]) for order in adopted], clock)
     return adopted
+
+
+def look_up_waiting(*, clock: Callable[[], datetime]) -> set[int]:
+    """Looks up the orders that a restored database holds as never sent, before anybody sends them.
+
+    Adopts the orders that the exchange has. Returns the batches with an order about which the exchange has not answered
+    yet; nobody waits for such an answer longer than HOLD_BACK after the gap was noticed.
+    """
+    gap = BooksGap.objects.filter(cause=RESTORED).first()
+    if gap is None:
+        return set()
+    unchecked = Q(checked_at__isnull=True) | Q(checked_at__lt=gap.noticed_at)
+    rows = Order.objects.waiting().filter(unchecked, created_at__lt=gap.noticed_at)
+    orders = {row.pk: row for row in rows.select_related("account")}
+    subjects = {
+        pk: Subject(row.account, MarketType(row.market_type), can_wait=False) for pk, row in orders.items()
+    }
+    ready = set(only_ready(set(subjects.values()), now=clock()))
+    asked = [pk for pk, subject in subjects.items() if subject in ready]
+    outcomes = gateway.call_all([subjects[pk].call("fetch_order", orders[pk].key) for pk in asked])
+    answered = {
+        pk: outcome for pk, outcome in zip(asked, outcomes, strict=True) if _tells_whether_known(outcome)
+    }
+    adopt_reports(
+        (SeenOrder(subjects[pk], o.value) for pk, o in answered.items() if o.error is None), clock=clock
+    )
+    Order.objects.waiting().filter(pk__in=answered).update(checked_at=clock())
+    if clock() - gap.noticed_at > HOLD_BACK:
+        return set()
+    return {order.batch_id for pk, order in orders.items() if pk not in answered}
+
+
+def _tells_whether_known(outcome: Outcome) -> bool:
+    return outcome.error is None or isinstance(outcome.error, OrderNotFound)
 
 
 def keep_external(seen: SeenOrder, *, now: datetime) -> bool:

@@ -29,6 +29,7 @@ from orders.execution.client import ExecutionClient, OrderCall
 from orders.exits.pursuit import due_goals, pursue
 from orders.exits.resting import mark_exits_beyond_positions
 from orders.models import Batch, Cancellation, HoldingCheck, Order
+from orders.outside.adoption import look_up_waiting
 from orders.outside.books_gap import watch_books
 from orders.outside.holdings import compare_wanted, want_comparison
 from orders.outside.income import READ_EVERY, collect_income
@@ -151,8 +152,9 @@ class Tracker:
     def _resume_abandoned(self) -> None:
         _reopen_unfinished()
         now, ours = self._clock(), self._running_batches()
+        left_alone = {*ours, *look_up_waiting(clock=self._clock)}
         for batch in Batch.objects.unfinished().order_by("pk"):
-            if batch.pk in ours or not _is_abandoned(batch, now):
+            if batch.pk in left_alone or not _is_abandoned(batch, now):
                 continue
             by = f"{self._name}:{batch.pk}"
             if Batch.objects.take_over(batch, by=by, now=now, lease=LEASE):
