@@ -19,6 +19,7 @@ from orders.models import (
     Adjustment,
     Batch,
     BooksGap,
+    ExitGoal,
     ExternalOrder,
     Order,
     OrderEvent,
@@ -27,6 +28,7 @@ from orders.models import (
     Trade,
 )
 from orders.outside.account_comparison import compare_now
+from orders.outside.adoption import look_up_waiting
 from orders.reconciliation.comparison import compare_accounts
 from tests.crash import later, track
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
@@ -36,6 +38,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 STOP = {"symbol": "BTC/USDT", "side": "buy", "order_type": "STOP_MARKET", "stop_price": "96000", "qty": "1"}
 ONE = {"qty_per": None, "qty": "1"}
+UNSENT = {
+    "submitted_at": None, "closed_at": None, "released_at": None, "quantity": None, "filled": 0, "average": None,
+    "exchange_order_id": "",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -305,16 +311,70 @@ def wait_again(status):
     OrderEvent.objects.all().delete()
     Trade.objects.all().delete()
     Position.objects.all().delete()
-    Order.objects.update(
-        status=status, submitted_at=None, closed_at=None, released_at=None, filled=0, average=None,
-        exchange_order_id="", quantity=None,
-    )  # fmt: skip
+    Order.objects.update(**UNSENT, status=status)
     if status == "queued":
         order = Order.objects.get()
         OrderEvent.objects.create(
             order=order, at=order.created_at, from_status="initialized", to_status="queued", evidence="local"
         )
     Batch.objects.update(finished_at=None, claimed_until=None)
+
+
+def test_a_tracker_looks_up_a_waiting_exit_before_it_goes_out_again(deliver, solo):
+    deliver(solo.alert(BTC_MARKET, ONE))
+    deliver(solo.alert(BTC_CLOSE))
+    exit_order = wait_again_to_close()
+    note_gap()
+
+    track()
+
+    exit_order.refresh_from_db()
+    assert (exit_order.status, exit_order.goal.state) == ("filled", "reached")
+    assert len(solo.posts("A1")) == 2
+    assert str(held()) == solo.held("A1") == "0"
+
+
+def test_a_waiting_exit_that_the_exchange_does_not_know_goes_out(deliver, paper, solo):
+    deliver(solo.alert(BTC_MARKET, ONE))
+    deliver(solo.alert(BTC_CLOSE))
+    exit_order = wait_again_to_close()
+    paper.hand(solo.key("A1"), "futures", "BTCUSDT", "BUY", "1")
+    paper.forget(client_order_id=exit_order.client_order_id)
+    note_gap()
+
+    track()
+
+    assert (str(held()), solo.held("A1")) == ("0", "0")
+    forget_posts(solo)
+
+
+def test_a_waiting_exit_is_held_back_until_its_look_up_is_answered(deliver, paper, solo):
+    deliver(solo.alert(BTC_MARKET, ONE))
+    deliver(solo.alert(BTC_CLOSE))
+    exit_order = wait_again_to_close()
+    note_gap()
+    paper.fault(path="/fapi/v1/order", method="GET", action="status", value=500, times=None)
+
+    look_up_waiting(clock=timezone.now)
+    held_back = look_up_waiting(clock=timezone.now)
+    later_on = look_up_waiting(clock=later(61))
+    paper.clear_faults()
+    answered = look_up_waiting(clock=timezone.now)
+
+    assert (held_back, later_on, answered) == ({exit_order.batch_id}, set(), set())
+    track()
+
+
+def wait_again_to_close():
+    """As the backup has the exit of a moment later, and the position before the exit."""
+    order = Order.objects.latest("pk")
+    OrderEvent.objects.filter(order=order).delete()
+    Trade.objects.filter(order=order).delete()
+    Position.objects.update(quantity=1, cost=95000, realized_profit=0)
+    Order.objects.filter(pk=order.pk).update(**UNSENT, status="initialized")
+    ExitGoal.objects.update(state="working", over_at=None, due_at=timezone.now())
+    Batch.objects.filter(pk=order.batch_id).update(finished_at=None, claimed_until=None)
+    return order
 
 
 def test_an_order_that_was_denied_here_and_exists_there_is_shown_as_external(deliver, solo, caplog):
