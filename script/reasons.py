@@ -246,6 +246,24 @@ RESULTS = {
         " bought.",
         "Nothing to do: the goal is reached when the entry's outcome is known and nothing is left.",
     ),
+    "not_compared": Advice(
+        "The books of the account were not compared with the exchange within 10 minutes, or not since the books were"
+        " found to have a gap: a restored database, or a pause of the tracker. The entry waited up to 5 s for a"
+        " comparison on demand. Exits and cancels go out.",
+        "Start the tracker where the sentence says that the tracker is not running, look whether the exchange answers,"
+        " and send the entry again.",
+    ),
+    "forgotten_by_exchange": Advice(
+        "The exchange had the order and does not know it any more. Look-ups, order history and fills show no trace of"
+        " more than what is booked, so the order has ended.",
+        "Nothing to do. A resting exit that ended so is looked at by its goal.",
+    ),
+    "absence_unproved": Advice(
+        "The exchange does not know the order, and keeps its history for too short a time to prove anything. The order"
+        " stays open here.",
+        "Look for the order and its fills at the exchange, then close it by *The exchange never had this order* or book"
+        " what happened.",
+    ),
     "earlier_order_unknown": Advice(
         "An earlier order of the same account and symbol has an unknown outcome. The order may have filled, so nothing"
         " may be added to the position yet.",

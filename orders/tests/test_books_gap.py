@@ -36,6 +36,12 @@ def causes():
     return list(BooksGap.objects.order_by("pk").values_list("cause", flat=True))
 
 
+def lose_the_file(watermark):
+    """The first delivery of a process left it there."""
+    watermark.unlink()
+    forget_watermark()
+
+
 def at_once(act, times=3):
     def act_and_close():
         try:
@@ -96,6 +102,7 @@ def test_each_turn_of_a_tracker_beats(test1):
 
 def test_an_older_database_is_noticed_once_by_two_processes(deliver, test1, watermark):
     deliver(test1.alert(BTC_LIMIT))
+    lose_the_file(watermark)
     check_watermark(now=NOW)
     assert causes() == ["restored"]  # the first look, at a database with orders and without a file
     deliver(test1.alert(BTC_LIMIT))
@@ -143,7 +150,7 @@ def test_a_file_of_another_database_tells_nothing_about_an_empty_one(db, waterma
 @pytest.mark.parametrize("content", ["", "no json", "[]", '{"order": 1}', "null"])
 def test_an_unreadable_file_counts_as_missing(deliver, test1, watermark, content):
     deliver(test1.alert(BTC_LIMIT))
-    watermark.parent.mkdir()
+    lose_the_file(watermark)
     watermark.write_text(content)
 
     check_watermark(now=NOW)
