@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from orders.models import BookAudit, BooksGap, Order, Position
+from orders.outside.books_gap import check_watermark, forget_watermark
 from tests.desk import BTC_LIMIT, BTC_MARKET, open_desk
 from tests.restore import restore_from_before
 
@@ -82,6 +83,23 @@ def test_the_history_begins_with_the_newest_gap(db, paper):
     BooksGap.objects.create(began_at=began, noticed_at=timezone.now(), cause="restored")
 
     assert began.isoformat(timespec="seconds") in adopt()
+
+
+def test_a_restored_database_is_noticed_before_adopted_orders_make_it_look_new(
+    deliver, solo, tmp_path, settings
+):
+    settings.WATERMARK_FILE = tmp_path / "watermark"
+    forget_watermark()
+    check_watermark(now=timezone.now())
+    deliver(solo.alert(BTC_MARKET, ONE))
+    check_watermark(now=timezone.now())
+    restore_from_before()
+    forget_watermark()
+
+    said = adopt(do=True)
+
+    assert BooksGap.objects.get().began_at.isoformat(timespec="seconds") in said
+    forget_watermark()
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2026-13-01", ""])

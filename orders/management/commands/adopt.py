@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from exchanges.amounts import plain
 from exchanges.models import Account
 from orders.models import BooksGap
+from orders.outside.books_gap import check_watermark
 from orders.reconciliation.exchange_audit import Findings, examine_accounts, mend
 
 _LOOK_BACK = timedelta(hours=24)
@@ -37,6 +38,7 @@ class Command(BaseCommand):
             accounts = accounts.filter(name=account)
             if not accounts.exists():
                 raise CommandError(f"There is no active account {account}.")
+        check_watermark(now=timezone.now())  # adopted orders would make the database look new
         begin = read_time(since) if since else default_begin(timezone.now())
         self.stdout.write(f"Since {begin.isoformat(timespec='seconds')}:")
         findings = examine_accounts(accounts, since=begin, clock=timezone.now)
