@@ -11,7 +11,7 @@ from orders.models import Order, Position
 from orders.reconciliation import absence
 from orders.reconciliation.by_person import declare_absent
 from tests.crash import track, track_at
-from tests.desk import BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
+from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -144,6 +144,24 @@ def test_an_order_in_cancel_that_the_exchange_forgot_is_canceled(deliver, solo):
     look(*UNTIL_PROVED, 88, 99)
 
     assert outcome() == ("canceled", "forgotten_by_exchange", "0")
+
+
+def test_a_forgotten_take_profit_neither_holds_up_the_exit_nor_stays_open(deliver, paper, solo):
+    other = open_desk(paper, "A1", owner=solo.strategy.owner, group_name="other")
+    deliver(solo.alert(BTC_MARKET, ONE))
+    deliver(other.alert(BTC_MARKET, ONE))
+    deliver(solo.alert(BTC_CLOSE, order_type="LIMIT", price="99000"))
+    take_profit = Order.objects.get(order_type="LIMIT")
+    paper.forget(client_order_id=take_profit.client_order_id)
+
+    exit_result = deliver(solo.alert(BTC_CLOSE)).json()["results"][0]
+    look(*UNTIL_PROVED, 88, 99)
+
+    take_profit.refresh_from_db()
+    assert exit_result["status"] == "success"
+    assert (take_profit.status, take_profit.reason) == ("canceled", "forgotten_by_exchange")
+    assert solo.held("A1") == "1"
+    assert sorted(str(row.quantity) for row in Position.objects.all()) == ["0", "1"]
 
 
 @pytest.mark.parametrize("path", ["/fapi/v1/allOrders", "/fapi/v1/userTrades"])

@@ -41,6 +41,7 @@ def surroundings() -> Iterator[str]:
                 "DATABASE_URL": database_url,
                 "CACHE_URL": "locmemcache://",
                 "Q_REDIS_URL": "",
+                "WATERMARK_FILE": "",
                 "DEBUG": "false",
                 "SECURE_SSL_REDIRECT": "false",
                 "ALLOWED_HOSTS": "127.0.0.1",
