@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils.translation import override
 
 from orders.domain.freshness import Comparison
 
@@ -47,7 +48,8 @@ def test_the_denial_names_the_age_and_why_there_is_no_younger_comparison(compari
 
 
 def test_the_sentence_says_that_the_tracker_is_not_running():
-    text = Comparison(ago(minutes=11)).denial(NOW).text
+    with override("en"):
+        text = Comparison(ago(minutes=11)).denial(NOW).text
 
     assert "660 seconds ago" in text
     assert "manage.py track_orders" in text
