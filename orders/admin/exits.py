@@ -79,6 +79,11 @@ class ExitGoalAdmin(OperatedAdmin):
     list_select_related = ["strategy", "account"]
     search_fields = ["symbol", "account__name", "strategy__group_name", "attempts__client_order_id"]
     ordering = [F("over_at").desc(nulls_first=True), F("told_at").asc(nulls_last=True), "-pk"]
+    fields = [
+        ("state", "reason"), "explanation", ("strategy", "account"), ("symbol", "side"), ("order_type", "qty_per"),
+        ("price", "stop_price"), ("to_remain", "wanted", "remaining"), ("refusals", "due_at"), ("told_at", "over_at"),
+        ("actor", "ended_by"), ("created_at", "batch"),
+    ]  # fmt: skip
     readonly_fields = ["explanation"]
     inlines = [AttemptInline]
     actions = ["try_again", "close_at_market", "end"]
