@@ -1,11 +1,13 @@
 """Keys that may withdraw do not get in, and neither does a key that nobody could ask about."""
 
 import socket
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import override
 
 from exchanges import entry_check, registry
@@ -142,6 +144,19 @@ def test_a_key_that_may_not_withdraw_is_kept(desk, paper, alice):
     assert response.status_code == 302
     assert credentials_of(Account.objects.get()) == KEY
     assert "works from every address" in desk.get(response.url, HTTP_ACCEPT_LANGUAGE="en").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_entering_an_account_is_its_first_comparison_and_a_change_is_none(desk, paper, alice):
+    paper.open_account(KEY.api_key, KEY.secret)
+    enter(desk, alice)
+    entered = Account.objects.get()
+
+    enter(desk, alice, reverse("admin:exchanges_account_change", args=[entered.pk]), name="B1")
+
+    changed = Account.objects.get()
+    assert timezone.now() - entered.compared_at < timedelta(minutes=1)
+    assert (changed.name, changed.compared_at) == ("B1", entered.compared_at)
 
 
 @pytest.mark.django_db(transaction=True)
