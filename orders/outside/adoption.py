@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 ADOPTION = "adoption"  # the actor of the events
 HOLD_BACK = timedelta(seconds=60)
 _ORDERS_PER_BATCH = 1000
+_NAMES_PER_STATEMENT = 10_000  # SQLite takes at most 32766 values per statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +63,16 @@ class Orphan:
 def find_orphans(seen: Iterable[SeenOrder]) -> list[Orphan]:
     """Returns the orders under our ids that our books do not know as sent, each once.
 
-    Orders that the exchange refused are left out. Three statements at most, however many orders.
+    Orders that the exchange refused are left out.
     """
     named = {order.name: order for order in seen if is_ours(order.name) and not _was_refused(order.report)}
     if not named:
         return []
-    rows = {row.client_order_id: row for row in _rows_named(named)}
-    named = {name: order for name, order in named.items() if name not in rows or not rows[name].submitted_at}
+    sent = _names_in(Order.objects.filter(submitted_at__isnull=False), named)
+    named = {name: order for name, order in named.items() if name not in sent}
     if not named:
         return []
+    rows = {row.client_order_id: row for row in _rows_named(named)}
     by_code = _owners_by_code(named)
     only = _only_owners({order.subject.account.pk for order in named.values()})
     return [
@@ -86,8 +88,15 @@ def _rows_named(names: Iterable[str]) -> QuerySet[Order]:
 
 def known_names(names: Iterable[str]) -> set[str]:
     """Returns the client order ids that have a row."""
-    rows = Order.objects.filter(client_order_id__in=set(names))
-    return set(rows.values_list("client_order_id", flat=True))
+    return _names_in(Order.objects.all(), names)
+
+
+def _names_in(orders: QuerySet[Order], names: Iterable[str]) -> set[str]:
+    wanted, found = sorted(set(names)), set()
+    for start in range(0, len(wanted), _NAMES_PER_STATEMENT):
+        rows = orders.filter(client_order_id__in=wanted[start : start + _NAMES_PER_STATEMENT])
+        found |= set(rows.values_list("client_order_id", flat=True))
+    return found
 
 
 def adopt_reports(seen: Iterable[SeenOrder], *, clock: Callable[[], datetime]) -> list[Order]:
