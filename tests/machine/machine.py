@@ -19,7 +19,7 @@ UNCERTAIN: list[dict[str, Any]] = [
     *({"action": "status", "value": status} for status in (500, 502, 503, 504)),
     *({"action": "garbage", "value": body} for body in ("html", "truncated", "empty", {}, [1, 2, 3], 7)),
     *({"action": "redirect", "value": status} for status in (302, 307)),
-    *({"action": "code", "value": code} for code in (-1000, -1006, -1007, -1008, -2011, -2013)),
+    *({"action": "code", "value": code} for code in (-1000, -1006, -1007, -2011, -2013)),
     {"action": "wrong_id"},
     {"action": "duplicate_fills"},
 ]
@@ -33,6 +33,7 @@ REFUSALS: list[dict[str, Any]] = [
     {"action": "code", "value": -2019},
     {"action": "code", "value": -1013, "msg": "Filter failure: LOT_SIZE"},
     {"action": "code", "value": -2022},
+    {"action": "code", "value": -1008},
     {"action": "code", "value": -4118},
     {"action": "code", "value": -4131},
     {"action": "code", "value": -5028},
