@@ -14,6 +14,7 @@ from exchanges.paper.exchange import PaperExchange
 
 KEEPALIVE_S = 75
 SHUTDOWN_S = 1
+ANSWER_S = 0.1  # for the answer that closes the port
 BACKLOG = 1024
 
 
@@ -66,11 +67,13 @@ class Listener:
         self.port = self._sockets.sockets[0].getsockname()[1]
 
     def refuse_for(self, seconds: float) -> None:
-        """Closes the port, and every connection after the answer under way."""
+        """Closes the port at once, and every connection as soon as the answer under way is out."""
         self.close()
+        loop = asyncio.get_running_loop()
         for connection in self.server.connections:
             connection.close()
-        self._pause = asyncio.get_running_loop().create_task(self._open_after(seconds))
+            loop.call_later(ANSWER_S, connection.force_close)  # `close` alone leaves idle connections open
+        self._pause = loop.create_task(self._open_after(seconds))
 
     async def _open_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
