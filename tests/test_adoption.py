@@ -435,3 +435,23 @@ def test_exits_need_no_comparison(deliver, paper, solo):
     (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
 
     assert close["status"] == "success"
+
+
+def test_a_spot_exit_behind_a_gap_waits_for_the_exit_that_the_books_lack(deliver, paper):
+    spot = open_desk(paper, "A1", group_name="spot", market_type=MarketType.SPOT)
+    paper.set_balances(spot.key("A1"), "spot", {"BTC": "5", "USDT": "1000000"})  # coins of the owner's own
+    deliver(spot.alert(BTC_MARKET, ONE))
+    before = Order.objects.get().batch_id
+    deliver(spot.alert(BTC_CLOSE))
+    restore_from_before(before)
+    Position.objects.filter(symbol="BTC/USDT").delete()
+    record = Order.objects.get()
+    Position.objects.create(
+        strategy_account=record.strategy_account, symbol=record.symbol,
+        quantity=sum(trade.signed_quantity for trade in record.trades.all()),
+    )  # fmt: skip
+    note_gap()
+
+    deliver(spot.alert(BTC_CLOSE))
+
+    assert len(spot.posts("A1")) == 2  # bought and sold once

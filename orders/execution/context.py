@@ -87,7 +87,7 @@ class OrderContext:
     # For entries: the full exits of the position that are not over.
     full_goals: dict[PositionKey, list[ExitGoal]] = field(default_factory=lambda: defaultdict(list))
     differences: dict[AccountSymbol, PositionDifference] = field(default_factory=dict)
-    # By account: the last comparison, where it is too old for an entry.
+    # By account: the last comparison, where it is too old for an entry. For exits only on spot.
     stale_comparisons: dict[int, Comparison] = field(default_factory=dict)
     # Holdings with an outside event that a person still has to distribute.
     waiting_events: set[AccountSymbol] = field(default_factory=set)
@@ -151,10 +151,14 @@ def read_context(
         _read_goals(exits, context)
         _read_net_holdings(orders, context)
         _read_net_orders(orders, context)
+    compared = {
+        order.account_id for order in orders if not order.is_closing or order.market_type == MarketType.SPOT
+    }
+    if compared:
+        context.stale_comparisons = stale_accounts(compared, now=now)
     if entries:
         _read_differences(entries, context)
         context.waiting_events = waiting_symbols({order.symbol for order in entries})
-        context.stale_comparisons = stale_accounts({order.account_id for order in entries}, now=now)
         _read_full_goals(entries, context)
     return context
 

@@ -81,9 +81,12 @@ class ExitTurn:
         Afterwards the exit goes with what is certain: less than the position where an earlier exit is in doubt, unless
         the exchange caps the exit, or the exchange's holding shows that the earlier exit has closed nothing.
         """
+        is_young = self.context.now - self.order.created_at < LONGEST_WAIT
+        if is_young and self._is_behind_gap():
+            return True
         if not self._doubts():
             return False
-        if self.context.now - self.order.created_at < LONGEST_WAIT:
+        if is_young:
             return True
         return bool(self.held) and not self._certain()
 
@@ -92,6 +95,11 @@ class ExitTurn:
         """Whether what the exchange holds would tell that an earlier exit in doubt has closed nothing."""
         is_due = self.context.now - self.order.created_at >= _ASK_AFTER
         return is_due and bool(self.held) and self._certain() < abs(self.held)
+
+    def _is_behind_gap(self) -> bool:
+        """Whether the books may lack an earlier exit, after which on spot a second one would sell the owner's coins."""
+        comparison = self.context.stale_comparisons.get(self.order.account_id)
+        return self.shares_coins and comparison is not None and comparison.is_before_gap
 
     def _doubts(self) -> list[Order]:
         known = {order.pk: order for order in self.context.unsure_orders.get(self.key, ())}

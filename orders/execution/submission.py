@@ -77,11 +77,7 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
         for order in early
         if order.is_closing and ExitTurn(order, context).asks_for_holding()
     ]
-    not_compared = {
-        order.account_id
-        for order in early
-        if not order.is_closing and order.account_id in context.stale_comparisons
-    }
+    not_compared = {order.account_id for order in early} & set(context.stale_comparisons)
     return Turn(sent, [*waiting, *unpriced, *early], unsure, at_exchange, in_question, not_compared)
 
 
