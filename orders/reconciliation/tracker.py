@@ -73,10 +73,12 @@ class Tracker:
             self._look_up(self._unsure_orders())
             time.sleep(_LOOK_AGAIN_S)
             self._resume_abandoned()
+        # Look-ups before the comparison: an order's own answer tells more of the order than the account's history.
+        self._look_up(self._unsure_orders(everything=True))
         self._look_up_contradicted(compare_accounts(clock=self._clock, everything=everything))
+        self._wait_for_calls()
         collect_income(clock=self._clock, everything=everything)
         trip_circuit_breakers(now=self._clock())
-        self._look_up(self._unsure_orders(everything=True))
         self._look_up(self._working_orders(everything=everything), can_wait=True)
         for _ in range(_ROUNDS):
             compare_wanted(clock=self._clock)
