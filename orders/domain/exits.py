@@ -210,8 +210,9 @@ def _is_reached(view: GoalView) -> bool:
     left = left_of(view)
     if not left or left < view.smallest:
         return True
-    has_grown = view.is_full and (view.left_before is not None and left > view.left_before)
-    if has_grown:
+    was_nothing = view.last.was_denied_as in NOTHING_HELD
+    has_grown = was_nothing if view.left_before is None else left > view.left_before
+    if view.is_full and has_grown:
         return False
     is_small = view.last.reason in TOO_SMALL and not view.rests
     return is_small or view.last.was_denied_as in TOO_SMALL | NOTHING_HELD

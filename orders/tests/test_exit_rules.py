@@ -158,9 +158,14 @@ def test_a_full_goal_waits_for_an_entry_in_doubt_and_closes_what_it_bought():
     last = denied("no_long_position")
     waiting = step(last, held=Decimal(0), is_doubtful=True)
     grown = step(denied("no_long_position", ago_s=60), held=Decimal(2), left_before=Decimal(0))
+    booked_before_the_first_look = step(denied("no_long_position", ago_s=60), held=Decimal(2))
 
     assert (waiting.state, waiting.reason, waiting.sends) == (GoalState.WORKING, IN_DOUBT, False)
     assert (grown.state, grown.sends) == (GoalState.WORKING, True)
+    assert (booked_before_the_first_look.state, booked_before_the_first_look.sends) == (
+        GoalState.WORKING,
+        True,
+    )
 
 
 def test_a_partial_goal_waits_for_no_entry():
