@@ -1,9 +1,14 @@
 """Exits and cancels reach whoever holds or works something; entries only who takes part (SPEC section 5)."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from django.utils import timezone
 
+from exchanges.enums import MarketType
+from exchanges.market_data import catalog
+from exchanges.models import Account, Market
 from orders.models import ExitGoal, Order, Position
 from strategies.models import Subscription
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
@@ -129,6 +134,67 @@ def test_who_left_is_reached_for_what_they_hold_only(deliver, follow1):
     assert [row["account_name"] for row in results] == ["A1"]
 
 
+@pytest.mark.parametrize("who", ["bob", "charlie"])
+def test_an_inactive_strategy_tells_nothing_to_a_token_that_opens_nothing(
+    deliver, follow1, bob, charlie, who
+):
+    deliver(follow1.alert(BTC_MARKET, ONE))
+    end_subscription(follow1)
+    deliver(follow1.alert(BTC_CLOSE))
+    deliver(follow1.alert(BTC_MARKET, ONE))
+    switch_strategy_off(follow1)
+    token = {"token": issue_token({"bob": bob, "charlie": charlie}[who])}
+
+    answers = [deliver(follow1.alert(leg, token)) for leg in (BTC_CLOSE, CANCEL_ALL)]
+
+    assert [answer.json()["code"] for answer in answers] == ["invalid_token", "invalid_token"]
+    assert follow1.held("A1") == "1"
+
+
+@pytest.fixture
+def elsewhere(deliver, follow1):
+    """S1 left, and holds BTC at another exchange, where BTCUSDT is the name of two markets."""
+    deliver(follow1.alert(BTC_MARKET, ONE))
+    specs = catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now()).specs
+    coin = replace(specs["BTC/USDT:USDT"], symbol="BTC/USDT:BTC")
+    Market.objects.replace("binanceusdm", [specs["BTC/USDT:USDT"], coin], now=timezone.now())
+    Account.objects.filter(name="S1").update(exchange="binanceusdm")
+    switch_strategy_account_off(follow1)
+    yield follow1
+    Account.objects.filter(name="S1").update(exchange="paper")
+
+
+@pytest.mark.parametrize("symbol", ["ETHUSDT", "BTCUSDT"], ids=["unknown there", "ambiguous there"])
+@pytest.mark.parametrize(
+    "legs", [[BTC_MARKET | ONE], [BTC_CLOSE], [CANCEL_ALL], [BTC_CLOSE, BTC_MARKET | ONE]]
+)
+def test_an_exchange_where_nobody_takes_part_refuses_no_delivery(deliver, elsewhere, legs, symbol):
+    orders = [leg | {"symbol": symbol} for leg in legs]
+
+    answer = deliver(elsewhere.alert(orders=orders)).json()
+
+    assert answer["success"], answer
+    names_former = symbol == "BTCUSDT" and BTC_CLOSE in legs
+    assert len({row["account_name"] for row in answer["results"]} - {"A1"}) == names_former
+    assert {row["error_code"] for row in answer["results"] if row["account_name"] != "A1"} <= {
+        "ambiguous_symbol"
+    }
+    assert answer["summary"]["total_accounts"] == 1 + names_former
+
+
+def test_an_exit_names_who_holds_something_at_an_exchange_without_markets(deliver, follow1, bobs):
+    deliver(follow1.alert(BTC_MARKET, ONE))
+    Account.objects.filter(name="S1").update(exchange="closed-down")
+    switch_strategy_account_off(follow1)
+
+    mine = deliver(follow1.alert(BTC_CLOSE, bobs)).json()["results"]
+    owners = deliver(follow1.alert(BTC_CLOSE)).json()["results"]
+
+    assert [(row["account_name"], row["error_code"]) for row in mine] == [("S1", "markets_unavailable")]
+    assert [row["error_code"] for row in owners] == [None, "markets_unavailable"]
+    Account.objects.filter(name="S1").update(exchange="paper")
+
+
 # CANCEL of what is over
 
 
@@ -150,6 +216,24 @@ def test_a_cancel_of_an_order_that_is_over_says_so(deliver, paper, alice):
         assert body["summary"]["failed_cancels"] == 1
 
 
+@pytest.mark.parametrize("leg", [BTC_LIMIT, {**BTC_CLOSE, "order_type": "LIMIT", "price": "120000"}])
+def test_a_second_cancel_says_that_the_order_is_over(deliver, paper, alice, leg):
+    desk = open_desk(paper, "A1")
+    deliver(desk.alert(BTC_MARKET, ONE))
+    (placed,) = deliver(desk.alert(leg)).json()["results"]
+    cancel = {"order_type": "CANCEL", "order_id": placed["client_order_id"]}
+
+    preview, first, second = (
+        deliver(desk.alert(cancel, more)).json() for more in ({"dry_run": True}, {"id": "1"}, {"id": "2"})
+    )
+    repeated = deliver(desk.alert(cancel, id="1")).json()
+
+    assert [body["results"][0]["status"] for body in (preview, first, repeated)] == ["success"] * 3
+    assert preview["results"][0]["order_status"] == "accepted"
+    (row,) = second["results"]
+    assert (row["status"], row["error_code"], row["order_status"]) == ("failed", "order_not_open", "canceled")
+
+
 def test_a_cancel_of_an_attempt_ends_the_exit_between_two_attempts(deliver, paper, alice):
     desk = open_desk(paper, "A1")
     deliver(desk.alert(BTC_MARKET, ONE))
@@ -165,6 +249,8 @@ def test_a_cancel_of_an_attempt_ends_the_exit_between_two_attempts(deliver, pape
         "results"
     ]
 
+    again = deliver(desk.alert({"order_type": "CANCEL", "order_id": close["client_order_id"]})).json()
     assert canceled["status"] == "success"
+    assert again["results"][0]["error_code"] == "order_not_open"
     assert ExitGoal.objects.get().state == "ended"
     assert Position.objects.get().quantity == Decimal(1)

@@ -76,9 +76,11 @@ def _admission(
     """The accounts that the delivery reaches: whoever takes part, and for exits and cancels whoever holds something."""
     is_member, taking_part = True, []
     try:
-        taking_part = reachable_accounts(token, strategy) if strategy.is_active else []
+        taking_part = reachable_accounts(token, strategy)
     except NoAccess:
         is_member = False
+    if not strategy.is_active:
+        taking_part = []
     former, holdings = [], {}
     if delivery.leaves:
         known = {strategy_account.pk for strategy_account in taking_part}

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -85,12 +86,20 @@ def cancel_results(
 
 
 def target_results(
-    cancellations: Iterable[Cancellation], targets: Iterable[Order], *, viewer_id: int
+    cancellations: Iterable[Cancellation],
+    targets: Iterable[Order],
+    *,
+    viewer_id: int,
+    since: datetime,
+    is_preview: bool = False,
 ) -> list[Json]:
-    """Returns a result per order that a CANCEL leg names and no cancel touched."""
+    """Returns a result per order that a CANCEL leg names and no cancel touched.
+
+    `since` is the time of receipt of the delivery with the legs. `is_preview`: the legs were not carried out.
+    """
     legs = {cancellation.target_id: cancellation.leg for cancellation in cancellations}
     return [
-        _result_json(order, legs.get(order.pk, 0), _target_outcome(order), viewer_id)
+        _result_json(order, legs.get(order.pk, 0), _target_outcome(order, since, is_preview), viewer_id)
         for order in sorted(targets, key=lambda order: order.pk)
     ]
 
@@ -199,11 +208,25 @@ def gave_way_warnings(entries: Iterable[Order], *, viewer_id: int) -> list[str]:
     ]
 
 
-def _target_outcome(order: Order) -> tuple[str, str | None, str | None]:
+def _target_outcome(order: Order, since: datetime, is_preview: bool) -> tuple[str, str | None, str | None]:
     """A CANCEL of an attempt that is over ends the goal of the attempt, where the goal is still pursued."""
-    if order.goal is not None and order.goal.state == GoalState.ENDED:
+    if _is_ended_since(order.goal, since) or (is_preview and _would_cancel(order)):
         return SUCCESS, None, None
-    return (PENDING, None, None) if order.status in CANCELABLE else _cancel_outcome(order)
+    return (PENDING, None, None) if order.status in CANCELABLE else _not_open(order)
+
+
+def _is_ended_since(goal: ExitGoal | None, since: datetime) -> bool:
+    return (
+        goal is not None
+        and goal.state == GoalState.ENDED
+        and goal.over_at is not None
+        and goal.over_at >= since
+    )
+
+
+def _would_cancel(order: Order) -> bool:
+    """Whether a CANCEL finds something to end: the order, or the goal whose attempt the order is."""
+    return order.status in CANCELABLE or (order.goal is not None and not order.goal.is_over)
 
 
 def _cancel_outcome(order: Order) -> tuple[str, str | None, str | None]:
@@ -211,6 +234,10 @@ def _cancel_outcome(order: Order) -> tuple[str, str | None, str | None]:
         return SUCCESS, None, None
     if order.status == OrderStatus.PENDING_CANCEL:
         return PENDING, None, None
+    return _not_open(order)
+
+
+def _not_open(order: Order) -> tuple[str, str | None, str | None]:
     params = {"order_id": order.client_order_id, "status": str(OrderStatus(order.status).label)}
     return FAILED_RESULT, reason_text("order_not_open", params), "order_not_open"
 

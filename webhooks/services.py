@@ -290,7 +290,11 @@ def _build_answer(
     trades = answer.order_results(orders, viewer_id=viewer)
     cancels = answer.cancel_results(cancellations, canceled, viewer_id=viewer)
     cancels += answer.target_results(
-        cancellations, _untouched_targets(cancellations, canceled), viewer_id=viewer
+        cancellations,
+        _untouched_targets(cancellations, canceled),
+        viewer_id=viewer,
+        since=log.received_at,
+        is_preview=log.status == DeliveryStatus.DRY_RUN,
     )
     cancels += answer.missing_results(accepted.plan.not_found)
     body = _answer_envelope(log, accepted, trades, cancels)
@@ -315,11 +319,15 @@ def _answer_envelope(log: WebhookLog, accepted: Accepted, trades: list[Json], ca
         "duplicate": False,
         "warnings": [str(warning) for warning in accepted.delivery.warnings],
         "results": [*trades, *cancels],
-        "summary": answer.summary(
-            trades,
-            cancels,
-            action=action,
-            accounts=len(accepted.admission.strategy_accounts) + len(accepted.admission.former_accounts),
-        ),
+        "summary": answer.summary(trades, cancels, action=action, accounts=_count_accounts(accepted)),
         "performance_metrics": accepted.timing.metrics(),
     }
+
+
+def _count_accounts(accepted: Accepted) -> int:
+    """The number of accounts that take part, and of former accounts that the delivery's legs concern."""
+    admission, plan = accepted.admission, accepted.plan
+    concerned = {order.strategy_account_id for order in plan.orders}
+    concerned |= {cancellation.strategy_account_id for cancellation in plan.cancellations}
+    former = [row for row in admission.former_accounts if row.pk in concerned]
+    return len(admission.strategy_accounts) + len(former)

@@ -1,6 +1,6 @@
 """Plans a batch: turns checked legs into unsaved orders and cancel instructions, one per leg and strategy account."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -49,7 +49,8 @@ class Planner:
     catalogs: Catalogs
     signaled_at: datetime | None
     now: datetime
-    # Strategy accounts that do not take part any more, and what they still hold or work: for exits and cancels.
+    # Strategy accounts that do not take part any more, and what they still hold or work, for exits and cancels. The
+    # holdings name no strategy account that takes part.
     former_accounts: Sequence[StrategyAccount] = ()
     holdings: Holdings = field(default_factory=dict)
 
@@ -75,10 +76,11 @@ class Planner:
     # Orders
 
     def _add_orders(self, plan: Plan, leg: Leg, sequence: int, order_type: OrderType) -> None:
-        found = self._resolve_symbol(leg)
-        for strategy_account in self.reached if leg.is_closing else self.strategy_accounts:
+        reached = self.reached if leg.is_closing else self.strategy_accounts
+        found = self._resolve_symbol(leg) if reached else {}
+        for strategy_account in reached:
             spec = found[strategy_account.account.exchange]
-            if strategy_account in self.former_accounts and not self._holds(strategy_account, spec):
+            if not self._concerns(strategy_account, spec):
                 continue
             symbol = spec.symbol if isinstance(spec, MarketSpec) else leg.symbol
             order = self._new_order(leg, sequence, order_type, strategy_account, symbol)
@@ -88,11 +90,18 @@ class Planner:
                 order.goal = None  # without a market nobody can hold a position to close
             plan.orders.append(order)
 
-    def _holds(
+    def _concerns(
         self, strategy_account: StrategyAccount, spec: MarketSpec | SymbolError | ExchangeError
     ) -> bool:
-        symbols = self.holdings.get(strategy_account.pk, set())
-        return isinstance(spec, MarketSpec) and spec.symbol in symbols
+        """Whether an order leg concerns a strategy account that takes part, or that holds or works the symbol.
+
+        Where the exchange's markets are unavailable, or the symbol may mean a market that is held, the result says so.
+        """
+        symbols = self.holdings.get(strategy_account.pk)
+        if symbols is None or isinstance(spec, ExchangeError):
+            return True
+        meant = spec.candidates if isinstance(spec, SymbolError) else (spec.symbol,)
+        return not symbols.isdisjoint(meant)
 
     def _new_order(
         self, leg: Leg, sequence: int, order_type: OrderType, strategy_account: StrategyAccount, symbol: str
@@ -121,7 +130,7 @@ class Planner:
         if isinstance(spec, ExchangeError):
             return Denied("markets_unavailable", {"exchange": strategy_account.account.exchange})
         if isinstance(spec, SymbolError):
-            return Denied("unknown_symbol", {"symbol": leg.symbol})
+            return Denied(spec.code, spec.params)
         return None if leg.is_closing else self._stale_signal()
 
     def _stale_signal(self) -> Denied | None:
@@ -139,16 +148,25 @@ class Planner:
     def _resolve_symbol(self, leg: Leg) -> dict[str, MarketSpec | SymbolError | ExchangeError]:
         """The market of the leg's symbol at each exchange, or the error that takes the market's place.
 
-        Raises SymbolRefused when the symbol is ambiguous or delayed at any exchange, or unknown at all exchanges.
+        Raises SymbolRefused when the symbol is ambiguous or delayed at any exchange, or unknown at all exchanges. Of
+        the exchanges where nobody takes part any more, an entry asks none, and another leg only for a known market.
         """
         found = {name: _market_or_error(catalog, leg.symbol) for name, catalog in self.catalogs.items()}
-        errors = [error for error in found.values() if isinstance(error, SymbolError)]
-        unclear = [error for error in errors if not isinstance(error, UnknownSymbol)]
+        present = self._present_exchanges()
+        errors = {name: error for name, error in found.items() if isinstance(error, SymbolError)}
+        unclear = [e for name, e in errors.items() if name in present and not isinstance(e, UnknownSymbol)]
         if unclear:
             raise SymbolRefused(leg, unclear[0])
-        if errors and len(errors) == len(found):
-            raise SymbolRefused(leg, errors[0])
+        asked = found if leg.is_closing or leg.is_cancel else present
+        if errors and all(name in errors for name in asked):
+            raise SymbolRefused(leg, next(iter(errors.values())))
         return found
+
+    def _present_exchanges(self) -> Collection[str]:
+        """The exchanges of the accounts that take part."""
+        if not self.former_accounts:
+            return self.catalogs
+        return {strategy_account.account.exchange for strategy_account in self.strategy_accounts}
 
     # Cancels
 
