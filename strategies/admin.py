@@ -45,6 +45,12 @@ class StrategyAccountForm(FixedOnceMadeForm):
     fixed = ["strategy", "account"]
 
 
+class SubscriptionForm(FixedOnceMadeForm):
+    """A subscription of somebody else, or to another strategy, would end this subscription without a question."""
+
+    fixed = ["user", "strategy"]
+
+
 class TokenForm(FixedOnceMadeForm):
     fixed = ["user", "strategy"]
 
@@ -53,9 +59,8 @@ class StrategyAccountInline(TabularInline[StrategyAccount, Strategy]):
     model = StrategyAccount
     form = StrategyAccountForm
     fields = ["account", "capital", "capital_currency", "leverage", "weight", "is_active"]
-    readonly_fields = [
-        "is_active"
-    ]  # switched off on the page of its own, which asks what to do with what is held
+    # The strategy account's own page switches it off, and asks what to do with what is held.
+    readonly_fields = ["is_active"]
     show_change_link = True
     extra = 0
     autocomplete_fields = ["account"]
@@ -124,6 +129,7 @@ class StrategyAccountAdmin(ModelAdmin[StrategyAccount]):
 
 @admin.register(Subscription)
 class SubscriptionAdmin(ModelAdmin[Subscription]):
+    form = SubscriptionForm
     list_display = ["user", "strategy", "is_active", "created_at"]
     list_filter = ["is_active", "strategy"]
     list_select_related = ["user", "strategy"]

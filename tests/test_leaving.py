@@ -1,11 +1,14 @@
 """Switching off asks what should become of what is held and worked."""
 
 import pytest
+from django.forms import MultiWidget
 from django.urls import reverse
 
+from orders.admin import leaving
 from orders.controls.leaving import LeaveChoice, leavers_of, left_behind
-from orders.models import Order, Position
+from orders.models import ExitGoal, Order, Position
 from strategies.models import StrategyAccount, Subscription
+from tests.crash import track
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, open_desk
 from tests.factories import AccountFactory, SubscriptionFactory
 
@@ -31,6 +34,7 @@ ROWS = {
     "strategy account": lambda desk: desk.strategy_account("S1"),
     "account": lambda desk: desk.accounts["S1"],
     "strategy": lambda desk: desk.strategy,
+    "user": lambda desk: desk.accounts["S1"].owner,
 }
 # What is left at the exchange of an account: what it holds, and how many orders are open.
 LEFT = {
@@ -54,7 +58,10 @@ def submitted(client, row, **changes):
     """What a browser sends when a person opens the page and changes these boxes."""
     page = client.get(change_page(row)).context
     form = page["adminform"].form
-    values = {name: form.initial.get(name) for name in form.fields if not form.fields[name].disabled}
+    values = {}
+    for name in form.fields:
+        if not form.fields[name].disabled:
+            values |= boxes_of(form[name])
     for inline in page["inline_admin_formsets"]:
         formset = inline.formset
         values |= {f"{formset.prefix}-TOTAL_FORMS": formset.initial_form_count()}
@@ -62,6 +69,14 @@ def submitted(client, row, **changes):
         for entry in formset.initial_forms:
             values |= {entry.add_prefix(name): entry[name].value() for name in entry.fields}
     return {name: value for name, value in (values | changes).items() if value not in (None, False)}
+
+
+def boxes_of(bound):
+    """What a browser sends for a field: a date with a time are two boxes."""
+    widget, value = bound.field.widget, bound.initial
+    if isinstance(widget, MultiWidget):
+        return {f"{bound.name}_{i}": part for i, part in enumerate(widget.decompress(value))}
+    return {bound.name: value}
 
 
 def switch_off_by_action(client, row, **more):
@@ -87,7 +102,7 @@ def test_the_admin_does_what_the_person_chooses(admin_client, follow1, name, cho
     assert left_at_the_exchange(follow1, "A1") == untouched
 
 
-@pytest.mark.parametrize("name", ["subscription", "strategy account"])
+@pytest.mark.parametrize("name", ["subscription", "strategy account", "user"])
 def test_saving_the_page_asks_first_and_cancels_entries_by_default(admin_client, follow1, name):
     row = ROWS[name](follow1)
     form = submitted(admin_client, row, is_active=False)
@@ -139,6 +154,38 @@ def test_a_subscription_is_not_deleted_while_something_is_left(admin_client, fol
 
     assert refused.status_code == 403
     assert Subscription.objects.exists()
+
+
+def test_an_entry_that_came_after_the_look_is_canceled_too(admin_client, follow1, monkeypatch):
+    monkeypatch.setattr(leaving, "left_behind", lambda leavers: [])
+
+    done = switch_off_by_action(admin_client, follow1.strategy_account("S1"))
+
+    assert done.status_code == 302
+    assert left_at_the_exchange(follow1, "S1") == ("1", 1)
+
+
+def test_cancel_all_also_ends_an_exit_between_two_attempts(admin_client, deliver, follow1, paper):
+    paper.fault(path="/fapi/v1/order", method="POST", action="code", value=-2015, times=None)
+    deliver(follow1.alert(BTC_CLOSE))
+    paper.clear_faults()
+
+    switch_off_by_action(admin_client, follow1.strategy_account("S1"), leave_choice="cancel_all")
+    track(after_s=120)
+
+    assert {goal.state for goal in ExitGoal.objects.filter(account__name="S1")} <= {"ended", "superseded"}
+    assert left_at_the_exchange(follow1, "S1") == ("1", 0)
+    assert follow1.held("A1") == "0"
+
+
+def test_the_page_afterwards_says_what_is_left(admin_client, follow1):
+    row = follow1.strategy_account("S1")
+
+    switch_off_by_action(admin_client, row, leave_choice="cancel_entries")
+
+    page = admin_client.get(reverse("admin:index"), HTTP_ACCEPT_LANGUAGE="en").content.decode()
+    assert "Left at follow1 / S1: entries 0, resting exits 1, positions 1, exits under way 0." in page
+    assert "follow1 / A1" not in page
 
 
 def test_a_user_who_may_only_look_switches_nothing_off(client, follow1, django_user_model):

@@ -5,8 +5,9 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -14,7 +15,15 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.admin import ModelAdmin
-from orders.controls.leaving import LeaveChoice, Leaver, LeftBehind, leave, leavers_of, left_behind
+from orders.controls.leaving import (
+    LeaveChoice,
+    Leaver,
+    LeftBehind,
+    leave,
+    leavers_of,
+    left_behind,
+    switch_off,
+)
 from orders.execution import state_lock
 from orders.models import Order
 from strategies.admin import SubscriptionAdmin
@@ -38,7 +47,7 @@ class LeavingMixin(ModelAdmin[Any]):
         if left and CHOICE not in request.POST and self.has_change_permission(request, row):
             return self._question(request, left)
         response = super().changeform_view(request, object_id, *args, **kwargs)
-        if left and getattr(request, "switched_off", False):
+        if getattr(request, "switched_off", False):
             self._leave(request, leavers)
         return response
 
@@ -74,15 +83,20 @@ class LeavingMixin(ModelAdmin[Any]):
         return TemplateResponse(request, "admin/orders/leave.html", context)
 
     def _leave(self, request: HttpRequest, leavers: Iterable[StrategyAccount]) -> None:
+        """Does what the person chose. Where nobody was asked, an entry may have come after the look: it is canceled."""
         try:
             choice = LeaveChoice(request.POST.get(CHOICE, ""))
         except ValueError:
             choice = LeaveChoice.CANCEL_ENTRIES
-        orders = leave(leavers, choice, actor=f"user:{request.user.pk}", clock=timezone.now)
-        for order in orders:
+        result = leave(leavers, choice, actor=f"user:{request.user.pk}", clock=timezone.now)
+        for order in result.orders:
             self.message_user(request, _order_message(order), _level_of(order))
-        text: Any = _("%(choice)s: %(count)s orders touched.")
-        self.message_user(request, text % {"choice": choice.label, "count": len(orders)}, messages.WARNING)
+        if result.orders or CHOICE in request.POST:
+            text: Any = _("%(choice)s: %(count)s orders touched.")
+            numbers = {"choice": choice.label, "count": len(result.orders)}
+            self.message_user(request, text % numbers, messages.WARNING)
+        for left in result.left:
+            self.message_user(request, _left_message(left), messages.WARNING)
 
     @admin.action(description=_("Switch off the selected rows"), permissions=["change"])
     def switch_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
@@ -93,15 +107,12 @@ class LeavingMixin(ModelAdmin[Any]):
             return self._question(request, left)
         if not self.has_change_permission(request):
             raise PermissionDenied
-        with transaction.atomic():
-            state_lock.hold_exclusive()
-            queryset.filter(pk__in=[row.pk for row in rows]).update(is_active=False)
+        switch_off(queryset.filter(pk__in=[row.pk for row in rows]))
         for row in rows:
             self.log_change(request, row, "Switched off.")
         text: Any = _("%(count)s rows were switched off.")
         self.message_user(request, text % {"count": len(rows)}, messages.SUCCESS)
-        if left:
-            self._leave(request, leavers)
+        self._leave(request, leavers)
         return None
 
 
@@ -120,11 +131,26 @@ def _order_message(order: Order) -> Any:
     return _("%(account)s, order %(order)s: %(status)s") % names
 
 
+def _left_message(left: LeftBehind) -> Any:
+    numbers = {
+        "strategy_account": left.strategy_account,
+        "entries": left.entries,
+        "exits": left.exits,
+        "positions": left.positions,
+        "goals": left.goals,
+    }
+    text: Any = _(
+        "Left at %(strategy_account)s: entries %(entries)s, resting exits %(exits)s, positions %(positions)s,"
+        " exits under way %(goals)s."
+    )
+    return text % numbers
+
+
 def _level_of(order: Order) -> int:
     return messages.SUCCESS if order.status in ("canceled", "filled") else messages.WARNING
 
 
-admin.site.unregister(Subscription)
+admin.site.unregister([Subscription, User])
 
 
 @admin.register(Subscription)
@@ -134,3 +160,8 @@ class LeavingSubscriptionAdmin(LeavingMixin, SubscriptionAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         may_delete = super().has_delete_permission(request, obj)
         return may_delete and obj is not None and not left_behind(leavers_of(obj))
+
+
+@admin.register(User)
+class LeavingUserAdmin(LeavingMixin, UserAdmin):  # type: ignore[type-arg]  # no brackets at run time
+    """A user who is switched off leaves all strategies: none of the user's tokens opens anything any more."""

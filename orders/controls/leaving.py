@@ -1,19 +1,26 @@
-"""Leaving: what becomes of the orders and positions of strategy accounts that stop taking part."""
+"""Leaving: what becomes of the orders and positions of strategy accounts that stop taking part.
+
+First `switch_off` commits the change of the row, so that no new entry starts. Then `leave` does what the person chose.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Q, QuerySet, TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.models import Account
+from orders.controls.exits_by_person import end_goals
 from orders.controls.trading_state import close_positions
+from orders.execution import state_lock
 from orders.execution.cancel_by_person import cancel_orders
 from orders.models import ExitGoal, Order, Position
 from strategies.models import Strategy, StrategyAccount, Subscription
 
-Leaver = StrategyAccount | Account | Strategy | Subscription
+Leaver = StrategyAccount | Account | Strategy | Subscription | User
 
 
 class LeaveChoice(TextChoices):
@@ -38,8 +45,22 @@ class LeftBehind:
         return bool(self.entries or self.exits or self.positions or self.goals)
 
 
+@dataclass(frozen=True, slots=True)
+class LeaveResult:
+    """The touched orders as they are afterwards, and what is held or worked then.
+
+    The tracker goes on with the orders that the exchange has not answered, and with the exits that are under way.
+    """
+
+    orders: list[Order]
+    left: list[LeftBehind]
+
+
 def leavers_of(row: Leaver, *, goes_private: bool = False) -> QuerySet[StrategyAccount]:
-    """The strategy accounts that stop taking part with the row. A strategy that goes private keeps its owner's."""
+    """The strategy accounts that stop taking part with the row. A strategy that goes private keeps its owner's.
+
+    With a user, the strategy accounts of the user's accounts leave, because no token of an inactive user is valid.
+    """
     rows = StrategyAccount.objects.select_related("strategy", "account").order_by("pk")
     match row:
         case StrategyAccount():
@@ -48,6 +69,8 @@ def leavers_of(row: Leaver, *, goes_private: bool = False) -> QuerySet[StrategyA
             return rows.filter(account=row.pk)
         case Subscription():
             return rows.filter(strategy=row.strategy_id, account__owner=row.user_id)
+        case User():
+            return rows.filter(account__owner=row.pk)
         case Strategy():
             of_strategy = rows.filter(strategy=row.pk)
             return of_strategy.exclude(account__owner=row.owner_id) if goes_private else of_strategy
@@ -67,28 +90,41 @@ def _left_of(strategy_account: StrategyAccount) -> LeftBehind:
     return LeftBehind(strategy_account, entries, orders.count() - entries, positions.count(), goals.count())
 
 
+def switch_off(rows: QuerySet[Leaver]) -> None:
+    """Switches the rows off. After the commit no order is committed as `submitted` for an entry under the rows."""
+    with transaction.atomic():
+        state_lock.hold_exclusive()
+        rows.update(is_active=False)
+
+
 def leave(
     strategy_accounts: Iterable[StrategyAccount],
     choice: LeaveChoice,
     *,
     actor: str,
     clock: Callable[[], datetime],
-) -> list[Order]:
-    """Cancels orders and closes positions by the choice. The caller has switched off and committed before.
+) -> LeaveResult:
+    """Cancels orders and closes positions by the choice. The caller has switched off and committed before."""
+    leavers = list(strategy_accounts)
+    orders = _withdraw(leavers, choice, actor, clock)
+    if choice is LeaveChoice.CLOSE:
+        held = Position.objects.filter(strategy_account__in=leavers)
+        orders += close_positions(held, actor=actor, clock=clock)
+    return LeaveResult(orders, left_behind(leavers))
 
-    Returns the touched orders as they are afterwards. What the exchange has not answered goes on by the tracker.
-    """
-    pks = [strategy_account.pk for strategy_account in strategy_accounts]
+
+def _withdraw(
+    leavers: list[StrategyAccount], choice: LeaveChoice, actor: str, clock: Callable[[], datetime]
+) -> list[Order]:
+    """Cancels entries, and with the last two choices exits too. Exits end first, so that none is sent again."""
     if choice is LeaveChoice.KEEP:
         return []
-    orders = _living(Order.objects.filter(strategy_account__in=pks))
+    rows = _living(Order.objects.filter(strategy_account__in=leavers))
     if choice is LeaveChoice.CANCEL_ENTRIES:
-        orders = orders.filter(_ENTRY)
-    touched = cancel_orders(orders, actor=actor, clock=clock)
-    if choice is LeaveChoice.CLOSE:
-        held = Position.objects.filter(strategy_account__in=pks)
-        touched += close_positions(held, actor=actor, clock=clock)
-    return touched
+        return cancel_orders(rows.filter(_ENTRY), actor=actor, clock=clock)
+    named = Order.objects.filter(pk__in=list(rows.values_list("pk", flat=True)))
+    end_goals(ExitGoal.objects.pursued().filter(strategy_account__in=leavers), actor=actor, clock=clock)
+    return cancel_orders(named, actor=actor, clock=clock)
 
 
 _ENTRY = Q(goal__isnull=True, reduce_only=False)

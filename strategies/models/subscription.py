@@ -2,6 +2,8 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from exchanges.models.fixed import refuse_change
+
 
 class SubscriptionQuerySet(models.QuerySet["Subscription"]):
     def active(self) -> "SubscriptionQuerySet":
@@ -29,3 +31,6 @@ class Subscription(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} → {self.strategy}"
+
+    def clean(self) -> None:
+        refuse_change(self, "user", "strategy")

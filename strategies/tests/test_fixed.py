@@ -6,9 +6,15 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from exchanges.enums import MarketType
-from strategies.models import StrategyAccount, WebhookToken
+from strategies.models import StrategyAccount, Subscription, WebhookToken
 from tests.desk import BTC_MARKET
-from tests.factories import AccountFactory, StrategyAccountFactory, StrategyFactory, issue_token
+from tests.factories import (
+    AccountFactory,
+    StrategyAccountFactory,
+    StrategyFactory,
+    SubscriptionFactory,
+    issue_token,
+)
 
 FORMSET = {
     "strategy_accounts-TOTAL_FORMS": 1,
@@ -111,6 +117,19 @@ def test_a_token_keeps_its_user_and_strategy(desk, alice, bob):
     token.refresh_from_db()
     assert response.status_code == 302
     assert (token.user, token.strategy, token.name) == (alice, None, "renamed")
+
+
+def test_a_subscription_keeps_its_user_and_strategy(desk, alice, bob):
+    subscription = SubscriptionFactory(user=bob)
+    other = StrategyFactory(is_public=True)
+
+    response = save(desk, subscription, user=alice.pk, strategy=other.pk, is_active="on")
+
+    after = Subscription.objects.get()
+    assert response.status_code == 302
+    assert (after.user, after.strategy, after.is_active) == (bob, subscription.strategy, True)
+    with pytest.raises(ValidationError):
+        Subscription(pk=after.pk, user=alice, strategy=after.strategy).clean()
 
 
 @pytest.mark.parametrize("name", ["strategy", "account"])
