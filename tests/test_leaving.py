@@ -178,6 +178,37 @@ def test_cancel_all_also_ends_an_exit_between_two_attempts(admin_client, deliver
     assert follow1.held("A1") == "0"
 
 
+def test_close_also_closes_what_an_entry_in_doubt_turns_out_to_have_bought(
+    admin_client, deliver, paper, alice, settings
+):
+    desk = open_desk(paper, "A1", group_name="solo")
+    deliver(desk.alert(BTC_LIMIT, ONE))
+    paper.set_prices({"BTCUSDT": "89000"})
+    settings.EXCHANGE_TIMEOUT_S = 1
+    for method in ("DELETE", "GET"):
+        paper.fault(path="/fapi/v1/order", method=method, action="status", value=503, times=None)
+
+    switch_off_by_action(admin_client, desk.strategy_account("A1"), leave_choice="close")
+    assert desk.held("A1") == "1"
+    paper.clear_faults()
+    for _ in range(3):
+        track(after_s=60)
+
+    assert desk.held("A1") == "0"
+    assert {order.status for order in Order.objects.exclude(reason="no_position")} == {"filled"}
+
+
+def test_a_person_may_choose_again_for_what_is_off_already(admin_client, follow1):
+    row = follow1.strategy_account("S1")
+    switch_off_by_action(admin_client, row, leave_choice="keep")
+
+    asked = switch_off_by_action(admin_client, row)
+    switch_off_by_action(admin_client, row, leave_choice="close")
+
+    assert asked.status_code == 200
+    assert left_at_the_exchange(follow1, "S1") == ("0", 0)
+
+
 def test_the_page_afterwards_says_what_is_left(admin_client, follow1):
     row = follow1.strategy_account("S1")
 

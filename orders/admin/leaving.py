@@ -100,18 +100,20 @@ class LeavingMixin(ModelAdmin[Any]):
 
     @admin.action(description=_("Switch off the selected rows"), permissions=["change"])
     def switch_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        rows = list(queryset.filter(is_active=True))
+        """Also asks for rows that are off already: a person may choose again, for example after a crash."""
+        rows = list(queryset)
         leavers = [strategy_account for row in rows for strategy_account in leavers_of(row)]
         left = left_behind(leavers)
         if left and CHOICE not in request.POST:
             return self._question(request, left)
         if not self.has_change_permission(request):
             raise PermissionDenied
-        switch_off(queryset.filter(pk__in=[row.pk for row in rows]))
-        for row in rows:
+        active = [row for row in rows if row.is_active]
+        switch_off(queryset.filter(pk__in=[row.pk for row in active]))
+        for row in active:
             self.log_change(request, row, "Switched off.")
         text: Any = _("%(count)s rows were switched off.")
-        self.message_user(request, text % {"count": len(rows)}, messages.SUCCESS)
+        self.message_user(request, text % {"count": len(active)}, messages.SUCCESS)
         self._leave(request, leavers)
         return None
 

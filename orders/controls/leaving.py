@@ -109,7 +109,7 @@ def leave(
     orders = _withdraw(leavers, choice, actor, clock)
     if choice is LeaveChoice.CLOSE:
         held = Position.objects.filter(strategy_account__in=leavers)
-        orders += close_positions(held, actor=actor, clock=clock)
+        orders += close_positions(held, actor=actor, clock=clock, unsure=orders)
     return LeaveResult(orders, left_behind(leavers))
 
 

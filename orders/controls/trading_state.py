@@ -6,9 +6,10 @@ A change may also cancel the open orders and close the positions under the level
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from exchanges.enums import OrderType, TradingState
 from exchanges.models import Account
@@ -65,7 +66,8 @@ def change_trading_state(
         open_orders = Order.objects.filter(_rows_under(level))
         touched += cancel_orders(open_orders.open() | open_orders.waiting(), actor=actor, clock=clock)
     if close_all:
-        touched += close_positions(Position.objects.filter(_rows_under(level)), actor=actor, clock=clock)
+        held = Position.objects.filter(_rows_under(level))
+        touched += close_positions(held, actor=actor, clock=clock, unsure=touched)
     if state is not first and not _is_something_left(level):
         set_trading_state(level, state, reason=reason, now=clock())
     return touched
@@ -80,27 +82,39 @@ def _is_something_left(level: Level) -> bool:
     return goals.exists() or Position.objects.tradable().filter(_rows_under(level)).exists()
 
 
-def close_positions(rows: Iterable[Position], *, actor: str, clock: Callable[[], datetime]) -> list[Order]:
+def close_positions(
+    rows: Iterable[Position],
+    *,
+    actor: str,
+    clock: Callable[[], datetime],
+    unsure: Iterable[Order] = (),
+) -> list[Order]:
     """Makes a goal to close each whole position with MARKET orders, and waits for the runs. Returns the attempts.
 
-    A goal that is not reached by then is pursued by the tracker.
+    A goal that is not reached by then is pursued by the tracker. Entries among the orders `unsure` that may still fill
+    get a goal too, although nothing is held yet: such a goal closes what the entry turns out to have bought.
     """
-    by_strategy: dict[Strategy, list[Position]] = defaultdict(list)
-    for position in _with_accounts(rows):
-        by_strategy[position.strategy_account.strategy].append(position)
+    held = Position.objects.tradable().filter(pk__in=[row.pk for row in rows])
+    entries = Order.objects.open().filter(pk__in=[order.pk for order in unsure], goal__isnull=True)
+    # A position takes the place of an entry in the same symbol.
+    holders = {(row.strategy_account_id, row.symbol): row for row in (*_loaded(entries), *_loaded(held))}
+    by_strategy: dict[Strategy, list[Order | Position]] = defaultdict(list)
+    for holder in holders.values():
+        by_strategy[holder.strategy_account.strategy].append(holder)
     runs = [_start_closing(strategy, held, actor, clock()) for strategy, held in by_strategy.items()]
     for run in runs:
         run.finished.wait()
     return [order for run in runs for order in run.orders]
 
 
-def _with_accounts(rows: Iterable[Position]) -> Iterable[Position]:
-    held = Position.objects.tradable().filter(pk__in=[row.pk for row in rows])
-    return held.select_related("strategy_account__strategy", "strategy_account__account").order_by("pk")
+def _loaded(rows: QuerySet[Any]) -> Iterable[Any]:
+    return rows.select_related("strategy_account__strategy", "strategy_account__account").order_by("pk")
 
 
-def _start_closing(strategy: Strategy, held: Iterable[Position], actor: str, now: datetime) -> BatchRun:
-    orders = [_closing_order(strategy, position, leg, now) for leg, position in enumerate(held)]
+def _start_closing(
+    strategy: Strategy, holders: Iterable[Order | Position], actor: str, now: datetime
+) -> BatchRun:
+    orders = [_closing_order(strategy, holder, leg, now) for leg, holder in enumerate(holders)]
     for order in orders:
         order.goal = goal_of(order, actor=actor)
     with transaction.atomic():
@@ -110,13 +124,13 @@ def _start_closing(strategy: Strategy, held: Iterable[Position], actor: str, now
     return run
 
 
-def _closing_order(strategy: Strategy, position: Position, leg: int, now: datetime) -> Order:
+def _closing_order(strategy: Strategy, holder: Order | Position, leg: int, now: datetime) -> Order:
     return Order.compose(
-        position.strategy_account,
+        holder.strategy_account,
         market_type=strategy.market_type,
         leg=leg,
         sequence=0,
-        symbol=position.symbol,
+        symbol=holder.symbol,
         order_type=OrderType.MARKET,
         qty_per=WHOLE,
         created_at=now,
