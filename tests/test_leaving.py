@@ -81,7 +81,8 @@ def boxes_of(bound):
 
 def switch_off_by_action(client, row, **more):
     page = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_changelist")
-    return client.post(page, {"action": "switch_off", "_selected_action": [row.pk], **more})
+    sent = {"action": "switch_off", "_selected_action": [row.pk], **more}
+    return client.post(page, sent, HTTP_ACCEPT_LANGUAGE="en")
 
 
 @pytest.mark.parametrize("choice", LEFT)
@@ -214,7 +215,7 @@ def test_the_page_afterwards_says_what_is_left(admin_client, follow1):
 
     switch_off_by_action(admin_client, row, leave_choice="cancel_entries")
 
-    page = admin_client.get(reverse("admin:index"), HTTP_ACCEPT_LANGUAGE="en").content.decode()
+    page = admin_client.get(reverse("admin:index")).content.decode()
     assert "Left at follow1 / S1: entries 0, resting exits 1, positions 1, exits under way 0." in page
     assert "follow1 / A1" not in page
 
