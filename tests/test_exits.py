@@ -15,10 +15,11 @@ from exchanges.enums import TradingState
 from exchanges.errors import NotSent
 from exchanges.gateway import gateway
 from orders.controls.trading_state import change_trading_state
-from orders.execution import batch_run, client, state_lock
+from orders.execution import batch_run, client
 from orders.execution.client import ExecutionClient
 from orders.models import Batch, Order, Position
 from orders.reconciliation.tracker import Tracker
+from orders.turns import state_lock
 from tests.crash import abandon_all, dying_at, track
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
 from tests.waiting import LONG_S, eventually

@@ -5,9 +5,9 @@ from django.utils import timezone
 
 from orders.execution import batches
 from orders.execution.batch_run import resume_batch
-from orders.execution.reference_prices import ReferencePrices
-from orders.execution.submission import submit_orders
 from orders.models import Batch, Order
+from orders.turns.reference_prices import ReferencePrices
+from orders.turns.submission import submit_orders
 from tests.crash import never_run, track
 from tests.desk import BTC_LIMIT, order_posts
 

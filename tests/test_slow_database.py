@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from exchanges.enums import TradingState
 from orders.controls.trading_state import set_trading_state
-from orders.execution.state_lock import hold_shared
 from orders.models import Order
 from orders.reconciliation import audit
 from orders.reconciliation.paper_audit import PaperAudit
 from orders.transactions import transaction_within
+from orders.turns.state_lock import hold_shared
 from tests.desk import BTC_LIMIT, order_posts
 from tests.waiting import LONG_S, done_within
 from webhooks.models import WebhookLog

@@ -14,7 +14,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 MEMORY_ENTRIES = 100_000
 # A statement gives up soon when a lock is not free, and a connection notices soon when the server is gone. Storing a
 # delivery, auditing the books, migrating and changing a trading state have other time limits: see orders.transactions
-# and orders.execution.state_lock.
+# and orders.turns.state_lock.
 POSTGRESQL_OPTIONS = {
     "connect_timeout": 2,
     "options": "-c lock_timeout=2s -c statement_timeout=30s",

@@ -20,10 +20,10 @@ from exchanges.market_data.catalog import open_catalogs
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from orders.execution.planner import Plan, Planner, SymbolRefused
-from orders.execution.submission import preview_orders
 from orders.models import Batch, Cancellation, Order
 from orders.outside.books_gap import check_watermark_once
 from orders.transactions import transaction_within
+from orders.turns.submission import preview_orders
 from strategies.models import Strategy, WebhookToken
 from webhooks import answer, duplicates, throttle
 from webhooks.admission import Admission, admit_delivery

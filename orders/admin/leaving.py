@@ -24,8 +24,8 @@ from orders.controls.leaving import (
     left_behind,
     switch_off,
 )
-from orders.execution import state_lock
 from orders.models import Order
+from orders.turns import state_lock
 from strategies.admin import SubscriptionAdmin
 from strategies.models import Strategy, StrategyAccount, Subscription
 

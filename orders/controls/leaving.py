@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from exchanges.models import Account
 from orders.controls.exits_by_person import end_goals
 from orders.controls.trading_state import close_positions
-from orders.execution import state_lock
 from orders.execution.cancel_by_person import cancel_orders
 from orders.models import ExitGoal, Order, Position
+from orders.turns import state_lock
 from strategies.models import Strategy, StrategyAccount, Subscription
 
 Leaver = StrategyAccount | Account | Strategy | Subscription | User

@@ -14,11 +14,12 @@ from django.db.models import Q, QuerySet
 from exchanges.enums import OrderType, TradingState
 from exchanges.models import Account
 from orders.domain.sizing import WHOLE
-from orders.execution import batches, state_lock
+from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from orders.execution.cancel_by_person import cancel_orders
 from orders.execution.planner import Plan, goal_of
 from orders.models import ExitGoal, Order, Position
+from orders.turns import state_lock
 from strategies.models import Strategy, StrategyAccount, SystemRisk
 
 Level = SystemRisk | Strategy | Account | StrategyAccount

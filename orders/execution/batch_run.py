@@ -21,12 +21,13 @@ from orders.domain.lifecycle import UNSENT
 from orders.execution.cancel_instructions import cancel_waiting, cancel_waiting_entries, mark_for_cancel
 from orders.execution.client import ExecutionClient, OrderCall
 from orders.execution.evidence import compare_soon, read_holdings_soon
-from orders.execution.queue import AccountQueue, EarlierSteps, Step, account_queues, earlier_steps, wake_up
-from orders.execution.reference_prices import ReferencePrices
-from orders.execution.submission import submit_orders
+from orders.execution.queue import AccountQueue, EarlierSteps, Step, account_queues, earlier_steps
 from orders.exits.pursuit import Pursuit, pursue
 from orders.exits.resting import mark_exits_beyond_positions
 from orders.models import Batch, Cancellation, ExitGoal, Order
+from orders.turns.reference_prices import ReferencePrices
+from orders.turns.submission import submit_orders
+from orders.turns.wake_up import wake_up
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from django.db import close_old_connections
 
 from exchanges.enums import MarketType
 from orders.domain.keys import HoldingKey
-from orders.execution.queue import wake_up
 from orders.outside.account_comparison import compare_now
 from orders.outside.holdings import compare_wanted, want_comparison
+from orders.turns.wake_up import wake_up
 
 logger = logging.getLogger(__name__)
 

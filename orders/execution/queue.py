@@ -1,6 +1,5 @@
 """The account queues: a step waits for earlier steps of the same strategy account, in this and in earlier batches."""
 
-import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,30 +9,6 @@ from orders.models import Batch, Cancellation, ExitGoal, Order
 
 ANY_SYMBOL = ""
 
-
-class WakeUp:
-    """Wakes the runs of this process that wait for a turn. The runs of other processes check again by themselves."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._count = 0
-
-    def count(self) -> int:
-        """How often `notify` was called so far."""
-        return self._count
-
-    def notify(self) -> None:
-        with self._condition:
-            self._count += 1
-            self._condition.notify_all()
-
-    def wait(self, seen: int, *, timeout_s: float) -> None:
-        """Returns at the next `notify`, at once if the count is not `seen` any more, and after the time-out at last."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._count != seen, timeout_s)
-
-
-wake_up = WakeUp()
 
 Step = Order | Cancellation | ExitGoal  # a goal waits for its next attempt
 

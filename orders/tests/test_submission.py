@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from orders.execution import submission
+from orders.turns import submission
 from tests.desk import BTC_MARKET
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from exchanges.market_data import prices
 from exchanges.market_data.prices import Key
-from orders.execution.queue import wake_up
+from orders.turns.wake_up import wake_up
 
 
 class ReferencePrices:

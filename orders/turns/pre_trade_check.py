@@ -18,11 +18,11 @@ from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.reasons import Denied
 from orders.domain.risk_checks import Intended, check_coins, check_limits, check_state
 from orders.domain.sizing import Sized, reference_price, size_closing, size_opening
-from orders.execution.context import OrderContext, TradingPermission
-from orders.execution.exit_turn import ExitTurn, exits_before
-from orders.execution.reference_prices import ReferencePrices
 from orders.models import Order
 from orders.models.transitions import Transition
+from orders.turns.context import OrderContext, TradingPermission
+from orders.turns.exit_turn import ExitTurn, exits_before
+from orders.turns.reference_prices import ReferencePrices
 
 
 class PreTradeCheck:

@@ -21,9 +21,9 @@ from orders.domain.exits import (
     room_for,
 )
 from orders.domain.reasons import Denied
-from orders.execution.context import OrderContext
 from orders.exits.resting import as_resting
 from orders.models import ExitGoal, Order
+from orders.turns.context import OrderContext
 
 _ASK_AFTER = timedelta(seconds=2)
 LONGEST_WAIT = timedelta(seconds=10)  # no doubt holds back an exit, and no exit an entry, for longer

@@ -12,14 +12,14 @@ from exchanges.gateway import gateway
 from exchanges.market_data.catalog import Catalogs, open_catalogs
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.keys import HoldingKey
-from orders.execution import state_lock
-from orders.execution.context import OrderContext, TradingPermission, read_context, read_permissions
-from orders.execution.exit_turn import ExitTurn, waits_for_exit
-from orders.execution.pre_trade_check import PreTradeCheck, is_overdue, price_key
-from orders.execution.reference_prices import ReferencePrices
 from orders.exits.resting import makes_room
 from orders.models import ExitGoal, Order
 from orders.models.transitions import Transition, atomic_statuses
+from orders.turns import state_lock
+from orders.turns.context import OrderContext, TradingPermission, read_context, read_permissions
+from orders.turns.exit_turn import ExitTurn, waits_for_exit
+from orders.turns.pre_trade_check import PreTradeCheck, is_overdue, price_key
+from orders.turns.reference_prices import ReferencePrices
 
 _COMPARED_WITHIN = timedelta(seconds=5)  # an entry waits so long for a comparison of its account
 _PRICE_OF_EXIT_WITHIN = timedelta(seconds=1)
