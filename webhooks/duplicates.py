@@ -17,11 +17,11 @@ def dedupe_key(delivery: Delivery) -> str | None:
 
 def find_first(delivery: Delivery, admission: Admission, *, now: datetime) -> WebhookLog | None:
     """Returns the earlier delivery with the same claim, or None. Raises WebhookError (id_conflict)."""
-    strategy, token = admission.strategy.pk, admission.token.pk
+    strategy, user = admission.strategy.pk, admission.token.user_id
     key = dedupe_key(delivery)
     if key is None:
-        return WebhookLog.objects.unanswered_twin(strategy, token, delivery.fingerprint, now=now)
-    first = WebhookLog.objects.with_key(strategy, token, key)
+        return WebhookLog.objects.unanswered_twin(strategy, user, delivery.fingerprint, now=now)
+    first = WebhookLog.objects.with_key(strategy, user, key)
     if first is None:
         return None
     if first.received_at < now - KEY_LIFETIME:

@@ -26,6 +26,10 @@ TEXTS = {
     "stop_price_required": (HTTPStatus.BAD_REQUEST, _("A %(order_type)s order requires stop_price")),
     "invalid_order_type": (HTTPStatus.BAD_REQUEST, _("%(field)s is not an order type: %(value)s")),
     "invalid_side": (HTTPStatus.BAD_REQUEST, _("%(field)s must be buy or sell: %(value)s")),
+    "invalid_position": (
+        HTTPStatus.BAD_REQUEST,
+        _("%(field)s must be long, short or flat: %(value)s"),
+    ),
     "invalid_number": (HTTPStatus.BAD_REQUEST, _("%(field)s has a value that cannot be used: %(value)s")),
     "invalid_symbol": (HTTPStatus.BAD_REQUEST, _("%(field)s cannot be traded here: %(value)s")),
     "batch_too_large": (HTTPStatus.BAD_REQUEST, _("At most %(max)s orders can be processed at once")),

@@ -1,5 +1,6 @@
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -17,20 +18,18 @@ UNANSWERED_WINDOW = timedelta(seconds=30)
 
 
 class WebhookLogQuerySet(models.QuerySet["WebhookLog"]):
-    def with_key(self, strategy_id: int, token_id: int, key: str) -> "WebhookLog | None":
-        return (
-            self.filter(strategy=strategy_id, token=token_id, dedupe_key=key).select_related("batch").first()
-        )
+    def with_key(self, strategy_id: int, user_id: int, key: str) -> "WebhookLog | None":
+        return self.filter(strategy=strategy_id, user=user_id, dedupe_key=key).select_related("batch").first()
 
     def unanswered_twin(
-        self, strategy_id: int, token_id: int, fingerprint: str, *, now: datetime
+        self, strategy_id: int, user_id: int, fingerprint: str, *, now: datetime
     ) -> "WebhookLog | None":
         """Returns the first accepted delivery of the same body without an answer yet: under way, or lost in a crash."""
         return (
             self.filter(
                 status=DeliveryStatus.ACCEPTED,
                 strategy=strategy_id,
-                token=token_id,
+                user=user_id,
                 fingerprint=fingerprint,
                 answered_at__isnull=True,
                 received_at__gt=now - UNANSWERED_WINDOW,
@@ -56,6 +55,13 @@ class WebhookLog(models.Model):
     token = models.ForeignKey(
         "strategies.WebhookToken", models.PROTECT, null=True, verbose_name=_("webhook token")
     )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        verbose_name=_("user of the token"),
+    )
     batch = models.OneToOneField(
         "orders.Batch", models.PROTECT, null=True, related_name="delivery", verbose_name=_("batch")
     )
@@ -66,6 +72,11 @@ class WebhookLog(models.Model):
     dedupe_key = models.CharField(max_length=210, null=True, editable=False)
     fingerprint = models.CharField(max_length=64, blank=True, editable=False)
     content = models.JSONField(_("content"), default=dict)
+    dialect = models.CharField(_("dialect"), max_length=20, blank=True)
+    warnings = models.JSONField(_("warnings"), default=list, blank=True)
+    unread = models.TextField(
+        _("unread text"), blank=True, help_text=_("A message that cannot be read, without its secrets.")
+    )
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
     error = models.CharField(_("error"), max_length=400, blank=True)
     signaled_at = models.DateTimeField(_("signaled at"), null=True)
@@ -86,14 +97,17 @@ class WebhookLog(models.Model):
         verbose_name_plural = _("deliveries")
         ordering = ["-pk"]
         constraints = [
-            models.UniqueConstraint(fields=["strategy", "token", "dedupe_key"], name="delivery_once_per_key"),
+            # A rotated token is the same sender.
+            models.UniqueConstraint(
+                fields=["strategy", "user", "dedupe_key"], name="delivery_once_per_sender"
+            ),
         ]
         indexes = [
             # Read by unanswered_twin.
             models.Index(
-                fields=["strategy", "token", "fingerprint"],
+                fields=["strategy", "user", "fingerprint"],
                 condition=Q(status="accepted", answered_at__isnull=True),
-                name="delivery_unanswered",
+                name="delivery_unanswered_by_sender",
             ),
         ]
 

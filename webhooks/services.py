@@ -175,6 +175,7 @@ def _delivery_row(handling: Handling | Accepted, status: DeliveryStatus, **field
         status=status,
         strategy=admission.strategy if admission else None,
         token=admission.token if admission else None,
+        user_id=admission.token.user_id if admission else None,
         sender=handling.address or None,
         fingerprint=delivery.fingerprint if delivery else "",
         content=delivery.content if delivery and admission else {},  # a stranger's content only costs disk

@@ -6,14 +6,18 @@ from decimal import Decimal
 
 from exchanges.enums import OrderType, Side
 from orders.domain.enums import CancelType, LegType
+from orders.domain.terms import Aim, Terms
+
+_NO_TERMS = Terms()
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
     """A checked entry of a delivery's `orders`. `index` is the entry's place in the list, from 0.
 
-    A leg of the four order types has either `qty_per` or `qty`; a cancel has neither. `qty_per` is a percentage, or
-    shares for stocks; a negative `qty_per` closes a position. `qty` is in base units, or shares for stocks.
+    A leg of the four order types has one size: `qty_per`, `qty`, a size or a target in `terms`; a flat or shrinking
+    position and a cancel need none. `qty_per` is a percentage, or shares for stocks; a negative `qty_per` closes a
+    position. `qty` is in base units, or shares for stocks. `tag` is the sender's name for the order.
     """
 
     index: int
@@ -26,6 +30,8 @@ class Leg:
     qty: Decimal | None = None
     priority: int | None = None
     order_id: str = ""
+    tag: str = ""
+    terms: Terms = _NO_TERMS
 
     @property
     def is_cancel(self) -> bool:
@@ -33,7 +39,18 @@ class Leg:
 
     @property
     def is_closing(self) -> bool:
-        return self.qty_per is not None and self.qty_per < 0
+        """Whether the leg is an exit whatever is held."""
+        is_percent = self.qty_per is not None and self.qty_per < 0
+        return is_percent or self.terms.reduce_only or (self.aim is not None and self.aim.is_flat)
+
+    @property
+    def aim(self) -> Aim | None:
+        return self.terms.aim
+
+    @property
+    def may_close(self) -> bool:
+        """Whether the leg is an exit, or may turn out to be one: what is held decides at its turn."""
+        return self.is_closing or self.aim is not None
 
 
 def in_run_order(legs: Iterable[Leg]) -> list[Leg]:

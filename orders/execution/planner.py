@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Q
 
@@ -14,6 +15,8 @@ from exchanges.market_data.symbols import SymbolError, UnknownSymbol
 from orders.domain.enums import CancelType, OrderStatus
 from orders.domain.legs import Leg, in_run_order
 from orders.domain.reasons import Denied
+from orders.domain.sizing import WHOLE
+from orders.domain.terms import NO_ENTRY
 from orders.exits.reach import Holdings
 from orders.models import Cancellation, ExitGoal, Order
 from strategies.models import Strategy, StrategyAccount
@@ -76,7 +79,7 @@ class Planner:
     # Orders
 
     def _add_orders(self, plan: Plan, leg: Leg, sequence: int, order_type: OrderType) -> None:
-        reached = self.reached if leg.is_closing else self.strategy_accounts
+        reached = self.reached if leg.may_close else self.strategy_accounts
         found = self._resolve_symbol(leg) if reached else {}
         for strategy_account in reached:
             spec = found[strategy_account.account.exchange]
@@ -119,9 +122,13 @@ class Planner:
             price=leg.price,
             stop_price=leg.stop_price,
             created_at=self.now,
+            terms=leg.terms.to_json(),
+            tag=leg.tag,
         )
         if leg.is_closing:
-            order.goal = goal_of(order, actor=ACTOR)
+            _make_exit(order, leg)
+        elif leg.aim is not None and (stale := self._stale_signal()) is not None:
+            order.terms[NO_ENTRY] = {"code": stale.code, "params": stale.params}
         return order
 
     def _denial(
@@ -131,7 +138,7 @@ class Planner:
             return Denied("markets_unavailable", {"exchange": strategy_account.account.exchange})
         if isinstance(spec, SymbolError):
             return Denied(spec.code, spec.params)
-        return None if leg.is_closing else self._stale_signal()
+        return None if leg.may_close else self._stale_signal()
 
     def _stale_signal(self) -> Denied | None:
         """The denial of an entry that arrives too late. Exits and cancels have no age limit."""
@@ -157,7 +164,7 @@ class Planner:
         unclear = [e for name, e in errors.items() if name in present and not isinstance(e, UnknownSymbol)]
         if unclear:
             raise SymbolRefused(leg, unclear[0])
-        asked = found if leg.is_closing or leg.is_cancel else present
+        asked = found if leg.may_close or leg.is_cancel else present
         if errors and all(name in errors for name in asked):
             raise SymbolRefused(leg, next(iter(errors.values())))
         return found
@@ -203,14 +210,33 @@ class Planner:
         return Cancellation(leg=leg.index, sequence=sequence, strategy_account=strategy_account, **fields)
 
     def _cancel_targets(self, legs: Iterable[Leg]) -> list[Order]:
-        names = {leg.order_id for leg in legs if leg.leg_type is CancelType.CANCEL}
-        if not names:
+        cancels = [leg for leg in legs if leg.leg_type is CancelType.CANCEL]
+        names = {leg.order_id for leg in cancels if leg.order_id}
+        tags = {leg.tag for leg in cancels if not leg.order_id}
+        if not cancels:
             return []
-        named = Q(client_order_id__in=names) | Q(exchange_order_id__in=names)
+        named = Q(client_order_id__in=names) | Q(exchange_order_id__in=names) | Q(tag__in=tags)
         return list(Order.objects.filter(named, strategy=self.strategy, strategy_account__in=self.reached))
 
 
-def goal_of(order: Order, *, actor: str) -> ExitGoal:
+def _make_exit(order: Order, leg: Leg) -> None:
+    """Makes the unsaved order the first attempt of an exit goal.
+
+    A flat position closes whatever is held: the sender's side is the side of the script's order.
+    """
+    at_most: dict[str, Any] = {}
+    if leg.aim is not None:
+        order.side = ""
+    elif leg.qty_per is None or leg.qty_per > 0:
+        sizes = {"qty_per": leg.qty_per, "qty": leg.qty, "quote_qty": leg.terms.quote_qty}
+        at_most = {name: str(size) for name, size in sizes.items() if size is not None}
+        at_most["levered"] = leg.terms.levered
+    if leg.aim is not None or at_most:
+        order.qty_per, order.qty = WHOLE, None
+    order.goal = goal_of(order, actor=ACTOR, at_most=at_most)
+
+
+def goal_of(order: Order, *, actor: str, at_most: dict[str, Any] | None = None) -> ExitGoal:
     """Returns the unsaved goal whose first attempt is the unsaved order. `actor` asked for the exit."""
     assert order.qty_per is not None
     return ExitGoal.compose(
@@ -226,6 +252,7 @@ def goal_of(order: Order, *, actor: str) -> ExitGoal:
         side=order.side,
         price=order.price,
         stop_price=order.stop_price,
+        at_most=at_most,
     )
 
 

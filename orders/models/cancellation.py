@@ -14,7 +14,7 @@ class Cancellation(models.Model):
     """A cancel instruction for one strategy account, stored before tradehub carries the instruction out.
 
     `target` names one order. An instruction without `target` means every open order of the strategy account, and
-    `symbol` and `side` narrow the instruction.
+    `symbol`, `side` and `tag` narrow the instruction.
     """
 
     batch = models.ForeignKey(
@@ -30,6 +30,7 @@ class Cancellation(models.Model):
     sequence = models.PositiveSmallIntegerField(_("sequence"), help_text=_("Its turn within the batch."))
     symbol = models.CharField(_("symbol"), max_length=80, blank=True)
     side = models.CharField(_("side"), max_length=4, choices=Side.choices, blank=True)
+    tag = models.CharField(_("tag"), max_length=64, blank=True)
     target = models.ForeignKey(
         "orders.Order", models.PROTECT, null=True, related_name="+", verbose_name=_("order")
     )

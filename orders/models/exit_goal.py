@@ -25,7 +25,7 @@ class ExitGoalQuerySet(models.QuerySet["ExitGoal"]):
 
     def full(self) -> "ExitGoalQuerySet":
         """Goals that close the whole position at the market's price."""
-        return self.filter(order_type=OrderType.MARKET, qty_per=WHOLE)
+        return self.filter(order_type=OrderType.MARKET, qty_per=WHOLE, at_most={})
 
     def without_attempt(self) -> "ExitGoalQuerySet":
         """Goals without an attempt that is under way or rests at the exchange."""
@@ -47,6 +47,7 @@ class ExitGoal(models.Model):
 
     batch = models.ForeignKey("orders.Batch", models.PROTECT, related_name="goals", verbose_name=_("batch"))
     leg = models.PositiveSmallIntegerField(_("leg"))
+    part = models.PositiveSmallIntegerField(_("part"), default=0)
     sequence = models.PositiveSmallIntegerField(_("sequence"))
     strategy = models.ForeignKey(
         "strategies.Strategy", models.PROTECT, related_name="goals", verbose_name=_("strategy")
@@ -67,6 +68,13 @@ class ExitGoal(models.Model):
     qty_per = ExactDecimalField("qty_per")
     price = ExactDecimalField(_("price"), null=True)
     stop_price = ExactDecimalField(_("stop price"), null=True)
+
+    at_most = models.JSONField(
+        _("at most"), default=dict, blank=True, help_text=_("The size of a reduce-only leg, as sent.")
+    )
+    then = models.JSONField(
+        _("then"), default=dict, blank=True, help_text=_("The entry of a reversal, which follows this exit.")
+    )
 
     state = models.CharField(_("state"), max_length=12, choices=GoalState.choices, default=GoalState.WORKING)
     to_remain = ExactDecimalField(_("to remain"), null=True, help_text=_("Base units."))
@@ -95,7 +103,7 @@ class ExitGoal(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["batch", "strategy_account", "leg"], name="one_goal_per_leg_and_account"
+                fields=["batch", "strategy_account", "leg", "part"], name="one_goal_per_part"
             ),
         ]
         indexes = [
@@ -126,6 +134,7 @@ class ExitGoal(models.Model):
         side: str = "",
         price: Decimal | None = None,
         stop_price: Decimal | None = None,
+        at_most: dict[str, Any] | None = None,
     ) -> "ExitGoal":
         """Returns an unsaved goal. `strategy_account` has its account loaded. Runs no database statement."""
         fields: dict[str, Any] = {
@@ -141,6 +150,7 @@ class ExitGoal(models.Model):
             "side": side,
             "price": price,
             "stop_price": stop_price,
+            "at_most": at_most or {},
         }
         return cls(
             strategy_id=strategy_account.strategy_id,
@@ -167,7 +177,7 @@ class ExitGoal(models.Model):
     @property
     def is_full(self) -> bool:
         """Whether the goal closes the whole position at the market's price."""
-        return self.rests is False and self.qty_per == WHOLE
+        return self.rests is False and self.qty_per == WHOLE and not self.at_most
 
     @property
     def rests(self) -> bool:

@@ -91,6 +91,9 @@ class Order(StatusRow):
     batch = models.ForeignKey("orders.Batch", models.PROTECT, related_name="orders", verbose_name=_("batch"))
     leg = models.PositiveSmallIntegerField(_("leg"))
     sequence = models.PositiveSmallIntegerField(_("sequence"), help_text=_("Its turn within the batch."))
+    part = models.PositiveSmallIntegerField(
+        _("part"), default=0, help_text=_("0, or 1 for the entry that follows the exit of a reversal.")
+    )
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=1)
     strategy = models.ForeignKey(
         "strategies.Strategy", models.PROTECT, related_name="orders", verbose_name=_("strategy")
@@ -116,6 +119,8 @@ class Order(StatusRow):
     price = ExactDecimalField(_("price"), null=True)
     stop_price = ExactDecimalField(_("stop price"), null=True)
     reduce_only = models.BooleanField(_("reduce only"), default=False)
+    terms = models.JSONField(_("terms"), default=dict, blank=True)  # orders.domain.terms, and the decision
+    tag = models.CharField(_("tag"), max_length=64, blank=True)
     client_order_id = models.CharField(_("client order id"), max_length=36, unique=True)
     exchange_order_id = models.CharField(_("exchange order id"), max_length=80, blank=True)
 
@@ -169,7 +174,8 @@ class Order(StatusRow):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["batch", "strategy_account", "leg", "attempt"], name="one_order_per_leg_and_attempt"
+                fields=["batch", "strategy_account", "leg", "part", "attempt"],
+                name="one_order_per_part_and_attempt",
             ),
             models.CheckConstraint(
                 condition=Q(quantity__isnull=True) | Q(filled__lte=F("quantity")),
@@ -201,6 +207,8 @@ class Order(StatusRow):
             ),
             # A CANCEL by exchange order id reads this index.
             models.Index(fields=["strategy", "exchange_order_id"], name="order_by_exchange_id"),
+            # A CANCEL by tag reads this index.
+            models.Index(fields=["strategy", "tag"], condition=~Q(tag=""), name="order_by_tag"),
         ]
 
     def __str__(self) -> str:
@@ -223,7 +231,10 @@ class Order(StatusRow):
         price: Decimal | None = None,
         stop_price: Decimal | None = None,
         attempt: int = 1,
+        part: int = 0,
         goal: "ExitGoal | None" = None,
+        terms: "dict[str, Any] | None" = None,
+        tag: str = "",
     ) -> "Order":
         """Returns an unsaved order with a new client order id. Every caller who wants an order sent starts here.
 
@@ -246,7 +257,10 @@ class Order(StatusRow):
             client_order_id=new_client_order_id(strategy_account.code),
             created_at=created_at,
             attempt=attempt,
+            part=part,
             goal=goal,
+            terms=terms or {},
+            tag=tag,
         )
 
     @property
@@ -271,6 +285,11 @@ class Order(StatusRow):
     @property
     def is_closing(self) -> bool:
         return self.qty_per is not None and self.qty_per < 0
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether what is held at the order's turn still has to decide between exit and entry."""
+        return "aim" in self.terms and "decision" not in self.terms
 
     @property
     def reason_text(self) -> str:

@@ -14,6 +14,26 @@ class PassedStop(models.TextChoices):
     ASK = "ask", _("Ask a person")
 
 
+class OnGap(models.TextChoices):
+    """What becomes of an alert that shows that an alert before was missed."""
+
+    FOLLOW = "follow", _("Follow to the position that the alert names")
+    EXITS_ONLY = "exits_only", _("Close what is too much, open nothing")
+    REFUSE = "refuse", _("Only close when the alert says flat")
+
+
+class Dialect(models.TextChoices):
+    """The sender for whom a message is written."""
+
+    OWN = "own", _("tradehub")
+    TRADERSPOST = "traderspost", "TradersPost"
+    THREE_COMMAS = "3commas", "3Commas"
+    OCTOBOT = "octobot", "OctoBot"
+    POABOT = "poabot", "POABOT"
+    OPENALGO = "openalgo", "OpenAlgo"
+    OPENALGO_STRATEGY = "openalgo-strategy", "OpenAlgo strategy"
+
+
 class StrategyQuerySet(models.QuerySet["Strategy"]):
     def active(self) -> "StrategyQuerySet":
         return self.filter(is_active=True)
@@ -51,6 +71,35 @@ class Strategy(RiskLimits):
         default=PassedStop.ASK,
         help_text=_("The exchange refuses a stop whose price has been passed already."),
     )
+    on_gap = models.CharField(
+        _("missed alerts"),
+        max_length=12,
+        choices=OnGap.choices,
+        default=OnGap.FOLLOW,
+        help_text=_("What becomes of an alert that shows that an alert before was missed."),
+    )
+    heartbeat_s = models.PositiveIntegerField(
+        _("expected to hear something every (seconds)"),
+        null=True,
+        blank=True,
+        help_text=_("Silence for longer is an alarm; empty for no alarm."),
+    )
+    dialect = models.CharField(
+        _("dialect"),
+        max_length=20,
+        choices=Dialect.choices,
+        blank=True,
+        help_text=_("The service for which the messages were written; empty: recognized by the message."),
+    )
+    percent_of_capital = models.BooleanField(
+        _("percent of a balance means percent of capital"),
+        default=False,
+        help_text=_(
+            "Messages of other services size by percent of an equity or a balance, which are not known here."
+        ),
+    )
+    heard_at = models.DateTimeField(_("heard at"), null=True, editable=False)
+    silent_since = models.DateTimeField(_("silent since"), null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     objects = StrategyQuerySet.as_manager()

@@ -10,15 +10,30 @@ from orders.domain.enums import LEG_TYPES, CancelType, LegType
 from orders.domain.legs import Leg
 from webhooks.errors import lazy_phrase
 from webhooks.message.fields import Fields, is_name
+from webhooks.message.terms import TARGETS, TERM_FIELDS, read_size, read_terms
 
-LEG_FIELDS = frozenset(
-    {"symbol", "side", "order_type", "price", "stop_price", "qty_per", "qty", "priority", "order_id"}
+LEG_FIELDS = (
+    frozenset(
+        {
+            "symbol",
+            "side",
+            "order_type",
+            "price",
+            "stop_price",
+            "qty_per",
+            "qty",
+            "priority",
+            "order_id",
+            "tag",
+        }
+    )
+    | TERM_FIELDS
 )
 MAX_SYMBOL = 64
-LOWEST_QTY_PER = -100
+MAX_TAG = 64
 
 _SIDES = {"buy": Side.BUY, "long": Side.BUY, "sell": Side.SELL, "short": Side.SELL}
-_SIZE = frozenset({"qty_per", "qty"})
+_SIZE = frozenset({"qty_per", "qty", "tag"}) | TERM_FIELDS
 
 
 def _prices_of(order_type: OrderType) -> frozenset[str]:
@@ -28,10 +43,10 @@ def _prices_of(order_type: OrderType) -> frozenset[str]:
 
 _USES: dict[LegType, frozenset[str]] = {
     **{kind: _SIZE | _prices_of(kind) for kind in OrderType},
-    CancelType.CANCEL: frozenset({"order_id"}),
-    CancelType.CANCEL_ALL_ORDER: frozenset(),
+    CancelType.CANCEL: frozenset({"order_id", "tag"}),
+    CancelType.CANCEL_ALL_ORDER: frozenset({"tag"}),
 }
-_USED_BY_SOME = ("price", "stop_price", "qty_per", "qty", "order_id")
+_USED_BY_SOME = ("price", "stop_price", "qty_per", "qty", "order_id", "tag", *sorted(TERM_FIELDS))
 
 
 def read_leg(index: int, fields: Fields) -> Leg:
@@ -40,17 +55,21 @@ def read_leg(index: int, fields: Fields) -> Leg:
     symbol = _read_symbol(fields, leg_type)
     if isinstance(leg_type, CancelType):
         return _read_cancel(index, fields, leg_type, symbol)
-    qty_per, qty = _read_size(fields)
+    terms = read_terms(fields)
+    qty_per, qty = read_size(fields, terms)
+    is_closing = qty_per is not None and qty_per < 0
     return Leg(
         index=index,
         leg_type=leg_type,
         symbol=symbol,
-        side=_read_side(fields, is_required=qty_per is None or qty_per > 0),
+        side=_read_side(fields, is_required=not (is_closing or terms.reduce_only or terms.aim)),
         price=_read_price(fields, leg_type, "price", is_used=leg_type.needs_price),
         stop_price=_read_price(fields, leg_type, "stop_price", is_used=leg_type.needs_stop_price),
         qty_per=qty_per,
         qty=qty,
         priority=_read_priority(fields),
+        tag=_read_tag(fields),
+        terms=terms,
     )
 
 
@@ -67,6 +86,8 @@ def ignored_fields(leg: Leg, fields: Fields) -> Iterator[str]:
 
 def _read_leg_type(fields: Fields) -> LegType:
     value = fields.get("order_type")
+    if value is None and any(fields.get(name) is not None for name in ("market_position", *TARGETS)):
+        return OrderType.MARKET
     if value is None:
         raise fields.error("missing_field", field="order_type")
     if str(value).upper() not in LEG_TYPES:
@@ -86,11 +107,11 @@ def _read_symbol(fields: Fields, leg_type: LegType) -> str:
 
 
 def _read_cancel(index: int, fields: Fields, leg_type: LegType, symbol: str) -> Leg:
-    order_id = fields.name("order_id") if leg_type is CancelType.CANCEL else ""
-    if leg_type is CancelType.CANCEL and not order_id:
+    order_id, tag = fields.name("order_id") if leg_type is CancelType.CANCEL else "", _read_tag(fields)
+    if leg_type is CancelType.CANCEL and not (order_id or tag):
         raise fields.error("missing_field", field="order_id")
     side = _read_side(fields, is_required=False)
-    return Leg(index, leg_type, symbol, side, priority=_read_priority(fields), order_id=order_id)
+    return Leg(index, leg_type, symbol, side, priority=_read_priority(fields), order_id=order_id, tag=tag)
 
 
 def _read_side(fields: Fields, *, is_required: bool) -> Side | None:
@@ -113,21 +134,11 @@ def _read_price(fields: Fields, leg_type: LegType, name: str, *, is_used: bool) 
     return price
 
 
-def _read_size(fields: Fields) -> tuple[Decimal | None, Decimal | None]:
-    """Returns (qty_per, qty) with one value set, the other None.
-
-    A qty_per of NaN without qty is the sender's failed calculation. The leg is refused: NaN is no absence here.
-    """
-    qty, qty_per = fields.positive("qty"), fields.decimal("qty_per")
-    if qty is not None and qty_per is not None:
-        raise fields.invalid("qty, qty_per", f"{qty}, {qty_per}")
-    if qty is None and fields.nearest("qty_per") == "NaN":
-        raise fields.invalid("qty_per", "NaN")
-    if qty is None and qty_per is None:
-        raise fields.error("missing_field", field="qty_per")
-    if qty_per is not None and (qty_per == 0 or qty_per < LOWEST_QTY_PER):
-        raise fields.invalid("qty_per", qty_per)
-    return qty_per, qty
+def _read_tag(fields: Fields) -> str:
+    tag = fields.name("tag")
+    if len(tag) > MAX_TAG:
+        raise fields.invalid("tag", tag)
+    return tag
 
 
 def _read_priority(fields: Fields) -> int | None:

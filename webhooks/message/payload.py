@@ -38,13 +38,13 @@ class Delivery:
 
     @property
     def leaves(self) -> bool:
-        """Whether a leg is an exit or a cancel."""
-        return any(leg.is_cancel or leg.is_closing for leg in self.legs)
+        """Whether a leg is a cancel, or may be an exit."""
+        return any(leg.is_cancel or leg.may_close for leg in self.legs)
 
     @property
     def only_leaves(self) -> bool:
-        """Whether every leg is an exit or a cancel."""
-        return all(leg.is_cancel or leg.is_closing for leg in self.legs)
+        """Whether every leg is a cancel, or may be an exit."""
+        return all(leg.is_cancel or leg.may_close for leg in self.legs)
 
     def named(self, alert_id: str) -> "Delivery":
         """Returns the delivery with `alert_id` as the name of the firing, unless the body has a name."""
@@ -159,6 +159,8 @@ def _leg_content(leg: Leg) -> dict[str, object]:
         "qty_per": leg.qty_per,
         "qty": leg.qty,
         "order_id": leg.order_id or None,
+        "tag": leg.tag or None,
     }
     fields: dict[str, object] = {name: str(value) for name, value in given.items() if value is not None}
+    fields |= leg.terms.to_json()
     return fields if leg.priority is None else {**fields, "priority": leg.priority}

@@ -1,0 +1,172 @@
+"""What a leg says besides side, type, prices and size: a position to be in, other ways to size, protective exits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+Json = dict[str, Any]
+NO_ENTRY = "no_entry"  # in stored terms: the reason for which a leg may close and not open
+
+
+class PositionWord(StrEnum):
+    """A position in TradingView's words."""
+
+    LONG = "long"
+    SHORT = "short"
+    FLAT = "flat"
+
+    @property
+    def sign(self) -> int:
+        return {"long": 1, "short": -1, "flat": 0}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """The position to be in after the leg.
+
+    Either `position`, with the script's position `before`, and both sizes in the script's own unit, without a sign; or
+    one target, signed: percent of capital times leverage, base units, or quote currency.
+    """
+
+    position: PositionWord | None = None
+    before: PositionWord | None = None
+    size: Decimal | None = None
+    size_before: Decimal | None = None
+    target_per: Decimal | None = None
+    target_qty: Decimal | None = None
+    target_quote: Decimal | None = None
+
+    @property
+    def target(self) -> Decimal | None:
+        """The target in its own unit; None where the leg names a position."""
+        given = (self.target_per, self.target_qty, self.target_quote)
+        return next((number for number in given if number is not None), None)
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether the script's position stays on its side and becomes smaller."""
+        if self.size is None or self.size_before is None or self.position is not self.before:
+            return False
+        return self.size < self.size_before
+
+    @property
+    def is_flat(self) -> bool:
+        return self.position is PositionWord.FLAT or self.target == 0
+
+    def to_json(self) -> Json:
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, str]) -> "Aim":
+        """Reads what `to_json` wrote."""
+        words = {name: PositionWord(text) for name, text in stored.items() if name in ("position", "before")}
+        numbers = {name: Decimal(text) for name, text in stored.items() if name not in words}
+        return cls(**words, **numbers)  # type: ignore[arg-type]  # the names are the names of the fields
+
+
+class DistanceKind(StrEnum):
+    """`percent` and `offset` count from the average price of the account's own entry, without a sign."""
+
+    PRICE = "price"
+    PERCENT = "percent"
+    OFFSET = "offset"
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    kind: DistanceKind
+    value: Decimal
+
+    def to_json(self) -> Json:
+        return {self.kind.value: str(self.value)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, str]) -> "Distance":
+        ((kind, value),) = ((name, text) for name, text in stored.items() if name != "portion")
+        return cls(DistanceKind(kind), Decimal(value))
+
+
+@dataclass(frozen=True, slots=True)
+class TakeProfit:
+    """`portion` is the percentage of the position that this step closes."""
+
+    at: Distance
+    portion: Decimal = Decimal(100)
+
+    def to_json(self) -> Json:
+        return {**self.at.to_json(), "portion": str(self.portion)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, str]) -> "TakeProfit":
+        return cls(Distance.from_json(stored), Decimal(stored["portion"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """The protective exits of an entry."""
+
+    stop_loss: Distance | None = None
+    take_profits: tuple[TakeProfit, ...] = ()
+    trailing_stop: Distance | None = None
+    breakeven_after: Distance | None = None
+
+    def __bool__(self) -> bool:
+        return self != Protection()
+
+    def to_json(self) -> Json:
+        single = {name: getattr(self, name) for name in ("stop_loss", "trailing_stop", "breakeven_after")}
+        stored: Json = {name: distance.to_json() for name, distance in single.items() if distance is not None}
+        return {**stored, "take_profits": [step.to_json() for step in self.take_profits]}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Protection":
+        steps = tuple(TakeProfit.from_json(step) for step in stored["take_profits"])
+        single = {name: Distance.from_json(part) for name, part in stored.items() if name != "take_profits"}
+        return cls(take_profits=steps, **single)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`quote_qty` is in quote currency, `risk_per` the percentage of capital lost when the stop is hit.
+
+    `levered`: percentages are of capital times leverage. `reduce_only`: the leg is an exit of at most its size.
+    """
+
+    aim: Aim | None = None
+    quote_qty: Decimal | None = None
+    risk_per: Decimal | None = None
+    levered: bool = True
+    reduce_only: bool = False
+    protection: Protection = Protection()
+
+    def to_json(self) -> Json:
+        """The terms without what has its default; an ordinary leg gives {}."""
+        stored = _to_json(self)
+        if self.aim is not None:
+            stored["aim"] = self.aim.to_json()
+        if self.protection:
+            stored["protection"] = self.protection.to_json()
+        return stored
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Terms":
+        """Reads what `to_json` wrote."""
+        numbers = {name: Decimal(stored[name]) for name in ("quote_qty", "risk_per") if name in stored}
+        return cls(
+            aim=Aim.from_json(stored["aim"]) if "aim" in stored else None,
+            levered=stored.get("levered", True),
+            reduce_only=stored.get("reduce_only", False),
+            protection=Protection.from_json(stored["protection"]) if "protection" in stored else Protection(),
+            **numbers,
+        )
+
+
+def _to_json(terms: Aim | Terms) -> Json:
+    stored: Json = {}
+    for field in fields(terms):
+        value = getattr(terms, field.name)
+        if value != field.default and not isinstance(value, Aim | Protection):
+            stored[field.name] = value if isinstance(value, bool) else str(value)
+    return stored
