@@ -13,6 +13,7 @@ from exchanges.amounts import exact, floor_to_step, plain
 from orders.domain.enums import CancelType, GoalState, OrderStatus
 from orders.domain.legs import Leg
 from orders.domain.lifecycle import CANCELABLE, FAILED, OPEN
+from orders.domain.positions import ALREADY_THERE
 from orders.domain.reasons import reason_text
 from orders.models import Cancellation, ExitGoal, Order
 
@@ -32,11 +33,13 @@ def action_of(legs: Sequence[Leg]) -> str:
 
 
 def order_results(orders: Iterable[Order], *, viewer_id: int) -> list[Json]:
-    """Returns a result per leg and strategy account, in run order, then by account."""
-    attempts: dict[tuple[int, int], list[Order]] = defaultdict(list)
+    """Returns a result per leg and strategy account, two for a reversal, in run order, then by account."""
+    attempts: dict[tuple[int, int, int], list[Order]] = defaultdict(list)
     for order in sorted(orders, key=lambda order: order.attempt):
-        attempts[order.strategy_account_id, order.leg].append(order)
-    legs = sorted(attempts.values(), key=lambda leg: (leg[-1].sequence, *_sort_key(leg[-1], viewer_id)))
+        attempts[order.strategy_account_id, order.leg, order.part].append(order)
+    legs = sorted(
+        attempts.values(), key=lambda leg: (leg[-1].sequence, *_sort_key(leg[-1], viewer_id), leg[-1].part)
+    )
     return [_leg_json(leg, viewer_id) for leg in legs]
 
 
@@ -150,6 +153,8 @@ def _order_outcome(order: Order) -> tuple[str, str | None, str | None]:
     """Returns status, error and error code for an order's result."""
     if order.goal is not None and order.pk is not None:
         return _exit_outcome(order, order.goal)
+    if order.reason == ALREADY_THERE:
+        return SUCCESS, None, None
     if order.status in FAILED or (order.status == OrderStatus.CANCELED and order.submitted_at is None):
         return FAILED_RESULT, order.reason_text, order.reason
     if order.status == OrderStatus.SUBMITTED and order.unknown_since:
@@ -165,6 +170,8 @@ def _exit_outcome(order: Order, goal: ExitGoal) -> tuple[str, str | None, str | 
     said = goal.reason or (order.reason if order.status in FAILED else "")
     text = goal.reason_text or order.reason_text
     match goal.state:
+        case GoalState.REACHED if "aim" in order.terms:  # to hold nothing is what was asked
+            return SUCCESS, None, None
         case GoalState.REACHED | GoalState.RESTING if not goal.reason:
             return SUCCESS, None, None
         case GoalState.WORKING if order.status == OrderStatus.SUBMITTED and order.unknown_since:

@@ -270,7 +270,7 @@ def _answer_duplicate(log: WebhookLog, accepted: Accepted) -> Json:
 
 
 def _answer_dry_run(accepted: Accepted) -> Json:
-    preview_orders(accepted.plan.orders, now=accepted.timing.received_at)
+    accepted.plan.orders.extend(preview_orders(accepted.plan.orders, now=accepted.timing.received_at))
     accepted.timing.settle()
     _note_use(accepted)
     log = _answered_row(accepted, DeliveryStatus.DRY_RUN)

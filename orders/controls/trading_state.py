@@ -17,7 +17,8 @@ from orders.domain.sizing import WHOLE
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from orders.execution.cancel_by_person import cancel_orders
-from orders.execution.planner import Plan, goal_of
+from orders.execution.planner import Plan
+from orders.exits.goals import goal_of
 from orders.models import ExitGoal, Order, Position
 from orders.turns import state_lock
 from strategies.models import Strategy, StrategyAccount, SystemRisk

@@ -35,6 +35,14 @@ TEXTS = {
     "no_long_position": _("There is no long position to close."),
     "no_short_position": _("There is no short position to close."),
     "no_position": _("There is no position to close."),
+    "already_there": _("The position of %(symbol)s is where the message wants it. Nothing was sent."),
+    "no_shorts_on_spot": _(
+        "%(symbol)s cannot be sold short on the spot market. Without a position nothing was sent."
+    ),
+    "alert_missed": _(
+        "An alert for %(symbol)s was missed, and the strategy opens nothing then. Send flat, or change the setting."
+    ),
+    "superseded": _("A newer alert for %(symbol)s was there before. Nothing was sent."),
     # Market
     "unknown_symbol": UnknownSymbol.template,
     "ambiguous_symbol": AmbiguousSymbol.template,

@@ -63,8 +63,9 @@ def size_opening(
     capital_currency: str,
     leverage: Decimal,
     last_price: Decimal | None,
+    quote_qty: Decimal | None = None,
 ) -> Sized:
-    """Sizes an entry by `qty_per` (positive: percent of capital, or shares) or by `qty` (base units or shares).
+    """Sizes an entry by `qty_per` (percent of capital, or shares), `qty` (base units or shares) or `quote_qty`.
 
     `capital` is in `capital_currency`, prices are in the market's quote currency. The quantity is rounded down to the
     lot; a quantity of shares must be a multiple of the lot already. `last_price` is for MARKET orders; a missing
@@ -75,6 +76,8 @@ def size_opening(
     asked = qty
     if asked is None and market.market_type is MarketType.STOCK:
         asked = qty_per
+    if quote_qty is not None:
+        asked = quote_qty / _known_price(market, reference)
     if asked is None:
         budget = _quote_budget(market, capital, capital_currency, leverage)
         asked = budget * (qty_per or 0) / (_PERCENT * _known_price(market, reference))

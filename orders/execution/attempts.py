@@ -54,6 +54,9 @@ def _next_attempt(order: Order) -> Order:
         price=order.price,
         stop_price=order.stop_price,
         attempt=order.attempt + 1,
+        part=order.part,
+        terms=order.terms,
+        tag=order.tag,
         created_at=order.created_at,  # so the entry expires no later
     )
     attempt.batch_id = order.batch_id

@@ -279,6 +279,9 @@ class BatchRun:
         for attempt in pursuit.attempts:
             self.orders.append(attempt)
             queue_of[attempt.goal_id].steps.insert(1, attempt)
+        for goal_pk, entry in pursuit.entries.items():
+            self.orders.append(entry)
+            queue_of[goal_pk].steps.insert(1, entry)
         for goal in _waiting_goals(pursuit, now):
             queue_of[goal.pk].steps.insert(1, goal)
 

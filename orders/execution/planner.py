@@ -14,11 +14,13 @@ from exchanges.market_data.catalog import Catalogs, MarketCatalog
 from exchanges.market_data.symbols import SymbolError, UnknownSymbol
 from orders.domain.enums import CancelType, OrderStatus
 from orders.domain.legs import Leg, in_run_order
+from orders.domain.positions import Move
 from orders.domain.reasons import Denied
 from orders.domain.sizing import WHOLE
 from orders.domain.terms import NO_ENTRY
+from orders.exits.goals import goal_of
 from orders.exits.reach import Holdings
-from orders.models import Cancellation, ExitGoal, Order
+from orders.models import Cancellation, Order
 from strategies.models import Strategy, StrategyAccount
 
 ACTOR = "webhook"
@@ -227,6 +229,7 @@ def _make_exit(order: Order, leg: Leg) -> None:
     at_most: dict[str, Any] = {}
     if leg.aim is not None:
         order.side = ""
+        order.terms["decision"] = Move.EXIT.value
     elif leg.qty_per is None or leg.qty_per > 0:
         sizes = {"qty_per": leg.qty_per, "qty": leg.qty, "quote_qty": leg.terms.quote_qty}
         at_most = {name: str(size) for name, size in sizes.items() if size is not None}
@@ -234,26 +237,6 @@ def _make_exit(order: Order, leg: Leg) -> None:
     if leg.aim is not None or at_most:
         order.qty_per, order.qty = WHOLE, None
     order.goal = goal_of(order, actor=ACTOR, at_most=at_most)
-
-
-def goal_of(order: Order, *, actor: str, at_most: dict[str, Any] | None = None) -> ExitGoal:
-    """Returns the unsaved goal whose first attempt is the unsaved order. `actor` asked for the exit."""
-    assert order.qty_per is not None
-    return ExitGoal.compose(
-        order.strategy_account,
-        market_type=order.market_type,
-        leg=order.leg,
-        sequence=order.sequence,
-        symbol=order.symbol,
-        order_type=OrderType(order.order_type),
-        qty_per=order.qty_per,
-        actor=actor,
-        created_at=order.created_at,
-        side=order.side,
-        price=order.price,
-        stop_price=order.stop_price,
-        at_most=at_most,
-    )
 
 
 def _market_or_error(

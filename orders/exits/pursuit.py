@@ -33,6 +33,7 @@ from orders.domain.exits import (
 from orders.domain.keys import HoldingKey
 from orders.domain.lifecycle import FINAL, OPEN, UNSENT, WORKING
 from orders.exits.facts import Facts, attempt_of, count_refusal, holding_key, read_facts, view_of
+from orders.exits.goals import entry_after, next_attempt
 from orders.models import Batch, ExitGoal, Order, Position
 from orders.models.bulk_insert import insert_all
 from orders.models.exit_goal import PURSUED
@@ -46,10 +47,11 @@ _COLUMNS = [
 
 @dataclass(slots=True)
 class Pursuit:
-    """The goals as they are now, the stored attempts, and the holdings that contradict the books."""
+    """The goals as they are now, the stored attempts and entries, and the holdings that contradict the books."""
 
     goals: dict[int, ExitGoal] = field(default_factory=dict)
     attempts: list[Order] = field(default_factory=list)
+    entries: dict[int, Order] = field(default_factory=dict)  # by goal: the second half of a reversal
     contradicted: set[HoldingKey] = field(default_factory=set)
     dust: dict[int, Decimal] = field(default_factory=dict)  # by position
 
@@ -96,7 +98,7 @@ def pursue(pks: Iterable[int], *, now: datetime) -> Pursuit:
             _take_step(goal, facts, markets.get(goal.pk), pursuit)
         ExitGoal.objects.bulk_update(goals, _COLUMNS)
         _mark_dust(pursuit.dust)
-        _store(pursuit.attempts)
+        _store([*pursuit.attempts, *pursuit.entries.values()])
         failpoint("inside a transaction that pursues goals")
     failpoint("goals pursued, attempts not begun")
     return pursuit
@@ -122,6 +124,8 @@ def _take_step(goal: ExitGoal, facts: Facts, market: MarketSpec | None, pursuit:
     goal.remaining = left_of(view)
     if step.state is GoalState.REACHED and 0 < abs(view.held) < view.smallest:
         pursuit.dust[facts.position_pks[goal.position_key]] = view.held
+    if step.state is GoalState.REACHED and goal.then:
+        pursuit.entries[goal.pk] = entry_after(goal)
     if step.sends:
         pursuit.attempts.append(next_attempt(goal, order, step.order_type, now=facts.now))
 
@@ -144,28 +148,6 @@ def _mark_dust(positions: Mapping[int, Decimal]) -> None:
     same = [Q(pk=pk, quantity=held) for pk, held in positions.items()]
     if same:
         Position.objects.filter(reduce(or_, same)).update(is_dust=True)
-
-
-def next_attempt(goal: ExitGoal, before: Order, order_type: OrderType | None, *, now: datetime) -> Order:
-    """Returns the unsaved order that follows the attempt `before`."""
-    kind = order_type or OrderType(goal.order_type)
-    attempt = Order.compose(
-        goal.strategy_account,
-        market_type=goal.market_type,
-        leg=goal.leg,
-        sequence=goal.sequence,
-        symbol=goal.symbol,
-        order_type=kind,
-        side=goal.side,
-        qty_per=goal.qty_per,
-        price=goal.price if kind.needs_price else None,
-        stop_price=goal.stop_price if kind.needs_stop_price else None,
-        attempt=before.attempt + 1,
-        created_at=now,
-        goal=goal,
-    )
-    attempt.batch_id = goal.batch_id
-    return attempt
 
 
 def store_next_attempts(

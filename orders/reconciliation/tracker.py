@@ -246,7 +246,7 @@ class Tracker:
             logger.info("exit beyond its position canceled order=%s", order.client_order_id)
         self._open_catalogs(beyond)
         self._cancel_orders(beyond)
-        return bool(pursuit.attempts or beyond or pursuit.contradicted)
+        return bool(pursuit.attempts or pursuit.entries or beyond or pursuit.contradicted)
 
     def _cancel_orders(self, orders: Sequence[Order]) -> None:
         if orders:

@@ -46,6 +46,7 @@ class ExitTurn:
             for other in context.own_exits[self.key]
             if other.goal_id != self.goal.pk or not self.goal.pk
         ]
+        self.at_most = _fixed_most(self.goal)
         self.resting = [other for other in exits if other.status != OrderStatus.PENDING_CANCEL]
         self.giving_way = [other for other in exits if other.status == OrderStatus.PENDING_CANCEL]
 
@@ -153,7 +154,7 @@ class ExitTurn:
         if not self.goal.rests or fixed is not None:
             return fixed
         percent: Decimal = -self.goal.qty_per
-        return self._size() * percent / _PERCENT
+        return self._no_more_than_asked(self._size() * percent / _PERCENT)
 
     def _to_remain(self) -> Decimal | None:
         """An exit that comes while another is pursued takes its percentage of what the other leaves."""
@@ -163,7 +164,11 @@ class ExitTurn:
         percent: Decimal = self.goal.qty_per
         older = self.context.older_remains.get(self.key)
         base = self._size() if older is None else min(self._size(), older)
-        return base * (_PERCENT + percent) / _PERCENT
+        return base - self._no_more_than_asked(base * -percent / _PERCENT)
+
+    def _no_more_than_asked(self, closing: Decimal) -> Decimal:
+        """A reduce-only leg closes at most its own size."""
+        return closing if self.at_most is None else min(closing, self.at_most)
 
     def _size(self) -> Decimal:
         side = self.goal.side
@@ -241,6 +246,15 @@ class ExitTurn:
                 "allowed_s": str(settings.EXIT_ASK_AFTER_S),
             }
             raise Denied(WAITED_LONG, params)
+
+
+def _fixed_most(goal: ExitGoal) -> Decimal | None:
+    return Decimal(goal.at_most["qty"]) if "qty" in goal.at_most else None
+
+
+def sizes_by_price(goal: ExitGoal) -> bool:
+    """Whether the size of a reduce-only leg is an amount of money, which needs a price."""
+    return bool(goal.at_most) and "qty" not in goal.at_most and goal.to_remain is None
 
 
 def waits_for_exit(order: Order, context: OrderContext) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 
@@ -18,11 +19,14 @@ from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.reasons import Denied
 from orders.domain.risk_checks import Intended, check_coins, check_limits, check_state
 from orders.domain.sizing import Sized, reference_price, size_closing, size_opening
-from orders.models import Order
+from orders.domain.terms import Terms
+from orders.models import ExitGoal, Order
 from orders.models.transitions import Transition
 from orders.turns.context import OrderContext, TradingPermission
-from orders.turns.exit_turn import ExitTurn, exits_before
+from orders.turns.exit_turn import ExitTurn, exits_before, sizes_by_price
 from orders.turns.reference_prices import ReferencePrices
+
+_PERCENT = Decimal(100)
 
 
 class PreTradeCheck:
@@ -107,6 +111,8 @@ class PreTradeCheck:
     def _sized_closing(self, order: Order, market: MarketSpec, abilities: Capabilities) -> Sized:
         """The size of an exit: reduce-only where the exchange takes the exit as reduce-only. Raises Denied."""
         turn = ExitTurn(order, self.context)
+        if sizes_by_price(turn.goal):
+            turn.at_most = self._money_in_base_units(order, turn.goal, market)
         turn.fix_goal()
         asked = turn.quantity(market)
         sized = self._sized_exit(order, market, turn.held, asked, is_reduce_only=abilities.has_reduce_only)
@@ -115,6 +121,21 @@ class PreTradeCheck:
             sized = self._sized_exit(order, market, turn.held, asked, is_reduce_only=False)
         turn.goal.side = sized.side
         return sized
+
+    def _money_in_base_units(self, order: Order, goal: ExitGoal, market: MarketSpec) -> Decimal:
+        """The size of a reduce-only leg in base units. Raises Denied without a price, and the exit is tried again."""
+        price = order.price or order.stop_price or self.prices.price(price_key(order))
+        if not price:
+            raise Denied("price_unavailable", {"symbol": order.symbol})
+        sizes: dict[str, Any] = goal.at_most
+        if "quote_qty" in sizes:
+            return Decimal(sizes["quote_qty"]) / price
+        if market.market_type is MarketType.STOCK:
+            return Decimal(sizes["qty_per"])
+        holder = order.strategy_account
+        leverage = holder.leverage if sizes["levered"] and market.market_type is MarketType.FUTURES else 1
+        capital: Decimal = holder.capital
+        return capital * leverage * Decimal(sizes["qty_per"]) / (_PERCENT * price)
 
     def _sized_exit(
         self, order: Order, market: MarketSpec, held: Decimal, asked: Decimal, *, is_reduce_only: bool
@@ -211,17 +232,19 @@ def _check_age(order: Order, now: datetime) -> None:
 
 def _sized_opening(order: Order, market: MarketSpec, last_price: Decimal | None) -> Sized:
     strategy_account = order.strategy_account
+    terms = Terms.from_json(order.terms)
     return size_opening(
         market=market,
         order_type=OrderType(order.order_type),
         side=Side(order.side),
         qty_per=order.qty_per,
         qty=order.qty,
+        quote_qty=terms.quote_qty,
         price=order.price,
         stop_price=order.stop_price,
         capital=strategy_account.capital,
         capital_currency=strategy_account.capital_currency,
-        leverage=strategy_account.leverage,
+        leverage=strategy_account.leverage if terms.levered else Decimal(1),
         last_price=last_price,
     )
 

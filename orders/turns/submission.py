@@ -12,12 +12,15 @@ from exchanges.gateway import gateway
 from exchanges.market_data.catalog import Catalogs, open_catalogs
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.keys import HoldingKey
+from orders.domain.lifecycle import UNSENT
+from orders.exits.goals import entry_after
 from orders.exits.resting import makes_room
 from orders.models import ExitGoal, Order
 from orders.models.transitions import Transition, atomic_statuses
 from orders.turns import state_lock
 from orders.turns.context import OrderContext, TradingPermission, read_context, read_permissions
-from orders.turns.exit_turn import ExitTurn, waits_for_exit
+from orders.turns.exit_turn import ExitTurn, sizes_by_price, waits_for_exit
+from orders.turns.position_turn import decide_positions, decide_preview
 from orders.turns.pre_trade_check import PreTradeCheck, is_overdue, price_key
 from orders.turns.reference_prices import ReferencePrices
 
@@ -48,7 +51,10 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
     """
     pauses.synchronize(now=now)
     catalogs = _catalogs_of(orders, now)
+    undecided = decide_positions(orders, prices=prices, catalogs=catalogs, actor=actor, now=now)
+    orders, undecided = _end_overdue(orders, undecided, prices, actor, now)
     ready, waiting = _split_ready(orders, prices, actor, now)
+    waiting += undecided
     if not ready:
         return Turn([], waiting, [], [], [], set())
     with atomic_statuses(ready):
@@ -79,6 +85,32 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
     ]
     not_compared = {order.account_id for order in early} & set(context.stale_comparisons)
     return Turn(sent, [*waiting, *unpriced, *early], unsure, at_exchange, in_question, not_compared)
+
+
+def _end_overdue(
+    orders: Sequence[Order], undecided: Sequence[Order], prices: ReferencePrices, actor: str, now: datetime
+) -> tuple[list[Order], list[Order]]:
+    """Returns the orders that are decided, and those that still wait for a price; asks for these prices.
+
+    A target that waits too long for its price is denied.
+    """
+    overdue = [order for order in undecided if is_overdue(order, now)]
+    Order.objects.transition(_denial(order, "price_unavailable", actor, now) for order in overdue)
+    waiting = [order for order in undecided if order not in overdue]
+    for order in waiting:
+        prices.request(price_key(order), now=now)
+    decided = [order for order in orders if order not in undecided and order.status in UNSENT]
+    return decided, waiting
+
+
+def _denial(order: Order, reason: str, actor: str, now: datetime) -> Transition:
+    fields = {
+        "reason": reason,
+        "reason_params": {"symbol": order.symbol},
+        "closed_at": now,
+        "released_at": now,
+    }
+    return Transition(order, OrderStatus.DENIED, now, Evidence.LOCAL, actor, fields)
 
 
 def _cancel_in_the_way(orders: Sequence[Order], context: OrderContext, actor: str) -> list[Order]:
@@ -112,19 +144,36 @@ def _commit_orders(orders: Sequence[Order], check: PreTradeCheck, actor: str) ->
     return moved
 
 
-def preview_orders(orders: Sequence[Order], *, now: datetime) -> None:
-    """Sizes or denies unsaved orders in place, with the reason of a denial. Waits for prices."""
+def preview_orders(orders: Sequence[Order], *, now: datetime) -> list[Order]:
+    """Sizes or denies unsaved orders in place, with the reason of a denial. Waits for prices.
+
+    Returns the entries of reversals, which follow exits in `orders`.
+    """
     planned = [order for order in orders if order.status == OrderStatus.INITIALIZED]
     if not planned:
-        return
+        return []
     catalogs = _catalogs_of(planned, now)
     prices, permissions = ReferencePrices(lambda: now), read_permissions(planned)
-    priced = [o for o in planned if _needs_last_price(o, permissions) or _has_checked_notional(o)]
-    prices.fetch({price_key(o) for o in priced}, now=now)
-    with transaction.atomic():
-        check = PreTradeCheck(read_context(planned, permissions, now=now), catalogs, prices)
+    priced = [
+        order
+        for order in planned
+        if order.is_undecided or _needs_last_price(order, permissions) or _has_checked_notional(order)
+    ]
+    prices.fetch({price_key(order) for order in priced}, now=now)
     for order in planned:
-        check.preview(order)
+        if order.is_undecided:
+            decide_preview(order, prices=prices, catalogs=catalogs, now=now)
+    planned = [
+        order for order in planned if order.status == OrderStatus.INITIALIZED and not order.is_undecided
+    ]
+    entries = [entry_after(order.goal) for order in planned if order.goal is not None and order.goal.then]
+    previewed = [*planned, *entries]
+    if previewed:
+        with transaction.atomic():
+            check = PreTradeCheck(read_context(previewed, permissions, now=now), catalogs, prices)
+        for order in previewed:
+            check.preview(order)
+    return entries
 
 
 # Waiting
@@ -190,9 +239,13 @@ def _has_checked_notional(order: Order) -> bool:
 
 
 def _waits_for_notional(order: Order, prices: ReferencePrices, now: datetime) -> bool:
-    """An exit waits a second for the price of its notional, and then goes without: the exchange decides."""
+    """An exit waits a second for the price of its notional, and then goes without: the exchange decides.
+
+    A reduce-only leg whose size is an amount of money waits as long, and then is tried again.
+    """
     is_young = now - order.created_at < _PRICE_OF_EXIT_WITHIN
-    return is_young and _has_checked_notional(order) and not prices.knows(price_key(order))
+    needs_price = _has_checked_notional(order) or (order.goal is not None and sizes_by_price(order.goal))
+    return is_young and needs_price and not prices.knows(price_key(order))
 
 
 def _unqueue_orders(orders: Sequence[Order], actor: str, now: datetime) -> None:
