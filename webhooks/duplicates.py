@@ -1,11 +1,19 @@
 """Recognizes repeated deliveries (SPEC section 4, Duplicates). The caller holds the lock on the strategy's row."""
 
-from datetime import datetime
+import logging
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext as _
 
 from webhooks.admission import Admission
 from webhooks.errors import WebhookError
 from webhooks.message.payload import Delivery
 from webhooks.models import KEY_LIFETIME, WebhookLog
+
+logger = logging.getLogger(__name__)
+
+# TradingView sends an alert again after 5 s, at most three times. What comes much later is no repetition.
+_LATE_REPETITION = timedelta(minutes=10)
 
 
 def dedupe_key(delivery: Delivery) -> str | None:
@@ -30,3 +38,30 @@ def find_first(delivery: Delivery, admission: Admission, *, now: datetime) -> We
     if first.fingerprint != delivery.fingerprint:
         raise WebhookError("id_conflict")
     return first
+
+
+def warnings_about(delivery: Delivery, first: WebhookLog, *, now: datetime) -> list[str]:
+    """Returns sentences about a delivery that was recognized as a repetition of `first`.
+
+    An id that comes again much later is an id that never changes: it swallows alerts, and nobody would see it.
+    """
+    if not delivery.alert_id:
+        return [
+            _(
+                "The message is equal to an earlier one and was taken for its repetition. Send a different id with each"
+                " alert, and two equal alerts are two orders."
+            )
+        ]
+    age = now - first.received_at
+    if age < _LATE_REPETITION:
+        return []
+    logger.error(
+        "id repeated after %s s strategy=%s first=%s", int(age.total_seconds()), first.strategy_id, first.pk
+    )
+    return [
+        _(
+            "The id was used %(minutes)s minutes ago, and nothing was sent. An id must change with each alert, for"
+            " example with {{timenow}}."
+        )
+        % {"minutes": int(age.total_seconds() // 60)}
+    ]

@@ -150,15 +150,23 @@ def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
         Strategy.objects.locked(admission.strategy.pk)
         first = duplicates.find_first(delivery, admission, now=now)
         if first is not None:
-            _delivery_row(accepted, DeliveryStatus.DUPLICATE, first=first).save(force_insert=True)
+            row = _delivery_row(accepted, DeliveryStatus.DUPLICATE, first=first)
+            row.warnings += duplicates.warnings_about(delivery, first, now=now)
+            row.save(force_insert=True)
             return first, None
         run = batches.store_batch(
-            accepted.plan, strategy=admission.strategy, signaled_at=delivery.sent_at, now=now
+            accepted.plan,
+            strategy=admission.strategy,
+            signaled_at=delivery.sent_at,
+            now=now,
+            is_alert=True,
         )
         key = duplicates.dedupe_key(delivery)
         log = _delivery_row(accepted, DeliveryStatus.ACCEPTED, batch=run.batch, dedupe_key=key)
+        log.warnings += run.warnings
         log.save(force_insert=True)
         _note_use(accepted)
+        _note_hearing(accepted)
         failpoint("inside the storing transaction")
     failpoint("stored, not started")
     return log, run
@@ -167,6 +175,12 @@ def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
 def _note_use(accepted: Accepted) -> None:
     rows = WebhookToken.objects.filter(pk=accepted.admission.token.pk)
     rows.update(last_used_at=accepted.timing.received_at)
+
+
+def _note_hearing(accepted: Accepted) -> None:
+    """The strategy's row is locked, and silence has ended."""
+    rows = Strategy.objects.filter(pk=accepted.admission.strategy.pk)
+    rows.update(heard_at=accepted.timing.received_at, silent_since=None)
 
 
 def _delivery_row(handling: Handling | Accepted, status: DeliveryStatus, **fields: Any) -> WebhookLog:
@@ -179,6 +193,7 @@ def _delivery_row(handling: Handling | Accepted, status: DeliveryStatus, **field
         sender=handling.address or None,
         fingerprint=delivery.fingerprint if delivery else "",
         content=delivery.content if delivery and admission else {},  # a stranger's content only costs disk
+        warnings=[str(warning) for warning in delivery.warnings] if delivery and admission else [],
         signaled_at=delivery.sent_at if delivery else None,
         received_at=timing.received_at,
         validated_at=timing.at(timing.validated),
@@ -239,7 +254,9 @@ def _run_batch(log: WebhookLog, run: BatchRun, accepted: Accepted) -> Json:
     run.completed.wait(accepted.budget_left_s())
     failpoint("result committed, not answered")
     accepted.timing.settle()
-    return _build_answer(log, run.orders, run.canceled, run.cancellations, accepted, gave_way=run.gave_way)
+    body = _build_answer(log, run.orders, run.canceled, run.cancellations, accepted, gave_way=run.gave_way)
+    body["warnings"] += run.warnings
+    return body
 
 
 def _note_answer(log: WebhookLog, timing: Timing) -> None:
@@ -259,7 +276,7 @@ def _answer_duplicate(log: WebhookLog, accepted: Accepted) -> Json:
     accepted.timing.settle()
     orders = Order.objects.select_related("account", "goal")
     cancellations = list(Cancellation.objects.filter(batch=log.batch_id))
-    return _build_answer(
+    body = _build_answer(
         log,
         list(orders.filter(batch=log.batch_id)),
         list(orders.filter(canceled_by__in=cancellations)),
@@ -267,6 +284,8 @@ def _answer_duplicate(log: WebhookLog, accepted: Accepted) -> Json:
         accepted,
         gave_way=list(orders.filter(canceled_for__batch=log.batch_id, goal__isnull=True)),
     )
+    body["warnings"] += duplicates.warnings_about(accepted.delivery, log, now=accepted.timing.received_at)
+    return body
 
 
 def _answer_dry_run(accepted: Accepted) -> Json:

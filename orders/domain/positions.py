@@ -1,6 +1,6 @@
 """Decides what a leg that names a position or a target asks of one strategy account: enter, exit, reverse, or stay."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -74,7 +74,7 @@ def decide(aim: Aim, situation: Situation) -> Decision:
         return Decision(Move.STAY, reason=NO_SHORTS)
     side = Side.BUY if sign > 0 else Side.SELL
     if situation.held * sign < 0 or (not situation.held and situation.is_against):
-        return Decision(Move.REVERSE, side, share=_share_of_reversal(aim, situation))
+        return replace(_enter_from_flat(aim, side, situation), move=Move.REVERSE)
     if aim.position is None:
         return _towards(side, abs(_target(situation)), situation)
     return _enter_from_flat(aim, side, situation) if not situation.held else _same_side(aim, side, situation)
@@ -131,7 +131,7 @@ def _same_side(aim: Aim, side: Side, situation: Situation) -> Decision:
 
 
 def _enter_from_flat(aim: Aim, side: Side, situation: Situation) -> Decision:
-    is_gap = aim.before is aim.position and aim.size_before != 0
+    is_gap = aim.before is not None and aim.before is aim.position and aim.size_before != 0
     if is_gap:
         return Decision(Move.ENTER, side, share=_share_from_nothing(aim, situation), is_gap=True)
     return Decision(Move.ENTER, side, share=_share_of_reversal(aim, situation))

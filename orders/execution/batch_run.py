@@ -74,6 +74,7 @@ class BatchRun:
         self.cancellations = list(cancellations)
         self.canceled: list[Order] = []
         self.gave_way: list[Order] = []  # entries that exits of this batch canceled
+        self.warnings: list[str] = []  # about the alert, for the answer
         self.completed = threading.Event()  # every step is over, or the run has ended without the last steps
         self.finished = threading.Event()  # the run writes nothing more
         self._by = by

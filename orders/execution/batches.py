@@ -14,6 +14,7 @@ from django.utils import timezone
 from orders.domain.enums import Evidence, OrderStatus
 from orders.execution.batch_run import LEASE, BatchRun
 from orders.execution.planner import Plan
+from orders.execution.signals import compare_with_former
 from orders.models import Batch, Order, OrderEvent
 from orders.models.bulk_insert import insert_all
 from orders.transactions import require_transaction
@@ -33,8 +34,12 @@ def process_name() -> str:
     return f"{socket.gethostname()[:40]}:{os.getpid()}"
 
 
-def store_batch(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None, now: datetime) -> BatchRun:
+def store_batch(
+    plan: Plan, *, strategy: Strategy, signaled_at: datetime | None, now: datetime, is_alert: bool = False
+) -> BatchRun:
     """Writes the batch, claimed by this process, with all orders and cancel instructions.
+
+    An alert is compared with the alerts before: what comes late enters nothing, and what is missing is told.
 
     Raises RuntimeError outside of a transaction: one transaction stores a delivery together with the batch.
     """
@@ -43,6 +48,11 @@ def store_batch(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None,
     batch = Batch.objects.create(
         strategy=strategy, created_at=now, signaled_at=signaled_at, claimed_by=by, claimed_until=now + LEASE
     )
+    warnings: list[str] = []
+    if is_alert:
+        warnings = compare_with_former(
+            plan.orders, strategy=strategy, batch=batch, signaled_at=signaled_at, now=now
+        )
     _store_goals(plan.orders, batch)
     for order in plan.orders:
         order.batch = batch
@@ -52,7 +62,9 @@ def store_batch(plan: Plan, *, strategy: Strategy, signaled_at: datetime | None,
     insert_all(plan.cancellations, key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS)
     denied = [order for order in plan.orders if order.status == OrderStatus.DENIED]
     OrderEvent.objects.bulk_create([_denial_event(order, by) for order in denied])
-    return BatchRun(batch, plan.orders, plan.cancellations, by=by, clock=timezone.now)
+    run = BatchRun(batch, plan.orders, plan.cancellations, by=by, clock=timezone.now)
+    run.warnings += warnings
+    return run
 
 
 def _store_goals(orders: Sequence[Order], batch: Batch) -> None:

@@ -91,7 +91,7 @@ class Planner:
             order = self._new_order(leg, sequence, order_type, strategy_account, symbol)
             denied = self._denial(leg, strategy_account, spec)
             if denied is not None:
-                _deny_order(order, denied, self.now)
+                deny_order(order, denied, self.now)
                 order.goal = None  # without a market nobody can hold a position to close
             plan.orders.append(order)
 
@@ -127,6 +127,8 @@ class Planner:
             terms=leg.terms.to_json(),
             tag=leg.tag,
         )
+        if leg.aim is not None:
+            order.terms["on_gap"] = self.strategy.on_gap
         if leg.is_closing:
             _make_exit(order, leg)
         elif leg.aim is not None and (stale := self._stale_signal()) is not None:
@@ -250,7 +252,7 @@ def _market_or_error(
         return error
 
 
-def _deny_order(order: Order, denied: Denied, now: datetime) -> None:
+def deny_order(order: Order, denied: Denied, now: datetime) -> None:
     """Denies an unsaved order. Storing the batch writes the order event."""
     order.status = OrderStatus.DENIED
     order.reason, order.reason_params = denied.code, denied.params

@@ -43,6 +43,7 @@ class Migration(migrations.Migration):
                 ('missed_from', models.JSONField(default=dict, editable=False)),
                 ('missed_to', models.JSONField(default=dict, editable=False)),
                 ('missed_at', models.DateTimeField(editable=False, null=True)),
+                ('missed_before', models.DateTimeField(editable=False, null=True)),
             ],
             options={
                 'verbose_name': 'signal',

@@ -12,7 +12,8 @@ class Signal(models.Model):
     """The newest alert of a strategy for a symbol, in the script's own words.
 
     `position` is empty where the newest alert named no position. `missed_from` and `missed_to` are the positions
-    between which the last gap lies: an alert that fits the gap comes late.
+    between which the last gap lies: an alert that fits the gap comes late. `missed_before` is the sender's time of the
+    alert that showed the gap.
     """
 
     strategy = models.ForeignKey(
@@ -26,6 +27,7 @@ class Signal(models.Model):
     missed_from = models.JSONField(default=dict, editable=False)
     missed_to = models.JSONField(default=dict, editable=False)
     missed_at = models.DateTimeField(null=True, editable=False)
+    missed_before = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = _("signal")

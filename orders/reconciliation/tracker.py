@@ -20,6 +20,7 @@ from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, OrderNotFound
 from exchanges.market_data import catalog
 from orders.controls.circuit_breaker import trip_circuit_breakers
+from orders.controls.heartbeat import note_silence
 from orders.domain.conclusions import still_open
 from orders.domain.enums import OrderStatus
 from orders.domain.lifecycle import IN_FLIGHT, OPEN
@@ -79,6 +80,7 @@ class Tracker:
         self._wait_for_calls()
         collect_income(clock=self._clock, everything=everything)
         trip_circuit_breakers(now=self._clock())
+        note_silence(now=self._clock())
         self._look_up(self._working_orders(everything=everything), can_wait=True)
         for _ in range(_ROUNDS):
             compare_wanted(clock=self._clock)
@@ -119,6 +121,7 @@ class Tracker:
                 self._income_at = time.monotonic() + READ_EVERY.total_seconds()
             self._comparing = self._background.submit(_compare_on_thread, self._clock, with_income)
             trip_circuit_breakers(now=self._clock())
+            note_silence(now=self._clock())
 
     def _compare_wanted_in_background(self) -> None:
         """Compares the holdings for which evidence asks, beside the regular comparison: an exit may wait for it."""

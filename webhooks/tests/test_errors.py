@@ -24,6 +24,7 @@ STATUSES = {
     "invalid_order_type": 400,
     "invalid_side": 400,
     "invalid_number": 400,
+    "invalid_position": 400,
     "invalid_symbol": 400,
     "batch_too_large": 400,
     "no_accounts": 400,
