@@ -121,6 +121,24 @@ RESULTS = {
         "Use another order type; MARKET and LIMIT work everywhere.",
     ),
     # Strategy
+    "already_there": Advice(
+        "The strategy account already holds what the message names, within what can be traded.",
+        "Nothing has to be done: the result is a success.",
+    ),
+    "no_shorts_on_spot": Advice(
+        "The message names a short position, and a spot market has none. What was held is closed.",
+        "Use a FUTURES strategy to be short.",
+    ),
+    "alert_missed": Advice(
+        "The alert shows that an alert before was missed, and the strategy's setting *missed alerts* opens nothing"
+        " then, or the alert has no size for the position.",
+        "Look at the page *Missed alerts*, and bring the account into position with a message of a target, or send"
+        " flat. The setting `follow` does so by itself.",
+    ),
+    "superseded": Advice(
+        "An alert with a newer `timestamp` for the same symbol was acted on before this one.",
+        "Nothing has to be done: the newer alert holds. Check the sender's clock where this happens often.",
+    ),
     "stale_signal": Advice(
         "The entry's `timestamp` is older than the strategy's maximum lag. Exits and cancels have no age limit.",
         "Wait for the next signal. When every signal is late: check the sender's clock, the time zone of `timestamp`,"
@@ -444,6 +462,10 @@ DELIVERIES = {
     "invalid_order_type": Advice(
         "`order_type` is none of the order types, nor CANCEL or CANCEL_ALL_ORDER.",
         "Send one of the values that docs/webhook.md lists.",
+    ),
+    "invalid_position": Advice(
+        "`market_position` or `prev_market_position` is not one of the three words of TradingView.",
+        "Send `{{strategy.market_position}}` as TradingView fills it: `long`, `short` or `flat`.",
     ),
     "invalid_side": Advice(
         "`side` is none of buy, sell, long and short.",

@@ -75,7 +75,7 @@ class StrategyAdmin(ModelAdmin[Strategy]):
     search_fields = ["group_name", "name", "owner__username"]
     autocomplete_fields = ["owner"]
     inlines = [StrategyAccountInline]
-    readonly_fields = ["trading_state", "state_reason", "state_changed_at"]
+    readonly_fields = ["trading_state", "state_reason", "state_changed_at", "heard_at", "silent_since"]
     fieldsets = [
         (
             None,
@@ -85,6 +85,9 @@ class StrategyAdmin(ModelAdmin[Strategy]):
                     ("name", "group_name"),
                     ("is_active", "is_public"),
                     ("max_lag_s", "passed_stop"),
+                    ("on_gap", "heartbeat_s"),
+                    ("dialect", "percent_of_capital"),
+                    ("heard_at", "silent_since"),
                 ]
             },
         ),

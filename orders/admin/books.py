@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exchanges.admin import ReadOnlyAdmin
 from orders.admin.distribution import DistributingAdmin
-from orders.models import Adjustment, BookAudit, ExternalOrder, OutsideEvent, PositionDifference
+from orders.models import Adjustment, BookAudit, ExternalOrder, MissedAlert, OutsideEvent, PositionDifference
 from orders.outside.distribution import Distribution, distribution_of_difference, distribution_of_event
 from orders.reconciliation.position_differences import declare_events_external, declare_external
 
@@ -106,6 +106,16 @@ class ExternalOrderAdmin(ReadOnlyAdmin):
     list_filter = ["account", "last_seen_at"]
     list_select_related = ["account"]
     search_fields = ["symbol", "exchange_order_id", "client_order_id"]
+
+
+@admin.register(MissedAlert)
+class MissedAlertAdmin(ReadOnlyAdmin):
+    """An alert that never came, or that came late: shown by the position before in the alert after."""
+
+    list_display = ["noticed_at", "strategy", "symbol", "known", "said", "on_gap", "arrived_at"]
+    list_filter = [("arrived_at", admin.EmptyFieldListFilter), "strategy", "noticed_at"]
+    list_select_related = ["strategy"]
+    search_fields = ["symbol", "strategy__group_name"]
 
 
 @admin.register(BookAudit)
