@@ -87,6 +87,33 @@ def test_refused_exits_and_their_further_attempts_take_as_many_statements_for_2_
     assert counts[2] == counts[12]
 
 
+def test_positions_take_as_many_statements_for_2_as_for_12_accounts(
+    deliver, paper, settings, runs, statements
+):
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 1000 * LONG_S
+    counts = {}
+    for accounts in (2, 12):
+        names = [f"A{number}" for number in range(accounts)]
+        desk = open_desk(paper, *names, group_name=f"position-by-{accounts}", capital=100_000)
+        sizes = {"market_position": "long", "market_position_size": 1, "prev_market_position_size": 0}
+        long = {"symbol": "BTC/USDT", "qty": 1, "prev_market_position": "flat", **sizes}
+        short = long | {
+            "market_position": "short",
+            "prev_market_position": "long",
+            "prev_market_position_size": 1,
+        }
+        flat = short | {"market_position": "flat", "prev_market_position": "short"}
+        deliver(desk.alert(long))  # reads the markets and the price
+        deliver(desk.alert(flat))
+        counts[accounts] = [
+            count(deliver, desk, statements, runs, desk.alert(leg))
+            for leg in (long, short | {"qty": 2}, flat)
+        ]
+        assert {desk.held(name) for name in names} == {"0"}
+
+    assert counts[2] == counts[12]
+
+
 def test_exits_of_who_left_take_as_many_statements_for_2_as_for_12_accounts(
     deliver, paper, settings, runs, statements
 ):

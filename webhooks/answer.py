@@ -114,7 +114,7 @@ def missing_results(legs: Iterable[Leg]) -> list[Json]:
             "account_name": None,
             "status": FAILED_RESULT,
             "leg": leg.index,
-            "error": reason_text("order_not_found", {"order_id": leg.order_id}),
+            "error": reason_text("order_not_found", {"order_id": leg.order_id or leg.tag}),
             "error_code": "order_not_found",
         }
         for leg in legs

@@ -23,12 +23,16 @@ def cancel_waiting(
     batch = cancellations[0].batch_id
     orders = list(_earlier_orders(batch, cancellations).filter(status__in=UNSENT, batch__lt=batch))
     covered = [(c, order) for c in cancellations for order in orders if _covers(c, order)]
-    cancelable = {o.pk: (c, o) for c, o in covered if c.target_id is not None or not o.is_closing}
+    cancelable = {o.pk: (c, o) for c, o in covered if c.target_id is not None or not _may_close(o)}
     Order.objects.transition(_cancel_transition(order, c, actor, now) for c, order in cancelable.values())
     for cancellation, order in cancelable.values():
         if order.canceled_by_id == cancellation.pk:
             order.canceled_by = cancellation
             found.append(order)
+
+
+def _may_close(order: Order) -> bool:
+    return order.is_closing or order.is_undecided
 
 
 def cancel_waiting_entries(goals: Sequence[ExitGoal], *, actor: str, now: datetime) -> list[Order]:
@@ -120,6 +124,8 @@ def _covers(cancellation: Cancellation, order: Order) -> bool:
         return False
     if cancellation.target_id is not None:
         return order.pk == cancellation.target_id
+    if cancellation.tag not in ("", order.tag):
+        return False
     return cancellation.symbol in ("", order.symbol) and cancellation.side in ("", order.side)
 
 

@@ -189,10 +189,15 @@ class Planner:
                 continue  # without a known market the account has no order with the symbol
             symbol = spec.symbol if spec else ""
             plan.cancellations.append(
-                self._new_cancellation(leg, sequence, strategy_account, symbol=symbol, side=leg.side or "")
+                self._new_cancellation(
+                    leg, sequence, strategy_account, symbol=symbol, side=leg.side or "", tag=leg.tag
+                )
             )
 
     def _add_cancel(self, plan: Plan, leg: Leg, sequence: int, targets: Sequence[Order]) -> None:
+        if not leg.order_id:
+            self._add_cancel_of_tag(plan, leg, sequence, targets)
+            return
         by_ours = [order for order in targets if order.client_order_id == leg.order_id]
         by_theirs = [order for order in targets if order.exchange_order_id == leg.order_id]
         named = by_ours or by_theirs
@@ -207,6 +212,17 @@ class Planner:
         plan.cancellations.append(
             self._new_cancellation(leg, sequence, strategy_account, symbol=named[0].symbol, target=named[0])
         )
+
+    def _add_cancel_of_tag(self, plan: Plan, leg: Leg, sequence: int, targets: Sequence[Order]) -> None:
+        """Several orders may have one tag: one instruction for each strategy account with such an order."""
+        pks = {order.strategy_account_id for order in targets if order.tag == leg.tag}
+        holders = [strategy_account for strategy_account in self.reached if strategy_account.pk in pks]
+        plan.cancellations += [
+            self._new_cancellation(leg, sequence, holder, symbol="", side=leg.side or "", tag=leg.tag)
+            for holder in holders
+        ]
+        if not holders:
+            plan.not_found.append(leg)
 
     def _new_cancellation(
         self, leg: Leg, sequence: int, strategy_account: StrategyAccount, **fields: object
