@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from django.utils.functional import lazy
+from django.utils.functional import Promise, lazy
 from django.utils.translation import gettext_lazy as _
 
 MAX_SHOWN = 80  # characters of a value
@@ -32,6 +32,19 @@ TEXTS = {
     ),
     "invalid_number": (HTTPStatus.BAD_REQUEST, _("%(field)s has a value that cannot be used: %(value)s")),
     "invalid_symbol": (HTTPStatus.BAD_REQUEST, _("%(field)s cannot be traded here: %(value)s")),
+    "unsupported_field": (HTTPStatus.BAD_REQUEST, _("%(field)s cannot be followed here: %(reason)s")),
+    "ambiguous_dialect": (
+        HTTPStatus.BAD_REQUEST,
+        _("The message can be read in more than one way (%(dialects)s). Name the dialect in the message."),
+    ),
+    "unsupported_dialect": (
+        HTTPStatus.BAD_REQUEST,
+        _("Messages for %(dialect)s are not read here: %(reason)s"),
+    ),
+    "placeholder_not_filled": (
+        HTTPStatus.BAD_REQUEST,
+        _("The placeholder in %(field)s was not filled in: %(value)s"),
+    ),
     "batch_too_large": (HTTPStatus.BAD_REQUEST, _("At most %(max)s orders can be processed at once")),
     "no_accounts": (HTTPStatus.BAD_REQUEST, _("No account is connected to the strategy: %(group_name)s")),
     "id_conflict": (HTTPStatus.CONFLICT, _("A different message was already received with the same id")),
@@ -47,15 +60,23 @@ TEXTS = {
 
 
 class WebhookError(Exception):
-    """The refusal of a whole delivery. `code` never changes; `leg` is the bad leg's place in `orders`."""
+    """The refusal of a whole delivery. `code` never changes; `leg` is the bad leg's place in `orders`.
+
+    `detail` follows the sentence in brackets. An unreadable body leaves `text_shown`, the text without secrets, and the
+    token and the group_name that stand in the text, so that the delivery can be attributed to a strategy.
+    """
 
     webhook_id: int | None = None  # the delivery's row, once stored
+    detail: object = ""
+    text_shown = ""
+    token_found = ""
+    group_found = ""
 
     def __init__(self, code: str, *, leg: int | None = None, **params: object) -> None:
         super().__init__(code)
         self.code = code
         self.leg = leg
-        self.params = {name: shown_value(value, MAX_PARAM) for name, value in params.items()}
+        self.params = {name: _shown_param(value) for name, value in params.items()}
 
     @property
     def http_status(self) -> int:
@@ -64,7 +85,8 @@ class WebhookError(Exception):
     @property
     def text(self) -> str:
         """The sentence in the language that is active now."""
-        return fill_phrase(TEXTS[self.code][1], self.params, self.leg)
+        text = fill_phrase(TEXTS[self.code][1], self.params, self.leg)
+        return f"{text} ({self.detail})" if self.detail else text
 
 
 def shown_value(value: object, limit: int = MAX_SHOWN) -> str:
@@ -74,11 +96,16 @@ def shown_value(value: object, limit: int = MAX_SHOWN) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def _shown_param(value: object) -> str:
+    """Leaves a translatable phrase as it is, because the language is chosen on reading."""
+    return value if isinstance(value, Promise) else shown_value(value, MAX_PARAM)  # type: ignore[return-value]
+
+
 def holds_token(text: str) -> bool:
     return _WHOLE_TOKEN.search(text) is not None
 
 
-def fill_phrase(template: object, params: Mapping[str, str], leg: int | None = None) -> str:
+def fill_phrase(template: object, params: Mapping[str, object], leg: int | None = None) -> str:
     text = str(template) % params
     return text if leg is None else f"{text} (orders[{leg}])"
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from webhooks.errors import WebhookError, holds_token, shown_value
+from webhooks.message.placeholders import holds_placeholder
 from webhooks.message.strict_json import EXACT, NOT_A_NUMBER, decimal_of
 
 MAX_TEXT = 200
@@ -41,6 +42,7 @@ class Fields:
         return WebhookError(code, leg=self.leg, **params)
 
     def invalid(self, field: str, value: object, *, code: str = "invalid_number") -> WebhookError:
+        code = "placeholder_not_filled" if holds_placeholder(value) else code
         return self.error(code, field=field, value=shown_value(value))
 
     def decimal(self, name: str) -> Decimal | None:

@@ -3,18 +3,24 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 
 from django.utils.translation import gettext_lazy as _
 
 from orders.domain.legs import Leg
 from webhooks.errors import WebhookError, lazy_phrase, shown_value
+from webhooks.message.dialects.own_message import OwnMessage
+from webhooks.message.dialects.recognition import ENVELOPE, OWN
 from webhooks.message.fields import Fields, is_name
 from webhooks.message.legs import LEG_FIELDS, ignored_fields, read_leg
-from webhooks.message.strict_json import fingerprint_of, read_object
+from webhooks.message.placeholders import holds_placeholder
+from webhooks.message.secrets import without_secrets
+from webhooks.message.strict_json import fingerprint_of
+from webhooks.message.translation import ReadMessage, read_message
+from webhooks.message.unknown_fields import check_known, unknown_field_names
 
-TOP_FIELDS = LEG_FIELDS.union(
-    ("group_name", "token", "orders", "id", "alert_id", "timestamp", "timenow", "dry_run")
-)
+TOP_FIELDS = LEG_FIELDS.union(ENVELOPE, ("orders",))
+_NAME_FIELDS = ("symbol", "tag", "order_id")
 MAX_NAMES = 20
 
 
@@ -23,7 +29,10 @@ class Delivery:
     """The checked message of a POST. `legs` are in list order.
 
     `content` is for storage: the known fields as JSON, Decimals as strings, without the token. `fingerprint` is the
-    SHA-256 of all fields except the token, also of unknown fields. `warnings` are translated on reading.
+    SHA-256 of all fields except secrets, also of unknown fields. `warnings` are translated on reading.
+
+    `dialect` names the language of the message. The caller refuses a percent of balance, a market type or a leverage
+    that the strategy's owner or the accounts do not agree with, and drops entries that are older than `max_lag_s`.
     """
 
     group_name: str
@@ -35,6 +44,11 @@ class Delivery:
     warnings: tuple[str, ...]
     fingerprint: str
     content: dict[str, object]
+    dialect: str = OWN
+    percent_of_balance: bool = False
+    market_type: str = ""
+    leverage: Decimal | None = None
+    max_lag_s: Decimal | None = None
 
     @property
     def leaves(self) -> bool:
@@ -53,18 +67,30 @@ class Delivery:
         return replace(self, alert_id=alert_id, content={**self.content, "id": alert_id})
 
 
-def parse_delivery(body: bytes, *, bearer: str | None, max_bytes: int, max_legs: int) -> Delivery:
+def parse_delivery(
+    body: bytes, *, bearer: str | None, max_bytes: int, max_legs: int, dialect: str = ""
+) -> Delivery:
     """Reads a body of any content type by SPEC sections 4 and 6. `bearer` is the token of the header, if any.
 
-    Raises WebhookError for every unusable body, and no other exception.
+    `dialect` is the language of messages that name no dialect; "" lets the marks of the message decide. Raises
+    WebhookError for every unusable body, and no other exception.
     """
-    top = read_object(body, max_bytes=max_bytes)
-    fields = Fields(top)
+    read = read_message(body, max_bytes=max_bytes, dialect=dialect)
+    return _read_delivery(read, bearer=bearer, max_legs=max_legs)
+
+
+def _read_delivery(read: ReadMessage, *, bearer: str | None, max_legs: int) -> Delivery:
+    own = read.own
+    fields = Fields(own.fields)
     group_name, token = _read_group_name(fields), _read_token(fields, bearer)
     alert_id, sent_at = fields.name("id", "alert_id"), fields.instant("timestamp", "timenow")
     dry_run = fields.flag("dry_run")
-    views = _leg_views(fields, top, max_legs)
-    legs = tuple(read_leg(index, view) for index, view in enumerate(views))
+    _check_filled(fields, "id", "alert_id")
+    views = _leg_views(fields, own.fields, max_legs)
+    if own.dialect != OWN:
+        _check_understood(own, views)
+    legs = tuple(_read_view(index, view) for index, view in enumerate(views))
+    given = [without_secrets(message) for message in read.given]
     return Delivery(
         group_name=group_name,
         token=token,
@@ -72,10 +98,36 @@ def parse_delivery(body: bytes, *, bearer: str | None, max_bytes: int, max_legs:
         alert_id=alert_id,
         sent_at=sent_at,
         dry_run=dry_run,
-        warnings=tuple(_ignored_field_warnings(top, legs, views)),
-        fingerprint=fingerprint_of({name: value for name, value in top.items() if name != "token"}),
-        content=_delivery_content(group_name, alert_id, sent_at, dry_run, legs),
+        warnings=(*own.warnings, *_ignored_field_warnings(own.fields, legs, views)),
+        fingerprint=fingerprint_of(given[0] if len(given) == 1 else given),
+        content=_delivery_content(own, group_name, alert_id, sent_at, dry_run, legs),
+        dialect=own.dialect,
+        percent_of_balance=own.percent_of_balance,
+        market_type=own.market_type,
+        leverage=own.leverage,
+        max_lag_s=fields.positive("max_lag"),
     )
+
+
+def _check_understood(own: OwnMessage, views: list[Fields]) -> None:
+    """Refuses a translated message with a leg field that the reader of legs does not know."""
+    for view in views:
+        for name in view.layers[0]:
+            if name not in LEG_FIELDS:
+                reason = _("the field is not supported yet")
+                raise view.error("unsupported_field", field=name, reason=reason)
+
+
+def _check_filled(fields: Fields, *names: str) -> None:
+    for name in names:
+        value = fields.get(name)
+        if holds_placeholder(value):
+            raise fields.invalid(name, value)
+
+
+def _read_view(index: int, view: Fields) -> Leg:
+    _check_filled(view, *_NAME_FIELDS)
+    return read_leg(index, view)
 
 
 def _read_group_name(fields: Fields) -> str:
@@ -83,6 +135,8 @@ def _read_group_name(fields: Fields) -> str:
     value = fields.get("group_name")
     if value is None:
         raise WebhookError("missing_field", field="group_name")
+    if holds_placeholder(value):
+        raise fields.invalid("group_name", value)
     if not isinstance(value, str) or not is_name(value):
         raise WebhookError("strategy_not_found", group_name=shown_value(value))
     return value
@@ -122,7 +176,9 @@ def _leg_view(index: int, entry: object, top: Mapping[str, object]) -> Fields:
 def _ignored_field_warnings(
     top: Mapping[str, object], legs: tuple[Leg, ...], views: list[Fields]
 ) -> Iterator[str]:
-    names = [shown_value(name) for name in _unknown_fields(top, views)]
+    for leg, view in zip(legs, views, strict=True):
+        check_known(view, top_names=TOP_FIELDS, leg_names=LEG_FIELDS, leaves=leg.is_cancel or leg.is_closing)
+    names = [shown_value(name) for name in unknown_field_names(top, views, TOP_FIELDS, LEG_FIELDS)]
     if names:
         listed = ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
         yield lazy_phrase(_("Unknown fields were ignored: %(fields)s"), {"fields": listed})
@@ -130,17 +186,17 @@ def _ignored_field_warnings(
         yield from ignored_fields(leg, view)
 
 
-def _unknown_fields(top: Mapping[str, object], views: list[Fields]) -> Iterator[str]:
-    yield from (name for name in top if name not in TOP_FIELDS)
-    for view in views:
-        if view.leg is not None:
-            yield from (f"orders[{view.leg}].{name}" for name in view.layers[0] if name not in LEG_FIELDS)
-
-
 def _delivery_content(
-    group_name: str, alert_id: str, sent_at: datetime | None, dry_run: bool, legs: tuple[Leg, ...]
+    own: OwnMessage,
+    group_name: str,
+    alert_id: str,
+    sent_at: datetime | None,
+    dry_run: bool,
+    legs: tuple[Leg, ...],
 ) -> dict[str, object]:
+    dialect = {} if own.dialect == OWN else {"dialect": own.dialect}
     return {
+        **dialect,
         "group_name": group_name,
         "id": alert_id,
         "timestamp": sent_at.isoformat() if sent_at else None,

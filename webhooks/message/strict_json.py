@@ -3,10 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from decimal import Context, Decimal
 
-from webhooks.errors import WebhookError
+from webhooks.errors import shown_value
 
 NOT_A_NUMBER = "NaN"
 MAX_DEPTH = 8
@@ -18,21 +17,16 @@ EXACT = Context(prec=2 * MAX_DIGITS)  # libraries change the thread's own contex
 
 _DECIMAL = re.compile(r"[+-]?(?P<digits>\d+\.?\d*|\.\d+)(?:[eE](?P<exponent>[+-]?\d{1,9}))?", re.ASCII)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+UNSTORABLE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|\x00")  # the same characters, as JSON text writes them
 
 
-def read_object(body: bytes, *, max_bytes: int) -> dict[str, object]:
-    """Returns the body as a dict with lower-case keys. Numbers become Decimals, or stay text where out of bounds.
+class DoubleKey(ValueError):
+    """A key that appears twice in one object, also in two spellings."""
 
-    NaN and Infinity are no JSON, but senders use both: both become text. Raises WebhookError and no other exception:
-    `payload_too_large`, or `invalid_json` for a body that is no JSON object in UTF-8, for a key that appears twice
-    (also in two spellings), for too many levels, and for characters that a database cannot store.
-    """
-    if len(body) > max_bytes:
-        raise WebhookError("payload_too_large")
-    parsed = _parse_json(body)
-    if not isinstance(parsed, dict) or not _is_plain(parsed, MAX_DEPTH):
-        raise WebhookError("invalid_json")
-    return parsed
+    def __init__(self, name: str, *, in_two_spellings: bool) -> None:
+        super().__init__(name)
+        self.name = name
+        self.in_two_spellings = in_two_spellings
 
 
 def decimal_of(text: str) -> Decimal | None:
@@ -49,23 +43,24 @@ def decimal_of(text: str) -> Decimal | None:
     return None if number and not LOWEST <= number.adjusted() <= HIGHEST else number
 
 
-def fingerprint_of(fields: Mapping[str, object]) -> str:
-    """Returns the SHA-256 of the fields. Order and case of keys, spaces, and the spelling of numbers do not matter."""
+def fingerprint_of(fields: object) -> str:
+    """Returns the SHA-256 of the fields of one message, or of a list of messages.
+
+    Order and case of keys, spaces, and the spelling of numbers do not matter.
+    """
     canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=_canonical_number)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _parse_json(body: bytes) -> object:
-    try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            parse_int=_decimal_or_literal,
-            parse_float=_decimal_or_literal,
-            parse_constant=str,
-            object_pairs_hook=_unique_fields,
-        )
-    except (ValueError, RecursionError) as error:
-        raise WebhookError("invalid_json") from error
+def is_plain(value: object, depth: int) -> bool:
+    """Whether a parsed value has at most `depth` levels, and only characters that a database can store."""
+    if isinstance(value, str):
+        return _UNSTORABLE.search(value) is None
+    if isinstance(value, dict):
+        return depth > 0 and all(is_plain(part, depth - 1) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return depth > 0 and all(is_plain(part, depth - 1) for part in value)
+    return True
 
 
 def _decimal_or_literal(literal: str) -> Decimal | str:
@@ -74,21 +69,23 @@ def _decimal_or_literal(literal: str) -> Decimal | str:
 
 
 def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = {name.lower(): value for name, value in pairs}
-    if len(fields) != len(pairs):
-        raise WebhookError("invalid_json")
+    fields: dict[str, object] = {}
+    for name, value in pairs:
+        if name.lower() in fields:
+            is_same = sum(1 for other, _value in pairs if other == name) > 1
+            raise DoubleKey(shown_value(name.lower()), in_two_spellings=not is_same)
+        fields[name.lower()] = value
     return fields
-
-
-def _is_plain(value: object, depth: int) -> bool:
-    if isinstance(value, str):
-        return _UNSTORABLE.search(value) is None
-    if isinstance(value, dict):
-        return depth > 0 and all(_is_plain(part, depth - 1) for pair in value.items() for part in pair)
-    if isinstance(value, list):
-        return depth > 0 and all(_is_plain(part, depth - 1) for part in value)
-    return True
 
 
 def _canonical_number(number: Decimal) -> str:
     return str(EXACT.normalize(number))
+
+
+# NaN and Infinity are no JSON, but senders use both: both become text.
+DECODER = json.JSONDecoder(
+    parse_int=_decimal_or_literal,
+    parse_float=_decimal_or_literal,
+    parse_constant=str,
+    object_pairs_hook=_unique_fields,
+)

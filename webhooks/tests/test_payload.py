@@ -456,10 +456,10 @@ def test_cancel_all_says_that_it_ignores_an_order_id():
 
 @override("en")
 def test_unknown_fields_are_named_in_one_warning():
-    warnings = parse(batch(MARKET | {"Leverage": 3}, foo=1)).warnings
+    warnings = parse(batch(MARKET | {"Colour": 3}, foo=1)).warnings
 
     assert [str(text) for text in warnings] == [
-        "Unknown fields were ignored: foo, orders[0].group_name, orders[0].token, orders[0].leverage"
+        "Unknown fields were ignored: foo, orders[0].group_name, orders[0].token, orders[0].colour"
     ]
 
 

@@ -1,0 +1,38 @@
+"""Says where a text cannot be read, and the likely fault, and keeps what may be kept of the text."""
+
+import re
+
+from django.utils.translation import gettext_lazy as _
+
+from webhooks.errors import WebhookError, lazy_phrase
+from webhooks.message.secrets import scrub_text
+
+MAX_SHOWN_BYTES = 4096
+_TOKEN = re.compile(r"t[hr]_[\w-]{4,100}")
+_GROUP = re.compile(
+    r"""group_name["'“”]?\s{0,20}[:=]\s{0,20}["'“”]?([^"'“”,;{}\\\r\n]{1,200})""", re.IGNORECASE
+)
+
+
+def unreadable(text: str, position: int, fault: object) -> WebhookError:
+    """Returns `invalid_json` with the place of a fault: line and column from 1, in characters of the text."""
+    error = WebhookError("invalid_json")
+    line, column = place_of(text, position)
+    params = {"line": str(line), "column": str(column), "fault": fault}
+    error.detail = lazy_phrase(_("line %(line)s, column %(column)s: %(fault)s"), params)
+    error.text_shown = shown_text(text)
+    token, group = _TOKEN.search(text), _GROUP.search(text)
+    error.token_found = token[0] if token else ""
+    error.group_found = group[1].strip() if group else ""
+    return error
+
+
+def place_of(text: str, position: int) -> tuple[int, int]:
+    """Returns line and column, both from 1."""
+    return text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
+
+
+def shown_text(text: str) -> str:
+    """Returns the text without secrets, without characters that a database refuses, and at most 4 KiB long."""
+    clean = "".join(char if char.isprintable() or char in "\r\n\t" else "?" for char in scrub_text(text))
+    return clean.encode()[:MAX_SHOWN_BYTES].decode(errors="ignore")
