@@ -497,8 +497,8 @@ DELIVERIES = {
         "Write the order in the fields of [webhook.md](webhook.md), or in a dialect of [dialects.md](dialects.md).",
     ),
     "placeholder_not_filled": Advice(
-        "A field holds a literal `{{...}}`. TradingView fills placeholders only in the message of the alert's dialog, not"
-        " in alert() or alert_message, and leaves a misspelt placeholder as typed.",
+        "A field holds a literal `{{...}}`. TradingView fills placeholders only in the message of the alert's dialog,"
+        " not in alert() or alert_message, and leaves a misspelt placeholder as typed.",
         "Correct the placeholder's name, or let the script write the value with str.tostring.",
     ),
     "batch_too_large": Advice(

@@ -27,6 +27,7 @@ from orders.turns.submission import preview_orders
 from strategies.models import Strategy, WebhookToken
 from webhooks import answer, duplicates, throttle
 from webhooks.admission import Admission, admit_delivery
+from webhooks.agreement import check_agreement, dialect_of, sender_of_unread
 from webhooks.errors import WebhookError
 from webhooks.message.payload import Delivery, parse_delivery
 from webhooks.models import DeliveryStatus, WebhookLog
@@ -97,10 +98,15 @@ def receive_delivery(
 def _check_delivery(signed: Signed, bearer: str | None, handling: Handling) -> Accepted:
     now = handling.timing.received_at
     handling.delivery = delivery = parse_delivery(
-        signed.body, bearer=bearer, max_bytes=settings.WEBHOOK_MAX_BYTES, max_legs=settings.WEBHOOK_MAX_LEGS
+        signed.body,
+        bearer=bearer,
+        max_bytes=settings.WEBHOOK_MAX_BYTES,
+        max_legs=settings.WEBHOOK_MAX_LEGS,
+        dialect=dialect_of(signed.body),
     )
     handling.admission = admission = admit_delivery(delivery, signed, address=handling.address, now=now)
     handling.delivery = delivery = delivery.named(admission.signed_id)
+    check_agreement(delivery, admission)
     plan = _plan_batch(delivery, admission, now)
     handling.timing.validate()
     return Accepted(handling.timing, handling.address, delivery, admission, plan)
@@ -118,6 +124,7 @@ def _plan_batch(delivery: Delivery, admission: Admission, now: datetime) -> Plan
         now,
         admission.former_accounts,
         admission.holdings,
+        max_lag_s=delivery.max_lag_s,
     )
     try:
         return planner.plan(delivery.legs)
@@ -185,11 +192,13 @@ def _note_hearing(accepted: Accepted) -> None:
 
 def _delivery_row(handling: Handling | Accepted, status: DeliveryStatus, **fields: Any) -> WebhookLog:
     delivery, admission, timing = handling.delivery, handling.admission, handling.timing
+    known = {
+        "strategy": admission.strategy if admission else None,
+        "token": admission.token if admission else None,
+        "user_id": admission.token.user_id if admission else None,
+    }
     return WebhookLog(
         status=status,
-        strategy=admission.strategy if admission else None,
-        token=admission.token if admission else None,
-        user_id=admission.token.user_id if admission else None,
         sender=handling.address or None,
         fingerprint=delivery.fingerprint if delivery else "",
         content=delivery.content if delivery and admission else {},  # a stranger's content only costs disk
@@ -197,7 +206,8 @@ def _delivery_row(handling: Handling | Accepted, status: DeliveryStatus, **field
         signaled_at=delivery.sent_at if delivery else None,
         received_at=timing.received_at,
         validated_at=timing.at(timing.validated),
-        **fields,
+        dialect=delivery.dialect if delivery else "",
+        **(known | fields),
     )
 
 
@@ -215,14 +225,36 @@ def _log_refusal(error: WebhookError, handling: Handling) -> int | None:
     proved identity. Per minute, a stranger's address leaves at most as many rows as wrong tokens are allowed, and all
     strangers together leave a fixed number: anyone can send a bad body, and nobody may fill the disk with refusals.
     """
-    if error.code in _COSTS_NO_ROW or not (handling.admission or _may_leave_a_row(handling.address)):
+    if error.code in _COSTS_NO_ROW:
         return None
     try:
-        row = _answered_row(handling, DeliveryStatus.REFUSED, error_code=error.code, error=error.text[:400])
+        unread = _unread_fields(error, handling.timing.received_at)
+        if not (handling.admission or unread or _may_leave_a_row(handling.address)):
+            return None
+        row = _answered_row(
+            handling,
+            DeliveryStatus.REFUSED,
+            error_code=error.code,
+            error=error.text[:400],
+            **unread,
+        )
     except Error:
         logger.exception("refused delivery not stored code=%s", error.code)
         return None
     return row.pk
+
+
+def _unread_fields(error: WebhookError, now: datetime) -> dict[str, Any]:
+    """A text that cannot be read belongs to its strategy where the token in the text opens the strategy."""
+    sender = sender_of_unread(error, now=now) if error.text_shown else None
+    if sender is None:
+        return {}
+    return {
+        "strategy": sender.strategy,
+        "token": sender.token,
+        "user_id": sender.token.user_id,
+        "unread": error.text_shown,
+    }
 
 
 def _may_leave_a_row(address: str) -> bool:

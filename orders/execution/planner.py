@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q
@@ -58,6 +59,8 @@ class Planner:
     # holdings name no strategy account that takes part.
     former_accounts: Sequence[StrategyAccount] = ()
     holdings: Holdings = field(default_factory=dict)
+    # The sender's own limit for the age of entries, beside the strategy's limit.
+    max_lag_s: Decimal | None = None
 
     @property
     def reached(self) -> list[StrategyAccount]:
@@ -146,9 +149,10 @@ class Planner:
 
     def _stale_signal(self) -> Denied | None:
         """The denial of an entry that arrives too late. Exits and cancels have no age limit."""
-        limit = self.strategy.max_lag_s
-        if limit is None or self.signaled_at is None:
+        limits = [limit for limit in (self.strategy.max_lag_s, self.max_lag_s) if limit is not None]
+        if not limits or self.signaled_at is None:
             return None
+        limit = int(min(limits))
         lag_s = int((self.now - self.signaled_at).total_seconds())
         if lag_s <= limit:
             return None

@@ -60,6 +60,11 @@ class Delivery:
         """Whether every leg is a cancel, or may be an exit."""
         return all(leg.is_cancel or leg.may_close for leg in self.legs)
 
+    @property
+    def is_exit_or_cancel(self) -> bool:
+        """Whether every leg is a cancel or an exit, whatever is held."""
+        return all(leg.is_cancel or leg.is_closing for leg in self.legs)
+
     def named(self, alert_id: str) -> "Delivery":
         """Returns the delivery with `alert_id` as the name of the firing, unless the body has a name."""
         if self.alert_id or not alert_id:

@@ -21,10 +21,16 @@ def unreadable(text: str, position: int, fault: object) -> WebhookError:
     params = {"line": str(line), "column": str(column), "fault": fault}
     error.detail = lazy_phrase(_("line %(line)s, column %(column)s: %(fault)s"), params)
     error.text_shown = shown_text(text)
-    token, group = _TOKEN.search(text), _GROUP.search(text)
+    token = _TOKEN.search(text)
     error.token_found = token[0] if token else ""
-    error.group_found = group[1].strip() if group else ""
+    error.group_found = group_of(text)
     return error
+
+
+def group_of(text: str) -> str:
+    """Returns the group name that a text names first, whether or not the text can be read; else ""."""
+    group = _GROUP.search(text)
+    return group[1].strip() if group else ""
 
 
 def place_of(text: str, position: int) -> tuple[int, int]:

@@ -31,7 +31,7 @@ def read_octobot(fields: ForeignFields) -> Translation:
         return Translation(_read_cancels(fields, symbol), market_type=market_type)
     leg = _read_order(fields, symbol, signal)
     return Translation(
-        [cancel_all(symbol, priority=0), {**leg, "priority": 1}],
+        [cancel_all(symbol, priority=Decimal(0)), {**leg, "priority": Decimal(1)}],
         percent_of_balance="levered" in leg,
         market_type=market_type,
         leverage=fields.positive("leverage"),

@@ -66,7 +66,7 @@ def _read_basket(fields: ForeignFields, entries: object) -> list[dict[str, objec
         order.refuse_given("splitsize", *_GTT, *_OPTIONS)
         leg = _read_order(order)
         order.finish(is_entry=True)
-        legs.append({**leg, "priority": 0 if str(order.get("action")).lower() == "buy" else 1})
+        legs.append({**leg, "priority": Decimal(0 if str(order.get("action")).lower() == "buy" else 1)})
     return legs
 
 

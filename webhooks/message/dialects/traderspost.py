@@ -73,7 +73,7 @@ def _refuse_foreign_fields(fields: ForeignFields, *, is_entry: bool) -> None:
 def _with_cancel(fields: ForeignFields, leg: dict[str, object]) -> list[dict[str, object]]:
     given = fields.get("cancel") is not None
     if fields.flag("cancel"):
-        return [cancel_all(leg["symbol"], priority=0), {**leg, "priority": 1}]
+        return [cancel_all(leg["symbol"], priority=Decimal(0)), {**leg, "priority": Decimal(1)}]
     if given and leg.get("market_position") == "flat":
         fields.warn(_("A full exit cancels waiting entries, also with cancel false."))
     return [leg]
