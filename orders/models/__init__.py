@@ -1,12 +1,10 @@
-from orders.models.audit import BookAudit
 from orders.models.batch import Batch
-from orders.models.books import BooksGap, HoldingCheck, TrackerPulse
+from orders.models.books import BookAudit, BooksGap, HoldingCheck, TrackerPulse
 from orders.models.cancellation import Cancellation
 from orders.models.event import OrderEvent
 from orders.models.exit_goal import ExitGoal
-from orders.models.external_order import ExternalOrder
 from orders.models.order import FailedOrder, OpenOrder, Order, PendingOrder
-from orders.models.outside import Adjustment, OutsideEvent
+from orders.models.outside import Adjustment, ExternalOrder, OutsideEvent
 from orders.models.position import Position
 from orders.models.position_difference import PositionDifference
 from orders.models.signal import MissedAlert, Signal

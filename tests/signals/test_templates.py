@@ -33,6 +33,10 @@ def template(name: str) -> str:
     return section.split("```json\n")[1].split("```")[0]
 
 
+def test_the_message_of_the_readme_is_the_first_template():
+    assert template("A whole strategy") in (PAGE.parents[1] / "README.md").read_text()
+
+
 @dataclass
 class Follower:
     """Sends the script's alerts to the desk and compares the accounts with the script."""

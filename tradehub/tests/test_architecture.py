@@ -12,6 +12,7 @@ from tradehub.environment import BASE_DIR
 APPS = ("tradehub", "webhooks", "orders", "strategies", "exchanges")
 WELCOME = {
     "django.db.models.TextChoices",  # names, no database
+    "django.utils.functional.Promise",  # the type of a text that is translated later
     "django.utils.functional.lazy",
     "django.utils.translation.gettext_lazy",
 }
