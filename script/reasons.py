@@ -205,6 +205,10 @@ RESULTS = {
         "A full exit of the same position is not over, and would close the entry at once.",
         "Wait until the exit goal is reached, or end it in the admin, then send the entry again.",
     ),
+    "protection_unsupported": Advice(
+        "The entry asks for protective exits that this exchange cannot hold, and an entry is not sent unprotected.",
+        "Leave the protective fields out, or trade the strategy on an exchange with stop orders.",
+    ),
     "exit_superseded": Advice(
         "A newer exit of the same position was asked for, and is pursued in place of this one.",
         "Nothing to do: look at the newer exit.",

@@ -128,6 +128,11 @@ TEXTS = {
     "entry_in_doubt": _(
         "It is not yet known what became of an earlier entry. If the entry was filled, the exit closes it too."
     ),
+    # Protective exits
+    "protection_unsupported": _(
+        "%(exchange)s cannot hold the protective exits of this entry. Nothing was sent."
+        " Send the entry without stop_loss, take_profit, trailing_stop and breakeven_after."
+    ),
     # The exchange's answer
     "rejected": _("The exchange refused the order: %(message)s"),
     "insufficient_balance": _("The balance at the exchange is too small for this order."),

@@ -55,6 +55,9 @@ def _next_attempt(order: Order) -> Order:
         stop_price=order.stop_price,
         attempt=order.attempt + 1,
         created_at=order.created_at,  # so the entry expires no later
+        part=order.part,
+        terms=order.terms,
+        tag=order.tag,
     )
     attempt.batch_id = order.batch_id
     attempt.account = order.account

@@ -83,6 +83,8 @@ class PreTradeCheck:
             raise Denied("order_type_unsupported", params)
         if order.is_closing:
             return self._sized_closing(order, market, abilities)
+        if order.terms.get("protection"):
+            raise Denied("protection_unsupported", {"exchange": order.account.exchange})
         _check_age(order, self.context.now)
         self._check_unknowns(order)
         self._check_exits(order)
