@@ -34,13 +34,11 @@ class TakeProfitStep:
 @exact
 def price_at(distance: Distance, average: Decimal, direction: int) -> Decimal:
     """Returns the price of a distance: `direction` 1 counts upwards from the average, -1 downwards."""
-    match distance.kind:
-        case DistanceKind.PRICE:
-            return distance.value
-        case DistanceKind.PERCENT:
-            return average * (_PERCENT + direction * distance.value) / _PERCENT
-        case DistanceKind.OFFSET:
-            return average + direction * distance.value
+    if distance.kind is DistanceKind.PRICE:
+        return distance.value
+    if distance.kind is DistanceKind.OFFSET:
+        return average + direction * distance.value
+    return average * (_PERCENT + direction * distance.value) / _PERCENT
 
 
 def better_of(best: Decimal | None, last: Decimal | None, sign: int) -> Decimal | None:
@@ -121,11 +119,9 @@ def _split(size: Decimal, portions: Sequence[Decimal], lot: Decimal) -> list[Dec
     shares = [floor_to_step(share, lot) for share in exact_shares]
     left = floor_to_step(sum(exact_shares, _NOTHING), lot) - sum(shares, _NOTHING)
     by_remainder = sorted(range(len(shares)), key=lambda i: exact_shares[i] - shares[i], reverse=True)
-    for index in by_remainder:
-        if left < lot or lot <= 0:
-            break
+    extra = int(left / lot) if lot > 0 else 0
+    for index in by_remainder[:extra]:
         shares[index] += lot
-        left -= lot
     return shares
 
 

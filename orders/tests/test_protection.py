@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from exchanges.adapters.protocol import MarketSpec
+from exchanges.amounts import plain
 from exchanges.enums import MarketType, OrderType, Side
 from orders.domain import protection as rules
 from orders.domain.protection import ExpectedEntry
@@ -12,6 +13,7 @@ from orders.domain.reasons import Denied
 from orders.domain.terms import Distance, DistanceKind, Protection, TakeProfit
 
 D = Decimal
+HUNDRED = D(100)
 PRICE, PERCENT, OFFSET = DistanceKind.PRICE, DistanceKind.PERCENT, DistanceKind.OFFSET
 ALL_TYPES = frozenset(OrderType)
 
@@ -93,27 +95,27 @@ def steps_of(wanted, size, *, sign=1, notional=False, **fields):
     found = rules.take_profit_steps(
         wanted, sign, average=D(100), size=D(size), market=market(**fields), notional=notional
     )
-    return [(step.step, str(step.price), str(step.quantity)) for step in found]
+    return [(step.step, plain(step.price), plain(step.quantity)) for step in found]
 
 
 def test_portions_are_split_by_the_largest_remainder_and_never_exceed_the_size():
     thirds = takes((10, "33.4"), (20, "33.3"), (30, "33.3"))
 
-    assert steps_of(thirds, "1") == [(1, "110.0", "0.334"), (2, "120.0", "0.333"), (3, "130.0", "0.333")]
-    assert steps_of(thirds, "0.002") == [(1, "110.0", "0.001"), (2, "120.0", "0.001")]
-    assert steps_of(takes((10, 50)), "1", lot_size=D(0)) == [(1, "110.0", "0.5")]
+    assert steps_of(thirds, "1") == [(1, "110", "0.334"), (2, "120", "0.333"), (3, "130", "0.333")]
+    assert steps_of(thirds, "0.002") == [(1, "110", "0.001"), (2, "120", "0.001")]
+    assert steps_of(takes((10, 50)), "1", lot_size=D(0)) == [(1, "110", "0.5")]
 
 
 def test_the_nearest_take_profit_comes_first():
     assert [step for step, _, _ in steps_of(takes((20, 50), (10, 50)), "1")] == [2, 1]
-    assert steps_of(takes((20, 50), (10, 50)), "1", sign=-1) == [(2, "90.0", "0.500"), (1, "80.0", "0.500")]
+    assert steps_of(takes((20, 50), (10, 50)), "1", sign=-1) == [(2, "90", "0.5"), (1, "80", "0.5")]
 
 
 def test_a_step_below_the_minimum_joins_the_next_one_and_the_last_one_joins_the_step_before():
     least = {"min_quantity": D("0.2")}
 
-    assert steps_of(takes((10, 10), (20, 90)), "1", **least) == [(2, "120.0", "1.000")]
-    assert steps_of(takes((10, 90), (20, 10)), "1", **least) == [(1, "110.0", "1.000")]
+    assert steps_of(takes((10, 10), (20, 90)), "1", **least) == [(2, "120", "1")]
+    assert steps_of(takes((10, 90), (20, 10)), "1", **least) == [(1, "110", "1")]
     assert steps_of(takes((10, 10)), "1", **least) == []
     assert steps_of(takes((10, 100)), "0.04", notional=True) == []
 
@@ -187,7 +189,7 @@ def test_a_stop_needs_an_exchange_with_stops():
     assert rules.stop_type(plain | {OrderType.STOP_LIMIT}) is OrderType.STOP_LIMIT
 
 
-def at_risk(wanted, price=D(100), sign=1):
+def at_risk(wanted, price=HUNDRED, sign=1):
     return rules.quantity_at_risk(wanted, price, sign=sign, capital=D(1000), risk_per=D(1), market=market())
 
 
