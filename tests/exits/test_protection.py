@@ -279,3 +279,98 @@ def test_on_spot_take_profits_without_a_stop_rest(enter, spot):
     enter(spot.alert(LTC_BUY, take_profit={"price": 110}))
 
     assert [(kind, price) for kind, _, price in resting(spot)] == [("LIMIT", "110")]
+
+
+# Others who take from the position, or stop the trade
+
+
+def test_canceled_protective_exits_stay_canceled_and_are_told(enter, solo):
+    enter(solo.alert(BTC_MARKET, ONE, BOTH))
+
+    enter(solo.alert({"order_type": "CANCEL_ALL_ORDER"}))
+    track(after_s=1)
+    track(after_s=12)
+    track(after_s=40)
+
+    assert (resting(solo), solo.held("A1")) == ([], "1")
+    assert Protection.objects.get().told_at is not None
+
+
+def test_a_new_entry_after_a_full_exit_is_not_protected_by_the_old_terms(enter, solo):
+    enter(solo.alert(BTC_MARKET, ONE, BOTH))
+    enter(solo.alert(BTC_CLOSE))
+    enter(solo.alert(BTC_MARKET, ONE))
+
+    track(after_s=1)
+    track(after_s=6)
+
+    assert (resting(solo), solo.held("A1")) == ([], "1")
+    assert Protection.objects.get().state == "over"
+
+
+def test_a_partial_exit_trims_the_protective_exits(enter, solo):
+    enter(solo.alert(BTC_MARKET, TWO, BOTH))
+
+    enter(solo.alert(BTC_CLOSE, qty_per=-50))
+    track(after_s=1)
+    track(after_s=6)
+
+    assert [(kind, quantity) for kind, quantity, _ in resting(solo)] == [("LIMIT", "1"), ("STOP_MARKET", "1")]
+
+
+def test_a_position_turned_by_an_entry_is_not_protected_on_its_old_side(enter, solo):
+    enter(solo.alert(BTC_MARKET, ONE, BOTH))
+
+    enter(solo.alert(BTC_MARKET, TWO, side="sell"))
+    track(after_s=1)
+    track(after_s=6)
+
+    assert (resting(solo), solo.held("A1")) == ([], "-1")
+    assert Protection.objects.get().state == "over"
+
+
+def test_a_stop_of_a_delivery_and_the_protective_stop_share_the_position(enter, solo):
+    enter(solo.alert(BTC_MARKET, TWO, STOP))
+
+    enter(solo.alert(BTC_CLOSE, order_type="STOP_MARKET", stop_price="97000", qty_per=-50))
+    for after_s in (1, 6, 12):
+        track(after_s=after_s)
+
+    assert sum(float(quantity) for _, quantity, _ in resting(solo)) == 2
+    assert Protection.objects.get().told_at is None
+
+
+def test_a_halted_trailing_stop_stays_where_it_is(enter, paper, solo):
+    enter(solo.alert(BTC_MARKET, ONE, {"trailing_stop": {"offset": 1000}}))
+    before = resting(solo)
+    Strategy.objects.update(trading_state="halted", state_reason="test")
+
+    paper.set_prices({"BTCUSDT": "103000"})
+    track(after_s=6)
+    track(after_s=7)
+
+    assert resting(solo) == before
+    assert len(before) == 1
+
+
+def test_protected_positions_of_two_strategies_keep_apart(enter, paper, solo):
+    other = open_desk(paper, "A1", owner=solo.strategy.owner, group_name="other")
+    enter(solo.alert(BTC_MARKET, TWO, STOP))
+    enter(other.alert(BTC_MARKET, ONE, {"stop_loss": {"percent": 20}}))
+
+    paper.set_prices({"BTCUSDT": "94000"})
+    track()
+    track(after_s=6)
+
+    assert solo.held("A1") == "1"
+    assert [(kind, quantity) for kind, quantity, _ in resting(solo)] == [("STOP_MARKET", "1")]
+
+
+def test_a_follow_up_look_changes_nothing(enter, solo):
+    enter(solo.alert(BTC_MARKET, ONE, STEPS))
+    before = (Order.objects.count(), ExitGoal.objects.count(), Batch.objects.count())
+
+    for after_s in (1, 6, 12):
+        track(after_s=after_s)
+
+    assert (Order.objects.count(), ExitGoal.objects.count(), Batch.objects.count()) == before
