@@ -1,8 +1,9 @@
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.enums import MarketType, Side
@@ -10,19 +11,27 @@ from exchanges.fields import ExactDecimalField
 from orders.domain.enums import ProtectionState
 from orders.domain.keys import PositionKey
 from orders.domain.terms import Protection as Wanted
-from orders.models.exit_goal import PURSUED, ExitGoal
+from orders.models.exit_goal import ExitGoal
+
+_EVIDENCE_COMES_WITHIN = timedelta(days=30)
 
 
 class ProtectionQuerySet(models.QuerySet["Protection"]):
-    def living(self) -> "ProtectionQuerySet":
+    def living(self, *, now: datetime) -> "ProtectionQuerySet":
         """Protections with something left to do.
 
         A protection that is over lives on while an exit goal of it is pursued, and lives again when late evidence shows
-        that its entry was filled.
+        that its entry was filled. Three small statements: the many protections that are over are not read.
         """
-        filled_late = Q(activated_at__isnull=True, entry__filled__gt=0, replaced=False)
-        left = Exists(ExitGoal.objects.filter(protection=OuterRef("pk"), state__in=PURSUED))
-        return self.filter(~Q(state=ProtectionState.OVER) | filled_late | left)
+        columns = ("pk",)
+        kept = set(self.exclude(state=ProtectionState.OVER).order_by().values_list(*columns))
+        late = self.filter(
+            over_at__gt=now - _EVIDENCE_COMES_WITHIN, activated_at__isnull=True, replaced=False
+        )
+        kept |= set(late.filter(entry__filled__gt=0).order_by().values_list(*columns))
+        left = ExitGoal.objects.pursued().filter(protection__isnull=False)
+        kept |= set(left.order_by().values_list("protection"))
+        return self.filter(pk__in=[pk for (pk,) in kept])
 
     def of(self, keys: Iterable[PositionKey]) -> "ProtectionQuerySet":
         """Narrows to the strategy accounts and symbols of the keys; the caller tells the pairs apart."""
@@ -89,6 +98,12 @@ class Protection(models.Model):
         indexes = [
             # The tracker reads this index at each turn.
             models.Index(fields=["state"], condition=~Q(state="over"), name="protection_living"),
+            # The tracker looks here for late fills of entries that had bought nothing.
+            models.Index(
+                fields=["over_at"],
+                condition=Q(activated_at__isnull=True, replaced=False),
+                name="protection_unused",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -105,7 +105,7 @@ def _end_without_position(work: Work, facts: ProtectionFacts) -> None:
     closed_at = facts.closed_fully.get(row.position_key)
     was_closed = closed_at is not None and closed_at >= (row.activated_at or row.created_at)
     if was_closed or facts.held(row) <= 0 or not row.entry.filled:
-        _end(work, facts, replaced=was_closed)
+        _end(work, facts, replaced=was_closed or bool(row.entry.filled))
 
 
 def _end(work: Work, facts: ProtectionFacts, *, replaced: bool = False) -> None:

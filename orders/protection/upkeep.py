@@ -73,7 +73,7 @@ def keep_protections(
 
     First a look without locks, because mostly there is nothing to do; then the same decision under locks.
     """
-    rows = _living(only)
+    rows = _living(only, now=now)
     if not rows:
         return Upkeep()
     markets = open_markets(rows, now=now)
@@ -84,7 +84,7 @@ def keep_protections(
     with transaction.atomic():
         for strategy in sorted({work.row.strategy_id for work in busy}):
             Strategy.objects.locked(strategy)
-        locked = _living({work.row.position_key for work in busy}, locked=True)
+        locked = _living({work.row.position_key for work in busy}, now=now, locked=True)
         works = _decide(locked, markets, prices, now, locked=True)
         upkeep = _store(works, claim, now)
         failpoint("inside a transaction that protects positions")
@@ -95,8 +95,8 @@ def keep_protections(
     return upkeep
 
 
-def _living(only: Iterable[PositionKey] | None, *, locked: bool = False) -> list[Protection]:
-    rows = Protection.objects.living()
+def _living(only: Iterable[PositionKey] | None, *, now: datetime, locked: bool = False) -> list[Protection]:
+    rows = Protection.objects.living(now=now)
     keys = None if only is None else set(only)
     if keys is not None:
         rows = rows.of(keys)

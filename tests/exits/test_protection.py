@@ -1,12 +1,16 @@
 """Protective exits follow the entry's fills (SPEC 4, 6a): at the exchange, within the position, or an alarm."""
 
 import pytest
+from django.utils import timezone
 
 from exchanges.enums import MarketType
-from orders.models import Batch, ExitGoal, Order, Position, Protection
+from orders.models import Batch, ExitGoal, Order, OrderEvent, Position, Protection
+from orders.protection.upkeep import keep_protections
+from orders.reconciliation.tracker import Tracker
 from strategies.models import Strategy
 from tests.crash import track
 from tests.desk import BTC_CLOSE, BTC_MARKET, open_desk
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -374,3 +378,34 @@ def test_a_follow_up_look_changes_nothing(enter, solo):
         track(after_s=after_s)
 
     assert (Order.objects.count(), ExitGoal.objects.count(), Batch.objects.count()) == before
+
+
+def test_the_loop_of_the_tracker_watches_prices_without_waiting(enter, paper, spot):
+    enter(spot.alert(LTC_BUY, stop_loss={"price": 90}, take_profit={"price": 110}))
+    paper.set_prices({"LTCUSDT": "112"})
+    tracker = Tracker(clock=timezone.now)
+
+    eventually(
+        lambda: tracker.step(for_s=0.2) or not Position.objects.tradable().exists(),
+        what="the take profit is taken",
+    )
+    while tracker._running_batches():
+        tracker.step(for_s=0.2)
+
+
+def test_an_entry_that_is_filled_late_is_protected_late(enter, paper, solo):
+    enter(solo.alert(BTC_MARKET, ONE, STOP, order_type="LIMIT", price="99000"))
+    Order.objects.update(status="canceled", closed_at=timezone.now())
+    OrderEvent.objects.create(
+        order=Order.objects.get(), at=timezone.now(), from_status="accepted", to_status="canceled",
+        evidence="query", actor="test",
+    )  # fmt: skip
+    keep_protections(now=timezone.now(), prices={})
+    assert Protection.objects.get().state == "over"
+    paper.set_prices({"BTCUSDT": "98900"})
+    track(after_s=1)
+    track(after_s=6)
+
+    assert solo.held("A1") == "1"
+    assert [(kind, quantity) for kind, quantity, _ in resting(solo)] == [("STOP_MARKET", "1")]
+    assert Protection.objects.get().state == "active"
