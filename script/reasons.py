@@ -223,6 +223,32 @@ RESULTS = {
         "A full exit of the same position is not over, and would close the entry at once.",
         "Wait until the exit goal is reached, or end it in the admin, then send the entry again.",
     ),
+    "protection_unsupported": Advice(
+        "The entry asks for protective exits that this exchange cannot hold, and an entry is not sent unprotected.",
+        "Leave the protective fields out, or trade the strategy on an exchange with stop orders.",
+    ),
+    "protection_wrong_side": Advice(
+        "A stop or a take profit lies beyond the price at which the entry is expected to be filled: it would fire at"
+        " once. A stop of a long position belongs below the entry, a take profit above; for a short one the reverse.",
+        "Correct the price, or send a distance (percent or offset), which counts from the account's own average.",
+    ),
+    "protection_too_small": Advice(
+        "The stop, or all take profits together, would be below the exchange's minimum. Take profits that are too"
+        " small alone are merged with the next one.",
+        "Order at least the quantity of the message, or leave the small steps out.",
+    ),
+    "protection_too_large": Advice(
+        "The exchange takes no stop order for so much, and a part of the position would be without a stop.",
+        "Send the entry in parts.",
+    ),
+    "risk_needs_stop": Advice(
+        "`risk_per` sizes the entry by the distance to its stop, and there is no `stop_loss`.",
+        "Send a `stop_loss`, or another size.",
+    ),
+    "protection_over": Advice(
+        "The position of a protective exit is gone, or newer protective exits took its place.",
+        "Nothing to do.",
+    ),
     "exit_superseded": Advice(
         "A newer exit of the same position was asked for, and is pursued in place of this one.",
         "Nothing to do: look at the newer exit.",

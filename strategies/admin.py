@@ -84,7 +84,7 @@ class StrategyAdmin(ModelAdmin[Strategy]):
                     ("owner", "market_type"),
                     ("name", "group_name"),
                     ("is_active", "is_public"),
-                    ("max_lag_s", "passed_stop"),
+                    ("max_lag_s", "passed_stop", "unprotected"),
                     ("on_gap", "heartbeat_s"),
                     ("dialect", "percent_of_capital"),
                     ("heard_at", "silent_since"),

@@ -14,6 +14,9 @@ PLACES = {
     "K20": "attempt over, goal not looked at",
     "K21": "inside a transaction that pursues goals",
     "K22": "goals pursued, attempts not begun",
+    "K30": "entry booked, not protected",
+    "K31": "inside a transaction that protects positions",
+    "K32": "protected in the books, nothing sent",
     "K17": "task done, not acknowledged",
     "K18": "credentials partly re-encrypted",
 }

@@ -61,14 +61,18 @@ def request_price(key: Key, arrived: Arrival) -> None:
 def fetch_now(keys: Iterable[Key], *, now: datetime) -> dict[Key, Decimal]:
     """Returns cached prices, fetches the missing prices side by side, and waits. Leaves out keys without a price."""
     known = {key: cached_price(key, now=now) for key in keys}
-    found: dict[Key, Decimal | None] = {key: price[0] if price else None for key, price in known.items()}
-    missing = [key for key, price in found.items() if price is None]
+    found = {key: price[0] for key, price in known.items() if price}
+    return found | fetch_fresh([key for key, price in known.items() if price is None], now=now)
+
+
+def fetch_fresh(keys: Iterable[Key], *, now: datetime) -> dict[Key, Decimal]:
+    """Fetches the prices side by side, whatever is cached, and waits. Leaves out keys without a price."""
+    missing = list(keys)
     calls = [Call(exchange, kind, "fetch_prices", ([symbol],)) for exchange, kind, symbol in missing]
-    for key, outcome in zip(missing, gateway.call_all(calls), strict=True):
-        found[key] = _price_in(key, outcome)
-    prices = {key: price for key, price in found.items() if price is not None}
-    remember_prices({key: prices[key] for key in missing if key in prices}, now=now)
-    return prices
+    answers = zip(missing, gateway.call_all(calls), strict=True)
+    found = {key: price for key, outcome in answers if (price := _price_in(key, outcome)) is not None}
+    remember_prices(found, now=now)
+    return found
 
 
 def refresh_prices(exchange: str, market_type: MarketType, symbols: Iterable[str], *, now: datetime) -> int:

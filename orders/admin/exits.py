@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from exchanges.admin import ReadOnlyAdmin, TabularInline
 from orders.controls.exits_by_person import end_goals, try_again
 from orders.controls.trading_state import close_positions
-from orders.models import ExitGoal, Order, Position
+from orders.models import ExitGoal, Order, Position, Protection
 
 
 class OperatedAdmin(ReadOnlyAdmin):
@@ -73,7 +73,7 @@ class ExitGoalAdmin(OperatedAdmin):
 
     list_display = [
         "id", "state", "strategy", "account", "symbol", "order_type", "qty_per", "remaining", "reason", "due_at",
-        "told_at", "created_at",
+        "told_at", "actor", "created_at",
     ]  # fmt: skip
     list_filter = ["state", "strategy", "order_type", "reason", "created_at"]
     list_select_related = ["strategy", "account"]
@@ -82,7 +82,7 @@ class ExitGoalAdmin(OperatedAdmin):
     fields = [
         ("state", "reason"), "explanation", ("strategy", "account"), ("symbol", "side"), ("order_type", "qty_per"),
         ("price", "stop_price"), ("to_remain", "wanted", "remaining"), ("refusals", "due_at"), ("told_at", "over_at"),
-        ("actor", "ended_by"), ("created_at", "batch"),
+        ("actor", "ended_by"), ("protection", "step"), ("created_at", "batch"),
     ]  # fmt: skip
     readonly_fields = ["explanation"]
     inlines = [AttemptInline]
@@ -114,6 +114,36 @@ class ExitGoalAdmin(OperatedAdmin):
     def end(self, request: HttpRequest, queryset: QuerySet[ExitGoal]) -> None:
         ended = end_goals(queryset, actor=f"user:{request.user.pk}", clock=timezone.now)
         self.message_user(request, _("%(count)s exits were ended.") % {"count": len(ended)}, messages.WARNING)
+
+
+class ProtectiveGoalInline(TabularInline[ExitGoal, Protection]):
+    model = ExitGoal
+    verbose_name_plural = _("protective exits")
+    readonly_fields = fields = (
+        "step", "state", "order_type", "price", "stop_price", "wanted", "remaining", "reason", "created_at", "over_at",
+    )  # fmt: skip
+    extra = 0
+    can_delete = False
+    show_change_link = True
+    ordering = ["-pk"]
+
+    def has_add_permission(self, request: HttpRequest, obj: Protection | None = None) -> bool:
+        return False
+
+
+@admin.register(Protection)
+class ProtectionAdmin(ReadOnlyAdmin):
+    """Lists the positions without their stop first."""
+
+    list_display = [
+        "id", "state", "strategy_account", "symbol", "side", "quantity", "average", "stop_price", "best",
+        "unprotected_since", "told_at",
+    ]  # fmt: skip
+    list_filter = ["state", "strategy", "symbol"]
+    list_select_related = ["strategy_account__strategy", "strategy_account__account"]
+    search_fields = ["symbol", "strategy_account__account__name", "entry__client_order_id"]
+    ordering = [F("told_at").asc(nulls_last=True), F("over_at").desc(nulls_first=True), "-pk"]
+    inlines = [ProtectiveGoalInline]
 
 
 def _goal_message(goal: ExitGoal) -> Any:

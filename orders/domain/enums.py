@@ -41,6 +41,14 @@ class GoalState(TextChoices):
     ENDED = "ended", _("Ended by a person")
 
 
+class ProtectionState(TextChoices):
+    """What became of the protective exits of an entry."""
+
+    WAITING = "waiting", _("Waiting for the entry")
+    ACTIVE = "active", _("Active")
+    OVER = "over", _("Over")
+
+
 class Evidence(TextChoices):
     """The reason to believe a change of an order's status."""
 

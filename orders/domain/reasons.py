@@ -136,6 +136,24 @@ TEXTS = {
     "entry_in_doubt": _(
         "It is not yet known what became of an earlier entry. If the entry was filled, the exit closes it too."
     ),
+    # Protective exits
+    "protection_unsupported": _(
+        "%(exchange)s cannot hold the protective exits of this entry. Nothing was sent."
+        " Send the entry without stop_loss, take_profit, trailing_stop and breakeven_after."
+    ),
+    "protection_wrong_side": _(
+        "%(field)s would be at %(price)s, on the wrong side of the entry of %(symbol)s at %(reference)s."
+        " Nothing was sent."
+    ),
+    "protection_too_small": _(
+        "The protective exits of %(quantity)s of %(symbol)s would be smaller than the exchange allows."
+        " Order at least %(needed)s."
+    ),
+    "protection_too_large": _(
+        "One stop protects at most %(maximum)s of %(symbol)s; the entry has %(quantity)s. Send smaller entries."
+    ),
+    "risk_needs_stop": _("risk_per needs a stop_loss."),
+    "protection_over": _("The protected position is gone, or newer protective exits took over."),
     # The exchange's answer
     "rejected": _("The exchange refused the order: %(message)s"),
     "insufficient_balance": _("The balance at the exchange is too small for this order."),

@@ -25,6 +25,8 @@ from orders.execution.queue import AccountQueue, EarlierSteps, Step, account_que
 from orders.exits.pursuit import Pursuit, pursue
 from orders.exits.resting import mark_exits_beyond_positions
 from orders.models import Batch, Cancellation, ExitGoal, Order
+from orders.protection.registration import asks_for_protection
+from orders.protection.upkeep import Claim, keep_protections
 from orders.turns.reference_prices import ReferencePrices
 from orders.turns.submission import submit_orders
 from orders.turns.wake_up import wake_up
@@ -77,6 +79,9 @@ class BatchRun:
         self.warnings: list[str] = []  # about the alert, for the answer
         self.completed = threading.Event()  # every step is over, or the run has ended without the last steps
         self.finished = threading.Event()  # the run writes nothing more
+        self.start_follower: Callable[[BatchRun], None] | None = (
+            None  # starts the run of a batch that follows
+        )
         self._by = by
         self._clock = clock
         self._client = ExecutionClient(actor=by, clock=clock)
@@ -242,8 +247,24 @@ class BatchRun:
             if not queue.working:
                 idle.append(queue)
         self._release_steps([queue.steps[0] for queue in idle])
+        self._protect_entries([queue.steps[0] for queue in idle])
         self._pursue_goals(idle)
         self._advance_queues(idle)
+
+    def _protect_entries(self, steps: Sequence[Step]) -> None:
+        """Makes the protective exits of entries that were just filled. The tracker makes those of a later fill."""
+        entries = [step for step in steps if isinstance(step, Order) and asks_for_protection(step)]
+        filled = {entry.position_key for entry in entries if entry.filled}
+        if not filled:
+            return
+        start = self.start_follower
+        claim = Claim(self._by, LEASE) if start else None
+        upkeep = keep_protections(now=self._clock(), prices={}, only=filled, claim=claim)
+        if upkeep.canceled:
+            self._client.cancel(upkeep.canceled)
+        if start is not None:
+            for batch in upkeep.batches:
+                start(resume_batch(batch, by=self._by, clock=self._clock))
 
     # Exit goals
 

@@ -79,7 +79,12 @@ def _store_goals(orders: Sequence[Order], batch: Batch) -> None:
 
 def start_run(run: BatchRun) -> None:
     """Starts the run on a thread of this process. The caller has committed the batch."""
+    run.start_follower = _start_follower
     _executor().submit(_run_batch, run)
+
+
+def _start_follower(run: BatchRun) -> None:
+    start_run(run)
 
 
 def shut_down() -> None:

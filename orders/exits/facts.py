@@ -16,7 +16,7 @@ from orders.domain.enums import GoalState, OrderStatus
 from orders.domain.exits import CONTRADICTIONS, HALTED, Attempt, GoalView, is_refusal, smallest_tradable
 from orders.domain.keys import HoldingKey, PositionKey
 from orders.domain.lifecycle import FINAL, IN_FLIGHT
-from orders.models import ExitGoal, HoldingCheck, Order, OrderEvent, Position
+from orders.models import ExitGoal, HoldingCheck, Order, OrderEvent, Position, Protection
 from strategies.models import StrategyAccount, SystemRisk
 from strategies.models.strategy import PassedStop
 
@@ -117,10 +117,11 @@ def _read_refusals(goals: Sequence[ExitGoal], facts: Facts) -> None:
                 facts.checked_at[key] = check.checked_at
     halted = [goal for goal in goals if reasons.get(goal.pk) == HALTED]
     if halted:
-        facts.halted = _still_halted(halted)
+        facts.halted = still_halted(halted)
 
 
-def _still_halted(goals: Sequence[ExitGoal]) -> set[int]:
+def still_halted(goals: Sequence[ExitGoal] | Sequence[Protection]) -> set[int]:
+    """The primary keys of the goals, or of the protections, whose trading state lets no exit out."""
     if SystemRisk.current().trading_state == TradingState.HALTED:
         return {goal.pk for goal in goals}
     levels = Q(trading_state=TradingState.HALTED)
@@ -165,7 +166,7 @@ def view_of(
         closed=facts.closed[goal.pk],
         smallest=smallest_of(goal, market, now=facts.now, notional=notional),
         left_before=goal.remaining,
-        sends_passed_stop=goal.strategy.passed_stop == PassedStop.MARKET,
+        sends_passed_stop=goal.protection_id is not None or goal.strategy.passed_stop == PassedStop.MARKET,
         is_doubtful=goal.pk in facts.doubtful,
         is_contradicted=_is_contradicted(goal, last, facts),
         is_halted=goal.pk in facts.halted,

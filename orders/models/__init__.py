@@ -7,11 +7,12 @@ from orders.models.order import FailedOrder, OpenOrder, Order, PendingOrder
 from orders.models.outside import Adjustment, ExternalOrder, OutsideEvent
 from orders.models.position import Position
 from orders.models.position_difference import PositionDifference
+from orders.models.protection import Protection
 from orders.models.signal import MissedAlert, Signal
 from orders.models.trade import Trade
 
 __all__ = [
     "Adjustment", "Batch", "BookAudit", "BooksGap", "Cancellation", "ExitGoal", "ExternalOrder", "FailedOrder",
     "HoldingCheck", "MissedAlert", "OpenOrder", "Order", "OrderEvent", "OutsideEvent", "PendingOrder", "Position",
-    "PositionDifference", "Signal", "TrackerPulse", "Trade",
+    "PositionDifference", "Protection", "Signal", "TrackerPulse", "Trade",
 ]  # fmt: skip

@@ -76,6 +76,13 @@ class ExitGoal(models.Model):
         _("then"), default=dict, blank=True, help_text=_("The entry of a reversal, which follows this exit.")
     )
 
+    protection = models.ForeignKey(
+        "orders.Protection", models.PROTECT, null=True, related_name="goals", verbose_name=_("protection")
+    )
+    step = models.PositiveSmallIntegerField(
+        _("protective step"), null=True, help_text=_("0 is the stop, 1 to 8 are the take profits.")
+    )
+
     state = models.CharField(_("state"), max_length=12, choices=GoalState.choices, default=GoalState.WORKING)
     to_remain = ExactDecimalField(_("to remain"), null=True, help_text=_("Base units."))
     wanted = ExactDecimalField(_("to close"), null=True, help_text=_("Base units."))

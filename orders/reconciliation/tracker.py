@@ -8,9 +8,10 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -19,6 +20,7 @@ from exchanges import pauses
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, OrderNotFound
 from exchanges.market_data import catalog
+from exchanges.market_data.prices import Key, fetch_fresh
 from orders.controls.circuit_breaker import trip_circuit_breakers
 from orders.controls.heartbeat import note_silence
 from orders.domain.conclusions import still_open
@@ -34,6 +36,8 @@ from orders.outside.adoption import look_up_waiting
 from orders.outside.books_gap import watch_books
 from orders.outside.holdings import compare_wanted, want_comparison
 from orders.outside.income import READ_EVERY, collect_income
+from orders.protection.prices import PriceWatch
+from orders.protection.upkeep import keep_protections, watched_prices
 from orders.reconciliation.absence import conclude_absent, note_absent, note_found
 from orders.reconciliation.comparison import compare_accounts
 
@@ -60,6 +64,7 @@ class Tracker:
         self._comparing: Future[list[Order]] | None = None
         self._comparing_wanted: Future[None] | None = None
         self._compare_at = self._income_at = 0.0
+        self._prices = PriceWatch(clock)
 
     def pass_once(self, *, everything: bool = True) -> None:
         """Does all work that is possible now, and waits for the work's end.
@@ -84,7 +89,9 @@ class Tracker:
         self._look_up(self._working_orders(everything=everything), can_wait=True)
         for _ in range(_ROUNDS):
             compare_wanted(clock=self._clock)
-            if not self._pursue_goals():
+            is_busy = self._pursue_goals()
+            self._wait_for_calls()
+            if not (self._keep_protections(fetch_fresh(watched_prices(), now=self._clock())) or is_busy):
                 break
             self._wait_for_calls()
             self._resume_abandoned()
@@ -142,6 +149,7 @@ class Tracker:
         self._start_look_ups(self._unsure_orders())
         self._start_look_ups(self._working_orders(), can_wait=True)
         self._pursue_goals()
+        self._keep_protections(self._prices.look(watched_prices()))
         while (left := until - time.monotonic()) > 0:
             if self._client.under_way:
                 self._finish_calls(self._client.collect(timeout_s=left))
@@ -250,6 +258,13 @@ class Tracker:
         self._open_catalogs(beyond)
         self._cancel_orders(beyond)
         return bool(pursuit.attempts or pursuit.entries or beyond or pursuit.contradicted)
+
+    def _keep_protections(self, prices: Mapping[Key, Decimal]) -> bool:
+        """Brings protective exits up to date, and sends the cancels of those that are given up."""
+        upkeep = keep_protections(now=self._clock(), prices=prices)
+        self._open_catalogs(upkeep.canceled)
+        self._cancel_orders(upkeep.canceled)
+        return not upkeep.is_empty
 
     def _cancel_orders(self, orders: Sequence[Order]) -> None:
         if orders:

@@ -16,12 +16,14 @@ from exchanges.gateway import gateway
 from exchanges.market_data.catalog import Catalogs
 from exchanges.market_data.prices import Key
 from orders.domain.enums import Evidence, OrderStatus
+from orders.domain.protection import ExpectedEntry, check_protection, expected_price, quantity_at_risk
 from orders.domain.reasons import Denied
 from orders.domain.risk_checks import Intended, check_coins, check_limits, check_state
 from orders.domain.sizing import Sized, reference_price, size_closing, size_opening
 from orders.domain.terms import Terms
 from orders.models import ExitGoal, Order
 from orders.models.transitions import Transition
+from orders.protection.registration import asks_for_protection
 from orders.turns.context import OrderContext, TradingPermission
 from orders.turns.exit_turn import ExitTurn, exits_before, sizes_by_price
 from orders.turns.reference_prices import ReferencePrices
@@ -94,6 +96,7 @@ class PreTradeCheck:
         sized = _sized_opening(order, market, last_price)
         self._check_coins(order, sized)
         self._check_limits(order, market, sized, permission)
+        _check_protection(order, sized, market, abilities, last_price)
         return sized
 
     def _market_of(self, order: Order) -> MarketSpec:
@@ -233,12 +236,13 @@ def _check_age(order: Order, now: datetime) -> None:
 def _sized_opening(order: Order, market: MarketSpec, last_price: Decimal | None) -> Sized:
     strategy_account = order.strategy_account
     terms = Terms.from_json(order.terms)
+    qty = order.qty if terms.risk_per is None else _quantity_at_risk(order, terms, market, last_price)
     return size_opening(
         market=market,
         order_type=OrderType(order.order_type),
         side=Side(order.side),
         qty_per=order.qty_per,
-        qty=order.qty,
+        qty=qty,
         quote_qty=terms.quote_qty,
         price=order.price,
         stop_price=order.stop_price,
@@ -246,6 +250,46 @@ def _sized_opening(order: Order, market: MarketSpec, last_price: Decimal | None)
         capital_currency=strategy_account.capital_currency,
         leverage=strategy_account.leverage if terms.levered else Decimal(1),
         last_price=last_price,
+    )
+
+
+def _quantity_at_risk(order: Order, terms: Terms, market: MarketSpec, last_price: Decimal | None) -> Decimal:
+    """The quantity for `risk_per`, by the price where the entry is expected to be filled. Raises Denied."""
+    assert terms.risk_per is not None
+    strategy_account, side = order.strategy_account, Side(order.side)
+    if strategy_account.capital_currency.upper() != market.quote.upper():
+        numbers = {"capital_currency": strategy_account.capital_currency, "quote": market.quote}
+        raise Denied("capital_currency_mismatch", {"symbol": market.symbol, **numbers})
+    return quantity_at_risk(
+        terms.protection,
+        expected_price(OrderType(order.order_type), side, order.price, order.stop_price, last_price),
+        sign=side.sign,
+        capital=strategy_account.capital,
+        risk_per=terms.risk_per,
+        market=market,
+    )
+
+
+def _check_protection(
+    order: Order, sized: Sized, market: MarketSpec, abilities: Capabilities, last_price: Decimal | None
+) -> None:
+    """Denies an entry that cannot be protected as asked. Raises Denied."""
+    if not asks_for_protection(order):
+        return
+    exchange = order.account.exchange
+    if order.market_type == MarketType.SPOT and sized.side is Side.SELL:
+        raise Denied("protection_unsupported", {"exchange": exchange})
+    kind = OrderType(order.order_type)
+    price = expected_price(kind, sized.side, sized.price, sized.stop_price, last_price)
+    if price is None:
+        raise Denied("price_unavailable", {"symbol": order.symbol})
+    check_protection(
+        Terms.from_json(order.terms).protection,
+        ExpectedEntry(sized.side, sized.quantity, price),
+        market=market,
+        order_types=abilities.order_types,
+        exchange=exchange,
+        notional=not abilities.has_reduce_only,
     )
 
 

@@ -17,6 +17,7 @@ from orders.exits.goals import entry_after
 from orders.exits.resting import makes_room
 from orders.models import ExitGoal, Order
 from orders.models.transitions import Transition, atomic_statuses
+from orders.protection.registration import asks_for_protection, register_protections
 from orders.turns import state_lock
 from orders.turns.context import OrderContext, TradingPermission, read_context, read_permissions
 from orders.turns.exit_turn import ExitTurn, sizes_by_price, waits_for_exit
@@ -141,6 +142,8 @@ def _commit_orders(orders: Sequence[Order], check: PreTradeCheck, actor: str) ->
     goals = [order.goal for order in unmoved if order.goal is not None and order.pk in moved]
     if goals:
         ExitGoal.objects.bulk_update(goals, ["side", "to_remain", "wanted"])
+    entries = [o for o in unmoved if o.pk in moved and asks_for_protection(o)]
+    register_protections([o for o in entries if o.status == OrderStatus.SUBMITTED], now=check.context.now)
     return moved
 
 
@@ -221,9 +224,11 @@ def _is_market_entry(order: Order) -> bool:
 
 
 def _needs_last_price(order: Order, permissions: Mapping[int, TradingPermission]) -> bool:
-    """Whether an entry needs the last price: for the size of a MARKET entry, or for the limit of the price distance."""
+    """Whether an entry needs the last price: for a MARKET size, its protection, or the limit of the price distance."""
     if order.is_closing or _is_market_entry(order):
         return not order.is_closing
+    if asks_for_protection(order):
+        return True
     return permissions[order.strategy_account_id].limits.max_price_distance_percent is not None
 
 

@@ -14,6 +14,13 @@ class PassedStop(models.TextChoices):
     ASK = "ask", _("Ask a person")
 
 
+class Unprotected(models.TextChoices):
+    """What becomes of a position that should have a stop and has none."""
+
+    ALARM = "alarm", _("Raise an alarm")
+    CLOSE = "close", _("Raise an alarm and close the position")
+
+
 class OnGap(models.TextChoices):
     """What becomes of an alert that shows that an alert before was missed."""
 
@@ -70,6 +77,13 @@ class Strategy(RiskLimits):
         choices=PassedStop.choices,
         default=PassedStop.ASK,
         help_text=_("The exchange refuses a stop whose price has been passed already."),
+    )
+    unprotected = models.CharField(
+        _("position without its stop"),
+        max_length=10,
+        choices=Unprotected.choices,
+        default=Unprotected.ALARM,
+        help_text=_("When the stop of a protected position does not rest at the exchange for ten seconds."),
     )
     on_gap = models.CharField(
         _("missed alerts"),

@@ -45,7 +45,7 @@ def save(desk, row, **fields):
 def strategy_form(strategy_account, **fields):
     strategy = strategy_account.strategy
     form = {"owner": strategy.owner_id, "market_type": strategy.market_type, "is_active": "on"}
-    form |= {"passed_stop": "ask"}
+    form |= {"passed_stop": "ask", "unprotected": "alarm"}
     row = {
         "id": strategy_account.pk,
         "strategy": strategy.pk,
@@ -83,7 +83,7 @@ def test_a_strategy_in_use_keeps_its_owner_its_market_and_its_accounts(desk, str
 def test_a_strategy_that_nobody_uses_may_still_change(desk, alice, bob):
     strategy = StrategyFactory()
     form = {"owner": bob.pk, "market_type": MarketType.SPOT, "name": "x", "group_name": "x"}
-    form |= FORMSET | {"passed_stop": "ask"}
+    form |= FORMSET | {"passed_stop": "ask", "unprotected": "alarm"}
     form["strategy_accounts-TOTAL_FORMS"] = form["strategy_accounts-INITIAL_FORMS"] = 0
 
     response = save(desk, strategy, **form)
