@@ -109,8 +109,8 @@ def read_protection_facts(
 ) -> ProtectionFacts:
     """Reads the facts in a fixed number of statements.
 
-    With `locked` the positions stay locked until the transaction ends: no fill is booked between the reading of the
-    positions and the reading of what the take profits have closed.
+    With `locked` attempts, goals and positions stay locked until the transaction ends: no fill is booked between the
+    reading of the positions and the reading of what the take profits have closed.
     """
     facts = ProtectionFacts(now, prices, markets)
     keys = {row.position_key for row in rows}
@@ -118,13 +118,23 @@ def read_protection_facts(
         strategy_account__in={key.strategy_account_id for key in keys},
         symbol__in={key.symbol for key in keys},
     )
-    positions = Position.objects.filter(pairs).order_by("pk")
-    for position in positions.select_for_update(no_key=True) if locked else positions:
+    if locked:
+        _lock_rows(rows, pairs)
+    for position in Position.objects.filter(pairs):
         facts.positions[PositionKey(position.strategy_account_id, position.symbol)] = position
     _read_goals(rows, facts)
     _read_exits(pairs, facts)
     facts.halted = still_halted(rows)
     return facts
+
+
+def _lock_rows(rows: Sequence[Protection], pairs: Q) -> None:
+    """Locks orders before goals and goals before positions, as the submission, the pursuit and the booking do."""
+    orders = Order.objects.filter(goal__protection__in=rows, status__in=[*OPEN, *UNSENT])
+    goals = ExitGoal.objects.pursued().filter(protection__in=rows)
+    list(orders.select_for_update(of=("self",), no_key=True).order_by("pk").values_list("pk"))
+    list(goals.select_for_update(of=("self",), no_key=True).order_by("pk").values_list("pk"))
+    list(Position.objects.filter(pairs).select_for_update(no_key=True).order_by("pk").values_list("pk"))
 
 
 def _read_goals(rows: Sequence[Protection], facts: ProtectionFacts) -> None:

@@ -409,3 +409,18 @@ def test_an_entry_that_is_filled_late_is_protected_late(enter, paper, solo):
     assert solo.held("A1") == "1"
     assert [(kind, quantity) for kind, quantity, _ in resting(solo)] == [("STOP_MARKET", "1")]
     assert Protection.objects.get().state == "active"
+
+
+def test_each_account_is_protected_from_its_own_average(enter, paper, solo):
+    desk = open_desk(paper, "B1", "B2", owner=solo.strategy.owner, group_name="pair")
+
+    enter(desk.alert(BTC_MARKET, STEPS))
+    track(after_s=1)
+
+    stops = ExitGoal.objects.filter(step=0, state="resting")
+    assert {goal.account.name for goal in stops} == {"B1", "B2"}
+    for goal in stops:
+        position = Position.objects.get(strategy_account=goal.strategy_account)
+        assert goal.wanted == position.quantity
+        assert 0 <= position.entry_price * 95 / 100 - goal.stop_price < 1
+    assert ExitGoal.objects.filter(step__gt=0, state="resting").count() == 4
