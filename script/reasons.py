@@ -460,8 +460,8 @@ DELIVERIES = {
         "Send a symbol as docs/webhook.md spells symbols, or one of the candidates in the sentence.",
     ),
     "unsupported_field": Advice(
-        "A field asks for something that this service does not do, and following the rest of the message would be another"
-        " trade. The sentence names the field and the reason. Exits and cancels go on where the rest is clear.",
+        "A field asks for something that this service does not do, and following the rest of the message would be"
+        " another trade. The sentence names the field and the reason. Exits and cancels go on where the rest is clear.",
         "Take the field out of the message, or say the order in fields that are read: [dialects.md](dialects.md) lists"
         " the fields of each dialect.",
     ),
@@ -475,8 +475,8 @@ DELIVERIES = {
         "Write the order in the fields of [webhook.md](webhook.md), or in a dialect of [dialects.md](dialects.md).",
     ),
     "placeholder_not_filled": Advice(
-        "A field holds a literal `{{...}}`. TradingView fills placeholders only in the message of the alert's dialog, not"
-        " in alert() or alert_message, and leaves a misspelt placeholder as typed.",
+        "A field holds a literal `{{...}}`. TradingView fills placeholders only in the message of the alert's dialog,"
+        " not in alert() or alert_message, and leaves a misspelt placeholder as typed.",
         "Correct the placeholder's name, or let the script write the value with str.tostring.",
     ),
     "batch_too_large": Advice(
