@@ -1,5 +1,6 @@
 """Turns the bytes of a POST into objects with lower-case keys, or says where the text cannot be read."""
 
+import re
 from codecs import BOM_UTF8
 from json import JSONDecodeError
 
@@ -13,7 +14,7 @@ from webhooks.message.strict_json import DECODER, MAX_DEPTH, UNSTORABLE, DoubleK
 from webhooks.message.unreadable import unreadable
 from webhooks.message.value_faults import fault_of_text
 
-JSON_SPACE = " \t\r\n"
+_JSON_SPACE = re.compile(r"[ \t\r\n]+")
 Message = dict[str, object]
 
 
@@ -99,7 +100,8 @@ def _read_value(text: str, position: int) -> tuple[object, int]:
 
 
 def _after_space(text: str, position: int) -> int:
-    return len(text) - len(text[position:].lstrip(JSON_SPACE))
+    found = _JSON_SPACE.match(text, position)
+    return found.end() if found else position
 
 
 def _check_plain(text: str, value: object) -> None:

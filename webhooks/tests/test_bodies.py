@@ -151,6 +151,7 @@ FAULTS = [
     ('{"a": True}', 7, "True in capitals"),
     ('{"a": buy}', 7, "text without quotes: buy"),
     ('{"a": }', 7, "a has no value"),
+    ('{"apikey": S3CRET}', 12, "text without quotes: ***"),
     ('[,"a"]', 2, "? has no value"),
     ('{"a": ?}', 7, "a value is missing here"),
     ("[]", 1, "the list is empty"),
