@@ -1,7 +1,13 @@
-"""The table of the changes of status that an order may make (SPEC section 7). No other module permits a change."""
+"""The changes of status that an order may make (SPEC section 7), and the status that a report and our trades prove.
+
+No other module permits a change.
+"""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
+from exchanges.adapters.protocol import OrderReport
+from exchanges.enums import ReportStatus
 from orders.domain.enums import OrderStatus as S
 
 MAY_BECOME: Mapping[S, frozenset[S]] = {
@@ -78,3 +84,42 @@ def replay_events(events: Iterable[tuple[S, S]]) -> S:
         require_transition(source, target, late=True)
         current = target
     return current
+
+
+# The status that a report proves
+
+_END_OF_REPORT = {
+    ReportStatus.CANCELED: S.CANCELED,
+    ReportStatus.EXPIRED: S.EXPIRED,
+    ReportStatus.REJECTED: S.REJECTED,
+    # The exchange cut the order down (reduce-only): the order is done there, with less than our quantity filled.
+    ReportStatus.FILLED: S.EXPIRED,
+}
+
+
+def conclude_status(current: S, quantity: Decimal, filled: Decimal, report: OrderReport) -> S:
+    """Returns the status proved by the report and by our trades together. `filled` is the sum of our trades.
+
+    While trades are missing, the order stays open here, so that a final status never hides a fill. An open order with
+    status `pending_cancel` keeps the status: only the end of the cancel itself takes `pending_cancel` back.
+    """
+    if filled >= quantity:
+        return S.FILLED
+    if report.status in _END_OF_REPORT and report.filled <= filled:
+        return _permitted_end(current, _END_OF_REPORT[report.status])
+    if current is S.PENDING_CANCEL:
+        return current
+    return S.PARTIALLY_FILLED if filled else S.ACCEPTED
+
+
+def _permitted_end(current: S, end: S) -> S:
+    """Returns `end`, or `expired` where the lifecycle forbids `end`.
+
+    An exchange may reject an accepted stop order at the trigger. A stop order in `pending_cancel` may not become
+    `rejected`, so the stop order becomes `expired`.
+    """
+    return end if may_become(current, end) else S.EXPIRED
+
+
+def still_open(report: OrderReport) -> bool:
+    return report.status in (ReportStatus.ACCEPTED, ReportStatus.PARTIALLY_FILLED)

@@ -10,9 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from exchanges.adapters.protocol import Fill, OrderReport
-from orders.domain.conclusions import conclude_status
 from orders.domain.enums import Evidence, OrderStatus
-from orders.domain.lifecycle import FINAL, may_become
+from orders.domain.lifecycle import FINAL, conclude_status, may_become
 from orders.fills.trade_booking import book_fills
 from orders.models import Order
 from orders.models.transitions import Transition, atomic_statuses

@@ -23,9 +23,8 @@ from exchanges.market_data import catalog
 from exchanges.market_data.prices import Key, fetch_fresh
 from orders.controls.circuit_breaker import trip_circuit_breakers
 from orders.controls.heartbeat import note_silence
-from orders.domain.conclusions import still_open
 from orders.domain.enums import OrderStatus
-from orders.domain.lifecycle import IN_FLIGHT, OPEN
+from orders.domain.lifecycle import IN_FLIGHT, OPEN, still_open
 from orders.execution import batches
 from orders.execution.batch_run import LEASE, BatchRun, resume_batch
 from orders.execution.client import ExecutionClient, OrderCall

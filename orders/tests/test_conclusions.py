@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from exchanges.adapters.protocol import OrderReport
 from exchanges.enums import ReportStatus
-from orders.domain.conclusions import conclude_status, still_open
 from orders.domain.enums import OrderStatus
-from orders.domain.lifecycle import FINAL, OPEN, may_become
+from orders.domain.lifecycle import FINAL, OPEN, conclude_status, may_become, still_open
 
 
 def report(status, filled="0"):

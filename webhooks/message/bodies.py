@@ -1,39 +1,33 @@
 """Turns the bytes of a POST into objects with lower-case keys, or says where the text cannot be read."""
 
-from dataclasses import dataclass
+import re
+from codecs import BOM_UTF8
 from json import JSONDecodeError
 
 from django.utils.translation import gettext_lazy as _
 
 from webhooks.errors import WebhookError, lazy_phrase
 from webhooks.message.double_keys import find_double_key
-from webhooks.message.json_faults import Fault, fault_of
+from webhooks.message.json_faults import fault_of
 from webhooks.message.key_values import UnreadablePairs, looks_like_pairs, read_pairs
 from webhooks.message.strict_json import DECODER, MAX_DEPTH, UNSTORABLE, DoubleKey, is_plain
 from webhooks.message.unreadable import unreadable
 from webhooks.message.value_faults import fault_of_text
 
-JSON_SPACE = " \t\r\n"
+_JSON_SPACE = re.compile(r"[ \t\r\n]+")
 Message = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The text of a body, and its objects: none where the text is no JSON."""
-
-    text: str
-    messages: tuple[Message, ...] = ()
 
 
 def decode_body(body: bytes, *, max_bytes: int) -> str:
     """Returns the text without a byte order mark. Raises `payload_too_large`, or `invalid_json` for no UTF-8."""
     if len(body) > max_bytes:
         raise WebhookError("payload_too_large")
+    encoded = body.removeprefix(BOM_UTF8)
     try:
-        return body.decode("utf-8-sig")
+        return encoded.decode()
     except UnicodeDecodeError as error:
-        text = body.decode("utf-8", errors="replace").removeprefix("\ufeff")
-        position = len(body[: error.start].decode("utf-8-sig"))
+        text = encoded.decode(errors="replace")
+        position = len(encoded[: error.start].decode())
         raise unreadable(text, position, _("a byte that is not UTF-8")) from error
 
 
@@ -106,7 +100,8 @@ def _read_value(text: str, position: int) -> tuple[object, int]:
 
 
 def _after_space(text: str, position: int) -> int:
-    return len(text) - len(text[position:].lstrip(JSON_SPACE))
+    found = _JSON_SPACE.match(text, position)
+    return found.end() if found else position
 
 
 def _check_plain(text: str, value: object) -> None:
@@ -118,5 +113,5 @@ def _check_plain(text: str, value: object) -> None:
     raise unreadable(text, 0, _too_deep())
 
 
-def _too_deep() -> Fault | object:
+def _too_deep() -> object:
     return lazy_phrase(_("more than %(levels)s levels of brackets"), {"levels": str(MAX_DEPTH)})

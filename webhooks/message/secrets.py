@@ -82,9 +82,12 @@ def scrub_text(text: str) -> str:
     return _cut_shapes(pattern.sub(rf"\g<name>{REMOVED}", text))
 
 
+def is_secret_name(name: str) -> bool:
+    return name.lower() in _SECRET_KEYS
+
+
 def _is_secret(name: str, value: object) -> bool:
-    lower = name.lower()
-    return lower in _SECRET_KEYS or (lower == "code" and len(str(value)) > _LONG_CODE)
+    return is_secret_name(name) or (name.lower() == "code" and len(str(value)) > _LONG_CODE)
 
 
 def _cut_shapes(text: str) -> str:

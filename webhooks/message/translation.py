@@ -1,6 +1,7 @@
 """From the bytes of a POST to one message in our own fields, whatever the dialect and the number of objects."""
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from django.utils.translation import gettext_lazy as _
 
@@ -50,7 +51,8 @@ def _joined(given: tuple[Message, ...], messages: list[OwnMessage]) -> OwnMessag
     legs = [leg for message in messages for leg in _legs_of(message)]
     if first.dialect != OWN:  # the objects run one after another, each with its own order inside
         legs = [
-            {**leg, "priority": index} if isinstance(leg, dict) else leg for index, leg in enumerate(legs)
+            {**leg, "priority": Decimal(index)} if isinstance(leg, dict) else leg
+            for index, leg in enumerate(legs)
         ]
     top = {name: first.fields[name] for name in ENVELOPE if name in first.fields}
     return replace(
@@ -69,9 +71,10 @@ def _check_agreement(given: tuple[Message, ...], messages: list[OwnMessage]) -> 
         if len({getattr(message, read) for message in messages}) > 1:
             raise _disagreement(read)
     first = messages[0].fields
-    for message in messages[1:]:
+    for sent, message in zip(given[1:], messages[1:], strict=True):
+        fields = message.fields if message.dialect == OWN else sent
         for name in _SHARED:
-            said = message.fields.get(name)
+            said = fields.get(name)
             if said not in (None, "", "NaN") and said != first.get(name):
                 raise _disagreement(name)
 

@@ -5,6 +5,7 @@ import re
 from django.utils.translation import gettext_lazy as _
 
 from webhooks.errors import lazy_phrase, shown_value
+from webhooks.message.secrets import REMOVED, is_secret_name
 
 _BARE_POINT = re.compile(r"[+-]?(\.\d{1,30})")
 _PLUS = re.compile(r"\+\d")
@@ -22,7 +23,7 @@ def fault_of_value(text: str, stop: int, field: str) -> object:
         return _("a number must not start with a plus sign")
     word = _WORD.match(text, stop)
     if word:
-        return _fault_of_word(word[0])
+        return _fault_of_word(REMOVED if is_secret_name(field) else word[0])
     if text[stop] in ",}]":
         return lazy_phrase(_("%(field)s has no value"), {"field": field or "?"})
     return _("a value is missing here: a number, or a text in double quotes")

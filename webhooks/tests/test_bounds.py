@@ -36,6 +36,14 @@ HOSTILE = {
     "a token without end": '{"group_name":"g","token":"' + "th_" * 20_000 + '"}',
     "spaces only": " " * 65_000,
     "a string that never ends": '"' + "\\u0041" * 10_000,
+    "many objects": "{}\n" * 21_000,
+    "many pairs": "a=1;" * 16_000,
+    "many placeholders": "{{" * 32_000,
+    "many braces in text": '{"a": "' + "{{x" * 20_000,
+    "many secrets": "token=" * 10_000,
+    "many quotes": '{"a": ' + '"x"' * 20_000,
+    "many keys and one fault": "{" + '"k":1,' * 10_000 + "x",
+    "spaces around a name": '{"token"' + " " * 60_000,
     "numbers in a list": "[" + "1," * 30_000 + "1]",
 }
 

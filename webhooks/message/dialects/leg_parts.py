@@ -7,6 +7,7 @@ from exchanges.enums import OrderType
 from webhooks.message.dialects.foreign_fields import ForeignFields
 
 _WHOLE = Decimal(-100)
+FIRST, SECOND = Decimal(0), Decimal(1)  # priorities
 
 
 def cancel_all(symbol: object, **more: object) -> dict[str, object]:

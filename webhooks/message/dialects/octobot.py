@@ -6,7 +6,7 @@ from decimal import Decimal
 from django.utils.translation import gettext_lazy as _
 
 from webhooks.message.dialects.foreign_fields import ForeignFields
-from webhooks.message.dialects.leg_parts import cancel_all
+from webhooks.message.dialects.leg_parts import FIRST, SECOND, cancel_all
 from webhooks.message.dialects.octobot_amounts import read_price, read_volume
 from webhooks.message.dialects.octobot_protection import read_protection
 from webhooks.message.dialects.own_message import Translation, is_entry_leg
@@ -31,7 +31,7 @@ def read_octobot(fields: ForeignFields) -> Translation:
         return Translation(_read_cancels(fields, symbol), market_type=market_type)
     leg = _read_order(fields, symbol, signal)
     return Translation(
-        [cancel_all(symbol, priority=Decimal(0)), {**leg, "priority": Decimal(1)}],
+        [cancel_all(symbol, priority=FIRST), {**leg, "priority": SECOND}],
         percent_of_balance="levered" in leg,
         market_type=market_type,
         leverage=fields.positive("leverage"),

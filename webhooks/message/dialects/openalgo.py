@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from webhooks.errors import WebhookError
 from webhooks.message.dialects.foreign_fields import ForeignFields
-from webhooks.message.dialects.leg_parts import full_exit, order_of
+from webhooks.message.dialects.leg_parts import FIRST, SECOND, full_exit, order_of
 from webhooks.message.dialects.own_message import Translation
 from webhooks.message.dialects.unsupported import unsupported_dialect
 
@@ -66,7 +66,7 @@ def _read_basket(fields: ForeignFields, entries: object) -> list[dict[str, objec
         order.refuse_given("splitsize", *_GTT, *_OPTIONS)
         leg = _read_order(order)
         order.finish(is_entry=True)
-        legs.append({**leg, "priority": Decimal(0 if str(order.get("action")).lower() == "buy" else 1)})
+        legs.append({**leg, "priority": FIRST if leg.get("side") == "buy" else SECOND})
     return legs
 
 

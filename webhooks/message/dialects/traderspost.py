@@ -6,7 +6,7 @@ from decimal import Decimal
 from django.utils.translation import gettext_lazy as _
 
 from webhooks.message.dialects.foreign_fields import ForeignFields
-from webhooks.message.dialects.leg_parts import cancel_all, full_exit, only_one, order_of
+from webhooks.message.dialects.leg_parts import FIRST, SECOND, cancel_all, full_exit, only_one, order_of
 from webhooks.message.dialects.own_message import Translation
 
 ACTIONS = ("buy", "sell", "exit", "cancel", "add")
@@ -73,7 +73,7 @@ def _refuse_foreign_fields(fields: ForeignFields, *, is_entry: bool) -> None:
 def _with_cancel(fields: ForeignFields, leg: dict[str, object]) -> list[dict[str, object]]:
     given = fields.get("cancel") is not None
     if fields.flag("cancel"):
-        return [cancel_all(leg["symbol"], priority=Decimal(0)), {**leg, "priority": Decimal(1)}]
+        return [cancel_all(leg["symbol"], priority=FIRST), {**leg, "priority": SECOND}]
     if given and leg.get("market_position") == "flat":
         fields.warn(_("A full exit cancels waiting entries, also with cancel false."))
     return [leg]
