@@ -32,14 +32,16 @@ class Situation:
     `held` is signed. `target` is the target of the leg, signed; None where the leg names a position, or where no price
     is known yet. `known_size` is the script's size after the alert before, of the side that is held; None where the
     alerts are in sequence. `is_against`: an entry of the other side works at the exchange, or an entry has an unknown
-    outcome. `least` is the smallest quantity that the exchange lets anybody trade. `sizes_by_script`: the leg's size is
-    the number of contracts of the script's order, else an amount that every entry has.
+    outcome. `is_leaving`: a full exit of the position is under way, and what is held will be gone. `least` is the
+    smallest quantity that the exchange lets anybody trade. `sizes_by_script`: the leg's size is the number of contracts
+    of the script's order, else an amount that every entry has.
     """
 
     held: Decimal = _NOTHING
     target: Decimal | None = None
     known_size: Decimal | None = None
     is_against: bool = False
+    is_leaving: bool = False
     may_short: bool = True
     least: Decimal = _NOTHING
     sizes_by_script: bool = False
@@ -73,7 +75,8 @@ def decide(aim: Aim, situation: Situation) -> Decision:
             return Decision(Move.EXIT, reason=NO_SHORTS)
         return Decision(Move.STAY, reason=NO_SHORTS)
     side = Side.BUY if sign > 0 else Side.SELL
-    if situation.held * sign < 0 or (not situation.held and situation.is_against):
+    is_other = situation.held * sign < 0 or (not situation.held and situation.is_against)
+    if is_other or situation.is_leaving:
         return replace(_enter_from_flat(aim, side, situation), move=Move.REVERSE)
     if aim.position is None:
         return _towards(side, abs(_target(situation)), situation)

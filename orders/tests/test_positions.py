@@ -50,6 +50,8 @@ ENTER_LONG, ENTER_SHORT = Decision(Move.ENTER, Side.BUY), Decision(Move.ENTER, S
         (position("long"), held(-1), Decision(Move.REVERSE, Side.BUY)),
         (position("long"), held(0, is_against=True), Decision(Move.REVERSE, Side.BUY)),
         (position("long"), held(1, is_against=True), ENTER_LONG),
+        # A full exit is under way: the entry comes after it, whatever is held still.
+        (position("long"), held(1, is_leaving=True), Decision(Move.REVERSE, Side.BUY)),
         # The spot market has no short positions.
         (position("short"), held(0, may_short=False), Decision(Move.STAY, reason=NO_SHORTS)),
         (position("short"), held(2, may_short=False), Decision(Move.EXIT, reason=NO_SHORTS)),

@@ -12,7 +12,6 @@ from datetime import datetime
 from decimal import ROUND_UP, Decimal
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Q
 
 from exchanges.adapters.protocol import MarketSpec
@@ -28,7 +27,7 @@ from orders.domain.sizing import WHOLE, minimum_that_would_do
 from orders.domain.terms import NO_ENTRY, Aim, Terms
 from orders.exits.goals import goal_of
 from orders.models import ExitGoal, Order, Position
-from orders.models.transitions import Transition
+from orders.models.transitions import Transition, atomic_statuses
 from orders.turns.reference_prices import ReferencePrices
 from strategies.models.strategy import OnGap
 
@@ -45,6 +44,7 @@ _COLUMNS = ["side", "order_type", "qty_per", "qty", "price", "stop_price", "term
 class _Books:
     held: dict[PositionKey, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     entries: dict[PositionKey, list[tuple[str, bool]]] = field(default_factory=lambda: defaultdict(list))
+    leaving: set[PositionKey] = field(default_factory=set)
 
 
 def decide_positions(
@@ -60,7 +60,7 @@ def decide_positions(
     waiting: list[Order] = []
     changes: list[Transition] = []
     decided: list[Order] = []
-    with transaction.atomic():
+    with atomic_statuses(undecided):
         books = _read_books(undecided)
         for order in undecided:
             terms = Terms.from_json(order.terms)
@@ -97,7 +97,7 @@ def decide_preview(order: Order, *, prices: ReferencePrices, catalogs: Catalogs,
 
 
 def _read_books(orders: Iterable[Order]) -> _Books:
-    """What the strategy accounts hold, and their entries at the exchange. Two statements."""
+    """What the strategy accounts hold, their entries at the exchange, and full exits. Three statements."""
     books = _Books()
     strategies = {order.strategy_id for order in orders}
     symbols = {order.symbol for order in orders}
@@ -112,6 +112,8 @@ def _read_books(orders: Iterable[Order]) -> _Books:
     for strategy_account, symbol, side, status, unknown_since in entries.values_list(*columns):
         in_doubt = status == OrderStatus.SUBMITTED or unknown_since is not None
         books.entries[PositionKey(strategy_account, symbol)].append((side, in_doubt))
+    goals = ExitGoal.objects.pursued().full().filter(strategy__in=strategies, symbol__in=symbols)
+    books.leaving = {PositionKey(*key) for key in goals.values_list("strategy_account_id", "symbol")}
     return books
 
 
@@ -129,6 +131,7 @@ def _situation(
         target=_target_quantity(order, terms, market, price),
         known_size=Decimal(known) if known else None,
         is_against=any(in_doubt or side != wanted for side, in_doubt in books.entries[order.position_key]),
+        is_leaving=order.position_key in books.leaving,
         may_short=order.market_type == MarketType.FUTURES,
         least=_NOTHING if market is None else minimum_that_would_do(market, price),
         sizes_by_script=order.qty is not None,

@@ -175,6 +175,19 @@ def test_a_newer_alert_takes_the_place_of_a_reversal_that_waits(deliver, desk, p
     assert {goal.state for goal in ExitGoal.objects.all()} <= {"reached", "superseded"}
 
 
+def test_an_entry_after_an_exit_that_is_not_over_follows_the_exit(deliver, desk, paper, settings):
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 500
+    deliver(desk.alert(position("long", 1, "flat", 0)))
+    paper.fault(path="/fapi/v1/order", method="POST", action="code", value=-2019, times=4)
+    deliver(desk.alert(position("flat", 0, "long", 1)))
+
+    deliver(desk.alert(position("long", 3, "flat", 0)))
+    for _ in range(4):
+        track(after_s=40)
+
+    assert desk.held("A1") == desk.held("A2") == "3"
+
+
 # Repetitions and silence
 
 
