@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from exchanges.failpoints import failpoint
 from webhooks import throttle
 from webhooks.errors import WebhookError
+from webhooks.message.schema import message_schema
 from webhooks.senders import is_allowed, sender_in
 from webhooks.services import receive_delivery
 from webhooks.signatures import HEADERS
@@ -48,6 +49,17 @@ class WebhookView(APIView):
             _read_body(request), bearer=_bearer_token(request), address=sender, signature=signature, now=now
         )
         return Response(answer)
+
+
+class SchemaView(APIView):
+    """The JSON Schema of the message, for senders and their tools. Anyone may read it."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    content_negotiation_class = AlwaysJson
+
+    def get(self, request: Request) -> Response:
+        return Response(message_schema(), content_type="application/schema+json")
 
 
 def _require_https(request: Request) -> None:
