@@ -39,6 +39,15 @@ class OrderType(TextChoices):
         return self in (OrderType.STOP_LIMIT, OrderType.STOP_MARKET)
 
 
+class TimeInForce(TextChoices):
+    """How long a LIMIT order works: until canceled, at once or not at all in part or whole, or only without taking."""
+
+    GTC = "GTC", _("Until canceled")
+    IOC = "IOC", _("At once, or cancel the rest")
+    FOK = "FOK", _("Wholly at once, or not at all")
+    POST_ONLY = "POST_ONLY", _("Only as a maker")
+
+
 def order_type_choices() -> list[tuple[str, str]]:
     """For model fields: a new order type is no change of the schema, and so needs no migration."""
     return [(kind.value, str(kind.label)) for kind in OrderType]

@@ -139,6 +139,11 @@ RESULTS = {
         "An alert with a newer `timestamp` for the same symbol was acted on before this one.",
         "Nothing has to be done: the newer alert holds. Check the sender's clock where this happens often.",
     ),
+    "time_in_force_unsupported": Advice(
+        "The exchange, or the order type, does not know the time in force. Only LIMIT entries have one.",
+        "Leave `time_in_force` out, or use GTC. POST_ONLY works on futures of Binance, IOC and FOK on its spot market"
+        " too.",
+    ),
     "stale_signal": Advice(
         "The entry's `timestamp` is older than the strategy's maximum lag. Exits and cancels have no age limit.",
         "Wait for the next signal. When every signal is late: check the sender's clock, the time zone of `timestamp`,"

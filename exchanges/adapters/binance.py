@@ -42,7 +42,7 @@ from exchanges.adapters.protocol import (
 )
 from exchanges.adapters.transport import StrictTransport
 from exchanges.amounts import EXACT
-from exchanges.enums import MarketType, OrderType, OutsideKind, ReportStatus, Side
+from exchanges.enums import MarketType, OrderType, OutsideKind, ReportStatus, Side, TimeInForce
 from exchanges.errors import (
     ExchangeError,
     OrderNotFound,
@@ -93,7 +93,9 @@ _PAGE = 1000  # the most rows of one answer
 _MOST_PAGES = 50  # of one question
 _PLAIN = frozenset({OrderType.MARKET, OrderType.LIMIT})
 _STOPS = frozenset({OrderType.STOP_LIMIT, OrderType.STOP_MARKET})
-_TIME_IN_FORCE = {OrderType.LIMIT: "GTC"}  # the order types for which Binance wants the parameter
+_TIMES_IN_FORCE = {
+    TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK", TimeInForce.POST_ONLY: "GTX",
+}  # fmt: skip
 
 
 def _read_flag(raw: dict[str, Any], name: str) -> bool:
@@ -154,6 +156,8 @@ class BinanceSpot(CcxtAdapter):
     response_type = "FULL"  # the answer includes the fills that happened at once
     stop_options: dict[str, str | bool] = {}  # ccxt picks the endpoint by these options
     capabilities = Capabilities(
+        # The spot market calls POST_ONLY another order type.
+        times_in_force=frozenset(TimeInForce) - {TimeInForce.POST_ONLY},
         order_types=_PLAIN | _STOPS,
         weight_per_minute=6000,
         forgets_unfilled_after=timedelta(days=90),
@@ -348,8 +352,8 @@ class BinanceSpot(CcxtAdapter):
         }
         if price is not None:
             params["price"] = price
-        if request.order_type in _TIME_IN_FORCE:
-            params["timeInForce"] = _TIME_IN_FORCE[request.order_type]
+        if request.order_type is OrderType.LIMIT:
+            params["timeInForce"] = _TIMES_IN_FORCE[request.time_in_force]
         return params | self._extras(request)
 
     def _stop_parameters(self, request: OrderRequest) -> dict[str, Any]:
@@ -436,6 +440,7 @@ class BinanceFutures(BinanceSpot):
 
     capabilities = Capabilities(
         order_types=_PLAIN | _STOPS,
+        times_in_force=frozenset(TimeInForce),
         has_reduce_only=True,
         has_leverage=True,
         weight_per_minute=2400,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
-from exchanges.enums import MarketType, OrderType, OutsideKind, ReportStatus, Side
+from exchanges.enums import MarketType, OrderType, OutsideKind, ReportStatus, Side, TimeInForce
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,6 +63,7 @@ class Capabilities:
     # forgets an order that ended without a fill. The absence of an older order proves nothing.
     history_days: int | None = None
     forgets_unfilled_after: timedelta | None = None
+    times_in_force: frozenset[TimeInForce] = frozenset({TimeInForce.GTC})
     checks_notional_of_exits: bool = True  # the exchange refuses also an exit below the minimum notional
     # The client order ids of orders that the exchange itself makes begin with these prefixes.
     outside_prefixes: Mapping[str, OutsideKind] = field(default_factory=dict, hash=False)
@@ -89,6 +90,7 @@ class OrderRequest:
     price: Decimal | None = None
     stop_price: Decimal | None = None
     reduce_only: bool = False
+    time_in_force: TimeInForce = TimeInForce.GTC  # of LIMIT orders
     send_before: datetime | None = None
 
 

@@ -53,6 +53,9 @@ TEXTS = {
     "order_type_unsupported": _(
         "%(exchange)s does not accept %(order_type)s orders. Use another order type."
     ),
+    "time_in_force_unsupported": _(
+        "%(exchange)s does not accept %(order_type)s orders with %(time_in_force)s. Leave time_in_force out."
+    ),
     # Strategy
     "stale_signal": _(
         "The signal was %(lag_s)s seconds old; the strategy allows %(max_lag_s)s. Nothing was sent."

@@ -6,6 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from exchanges.enums import TimeInForce
+
 Json = dict[str, Any]
 NO_ENTRY = "no_entry"  # in stored terms: the reason for which a leg may close and not open
 
@@ -131,7 +133,8 @@ class Protection:
 class Terms:
     """`quote_qty` is in quote currency, `risk_per` the percentage of capital lost when the stop is hit.
 
-    `levered`: percentages are of capital times leverage. `reduce_only`: the leg is an exit of at most its size.
+    `levered`: percentages are of capital times leverage. `time_in_force` is of LIMIT entries. `reduce_only`: the leg is
+    an exit of at most its size.
     """
 
     aim: Aim | None = None
@@ -139,6 +142,7 @@ class Terms:
     risk_per: Decimal | None = None
     levered: bool = True
     reduce_only: bool = False
+    time_in_force: TimeInForce = TimeInForce.GTC
     protection: Protection = Protection()
 
     def to_json(self) -> Json:
@@ -158,6 +162,7 @@ class Terms:
             aim=Aim.from_json(stored["aim"]) if "aim" in stored else None,
             levered=stored.get("levered", True),
             reduce_only=stored.get("reduce_only", False),
+            time_in_force=TimeInForce(stored.get("time_in_force", TimeInForce.GTC)),
             protection=Protection.from_json(stored["protection"]) if "protection" in stored else Protection(),
             **numbers,
         )

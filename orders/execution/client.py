@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from exchanges import pauses, vault
 from exchanges.adapters.protocol import OrderReport, OrderRequest
-from exchanges.enums import MarketType, OrderType, Side
+from exchanges.enums import MarketType, OrderType, Side, TimeInForce
 from exchanges.errors import (
     DuplicateClientOrderId,
     ExchangeError,
@@ -309,5 +309,6 @@ def _order_request(order: Order) -> OrderRequest:
         price=order.price,
         stop_price=order.stop_price,
         reduce_only=order.reduce_only,
+        time_in_force=TimeInForce(order.terms.get("time_in_force", TimeInForce.GTC)),
         send_before=order.submitted_at + timedelta(seconds=settings.ABSENCE_HORIZON_S / 2),
     )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchanges.enums import TimeInForce
 from orders.domain.terms import Aim, Distance, DistanceKind, PositionWord, Protection, TakeProfit, Terms
 
 NUMBERS = st.decimals("-1000", "1000", allow_nan=False, places=4)
@@ -22,7 +23,18 @@ PROTECTIONS = st.builds(
 )
 
 
-@given(st.builds(Terms, st.none() | AIMS, MAYBE, MAYBE, st.booleans(), st.booleans(), PROTECTIONS))
+@given(
+    st.builds(
+        Terms,
+        st.none() | AIMS,
+        MAYBE,
+        MAYBE,
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from(TimeInForce),
+        PROTECTIONS,
+    )
+)
 def test_stored_terms_are_read_back(terms):
     assert Terms.from_json(terms.to_json()) == terms
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from exchanges import vault
 from exchanges.adapters.protocol import Capabilities, MarketSpec
 from exchanges.amounts import exact, plain
-from exchanges.enums import MarketType, OrderType, Side
+from exchanges.enums import MarketType, OrderType, Side, TimeInForce
 from exchanges.errors import ExchangeError
 from exchanges.gateway import gateway
 from exchanges.market_data.catalog import Catalogs
@@ -89,6 +89,7 @@ class PreTradeCheck:
             raise Denied("order_type_unsupported", params)
         if order.is_closing:
             return self._sized_closing(order, market, abilities)
+        _check_time_in_force(order, abilities)
         _check_age(order, self.context.now)
         self._check_unknowns(order)
         self._check_exits(order)
@@ -225,6 +226,19 @@ def _check_credentials(order: Order) -> None:
         vault.credentials_of(order.account)
     except vault.CredentialsUnreadable as error:
         raise Denied("credentials_unreadable") from error
+
+
+def _check_time_in_force(order: Order, abilities: Capabilities) -> None:
+    """Raises Denied where the exchange, or the order type, does not know the time in force."""
+    asked = TimeInForce(order.terms.get("time_in_force", TimeInForce.GTC))
+    is_possible = asked in abilities.times_in_force and order.order_type == OrderType.LIMIT
+    if asked is not TimeInForce.GTC and not is_possible:
+        params = {
+            "exchange": order.account.exchange,
+            "order_type": order.order_type,
+            "time_in_force": asked.value,
+        }
+        raise Denied("time_in_force_unsupported", params)
 
 
 def _check_age(order: Order, now: datetime) -> None:

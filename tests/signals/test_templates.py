@@ -14,7 +14,8 @@ import pytest
 from django.core.cache import cache
 
 from exchanges.models import Account
-from orders.models import Position
+from orders.models import ExitGoal, Position
+from tests.crash import track
 from tests.desk import Desk, open_desk
 from tests.factories import AccountFactory
 from tests.signals.tradingview import Fill, Script, fill_template, word
@@ -180,6 +181,34 @@ def test_targets(deliver, paper, alice, market, name):
                 wanted = Decimal(capital) * percent / 100 / price
                 fee = abs(wanted) / 1000  # the spot market takes the fee in coins
                 assert abs(follower.held()[account] - wanted) <= 2 * LOT + fee, (account, percent)
+
+
+@pytest.mark.parametrize("market", ["FUTURES", "SPOT"])
+def test_brackets(deliver, paper, alice, market):
+    """Every position has its stop, no exit is beyond its position, and flat leaves nothing at the exchange."""
+    text = template("Brackets")
+    for number in range(SEQUENCES // 4):
+        chance = random.Random(f"brackets {market} {number}")
+        follower = open_follower(deliver, paper, alice, number, market, text)
+        script = Script(
+            chance, unit=Decimal(1), may_short=market == "FUTURES", may_add=False, may_reduce=False
+        )
+        for price in islice(prices(paper, chance), 4):
+            track(after_s=5)  # what the moved price has triggered is booked
+            fill = script.trade()
+            follower.send(fill, price)
+            follower.assert_sides(script.size)
+            follower.assert_proportional(2)
+            track(after_s=5)
+            held = follower.held()
+            exits = ExitGoal.objects.pursued().filter(
+                strategy=follower.desk.strategy, protection__isnull=False
+            )
+            assert all(
+                goal.wanted <= abs(held[goal.account.name]) for goal in exits.select_related("account")
+            )
+            assert exits.filter(step=0, state="resting").count() == (len(ACCOUNTS) if script.size else 0)
+            assert exits.exists() == bool(script.size)
 
 
 def _at(count: int) -> datetime:

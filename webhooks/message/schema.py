@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from exchanges.enums import TimeInForce
 from orders.domain.enums import LEG_TYPES
 from orders.domain.terms import PositionWord
 from webhooks.message.legs import MAX_SYMBOL, MAX_TAG
@@ -66,6 +67,7 @@ LEG_SCHEMAS: dict[str, Json] = {
     "quote_qty": _number("A size in quote currency.", exclusiveMinimum=0),
     "risk_per": _number("Percent of capital that is lost when stop_loss is hit.", exclusiveMinimum=0),
     "levered": _flag("False: percents are of capital without leverage."),
+    "time_in_force": _word("How long a LIMIT entry works.", *TimeInForce),
     "reduce_only": _flag("True: an exit of at most the size."),
     "market_position": _word("The position after the script's order.", *_POSITIONS),
     "prev_market_position": _word("The position before the script's order.", *_POSITIONS),

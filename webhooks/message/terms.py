@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
+from exchanges.enums import TimeInForce
 from orders.domain.terms import Aim, Distance, DistanceKind, PositionWord, Protection, TakeProfit, Terms
 from webhooks.message.fields import Fields
 from webhooks.message.strict_json import decimal_of
@@ -12,7 +13,7 @@ TARGETS = ("target_per", "target_qty", "target_quote")
 POSITIONS = ("market_position", "prev_market_position", "market_position_size", "prev_market_position_size")
 PROTECTIONS = ("stop_loss", "take_profit", "trailing_stop", "breakeven_after")
 TERM_FIELDS = frozenset(
-    ("quote_qty", "risk_per", "levered", "reduce_only", *TARGETS, *POSITIONS, *PROTECTIONS)
+    ("quote_qty", "risk_per", "levered", "reduce_only", "time_in_force", *TARGETS, *POSITIONS, *PROTECTIONS)
 )
 MAX_TAKE_PROFITS = 8
 LOWEST_QTY_PER = -100
@@ -29,8 +30,19 @@ def read_terms(fields: Fields) -> Terms:
         risk_per=fields.positive("risk_per"),
         levered=fields.get("levered") is None or fields.flag("levered"),
         reduce_only=fields.flag("reduce_only"),
+        time_in_force=_read_time_in_force(fields),
         protection=_read_protection(fields),
     )
+
+
+def _read_time_in_force(fields: Fields) -> TimeInForce:
+    value = fields.get("time_in_force")
+    if value is None:
+        return TimeInForce.GTC
+    try:
+        return TimeInForce(str(value).upper())
+    except ValueError as error:
+        raise fields.invalid("time_in_force", value) from error
 
 
 def read_size(fields: Fields, terms: Terms) -> tuple[Decimal | None, Decimal | None]:

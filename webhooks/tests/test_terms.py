@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchanges.enums import OrderType
+from exchanges.enums import OrderType, TimeInForce
 from orders.domain.terms import Aim, Distance, DistanceKind, PositionWord, Protection, TakeProfit, Terms
 from webhooks.tests.test_payload import LIMIT, MARKET, leg_of, parse, refusal
 
@@ -87,6 +87,7 @@ def test_a_target_is_signed_and_needs_nothing_else(name, target):
         (entry(levered="perhaps"), "invalid_number", "levered"),
         (entry(reduce_only="perhaps"), "invalid_number", "reduce_only"),
         (entry(tag="x" * 65), "invalid_number", "tag"),
+        (entry(time_in_force="DAY"), "invalid_number", "time_in_force"),
         (entry(stop_loss=2.5), "invalid_number", "stop_loss"),
         (entry(stop_loss={}), "invalid_number", "stop_loss"),
         (entry(stop_loss={"percent": 1, "price": 2}), "invalid_number", "stop_loss"),
@@ -138,6 +139,7 @@ def test_a_single_take_profit_closes_everything():
     [
         ({"qty_per": ..., "quote_qty": "150"}, Terms(quote_qty=D(150))),
         ({"levered": False}, Terms(levered=False)),
+        ({"time_in_force": "ioc"}, Terms(time_in_force=TimeInForce.IOC)),
         ({"reduce_only": "true", "side": ...}, Terms(reduce_only=True)),
     ],
 )
