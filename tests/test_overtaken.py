@@ -11,12 +11,13 @@ from exchanges.enums import MarketType
 from exchanges.gateway import Call, gateway
 from exchanges.vault import credentials_of
 from orders.domain.enums import Evidence, OrderStatus
-from orders.execution import client, context
+from orders.execution import client
 from orders.execution.cancel_by_person import cancel_orders
 from orders.models import Order, OrderEvent, Position
 from orders.models.order import OrderQuerySet
 from orders.models.transitions import Transition
 from orders.reconciliation.audit import audit_books
+from orders.turns import context
 from tests.crash import abandon_all, track
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
 

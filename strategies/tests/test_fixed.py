@@ -45,7 +45,7 @@ def save(desk, row, **fields):
 def strategy_form(strategy_account, **fields):
     strategy = strategy_account.strategy
     form = {"owner": strategy.owner_id, "market_type": strategy.market_type, "is_active": "on"}
-    form |= {"passed_stop": "ask", "unprotected": "alarm"}
+    form |= {"passed_stop": "ask", "unprotected": "alarm", "on_gap": "follow"}
     row = {
         "id": strategy_account.pk,
         "strategy": strategy.pk,
