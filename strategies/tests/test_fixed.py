@@ -83,7 +83,7 @@ def test_a_strategy_in_use_keeps_its_owner_its_market_and_its_accounts(desk, str
 def test_a_strategy_that_nobody_uses_may_still_change(desk, alice, bob):
     strategy = StrategyFactory()
     form = {"owner": bob.pk, "market_type": MarketType.SPOT, "name": "x", "group_name": "x"}
-    form |= FORMSET | {"passed_stop": "ask", "unprotected": "alarm"}
+    form |= FORMSET | {"passed_stop": "ask", "unprotected": "alarm", "on_gap": "follow"}
     form["strategy_accounts-TOTAL_FORMS"] = form["strategy_accounts-INITIAL_FORMS"] = 0
 
     response = save(desk, strategy, **form)
