@@ -135,6 +135,11 @@ RESULTS = {
         "Look at the page *Missed alerts*, and bring the account into position with a message of a target, or send"
         " flat. The setting `follow` does so by itself.",
     ),
+    "sizes_missing": Advice(
+        "The side of the script's order is against its position, so the order is a partial exit, and the message has"
+        " neither the position sizes nor `qty`.",
+        "Send all four position fields, as the templates in docs/tradingview.md do.",
+    ),
     "superseded": Advice(
         "An alert with a newer `timestamp` for the same symbol was acted on before this one.",
         "Nothing has to be done: the newer alert holds. Check the sender's clock where this happens often.",

@@ -42,6 +42,7 @@ _POLL_S = 0.05
 _STORE_WITHIN_MS = 2500
 _COSTS_NO_ROW = ("throttled", "payload_too_large", "unavailable", "sender_not_allowed")
 _ROWS_OF_STRANGERS = 600  # rows a minute, from all addresses together
+_UNREAD_PER_MINUTE = 60  # texts that cannot be read, of one token
 Json = dict[str, Any]
 
 
@@ -247,7 +248,7 @@ def _log_refusal(error: WebhookError, handling: Handling) -> int | None:
 def _unread_fields(error: WebhookError, now: datetime) -> dict[str, Any]:
     """A text that cannot be read belongs to its strategy where the token in the text opens the strategy."""
     sender = sender_of_unread(error, now=now) if error.text_shown else None
-    if sender is None:
+    if sender is None or not throttle.is_within("unread", str(sender.token.pk), _UNREAD_PER_MINUTE):
         return {}
     return {
         "strategy": sender.strategy,

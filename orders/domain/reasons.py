@@ -42,6 +42,10 @@ TEXTS = {
     "alert_missed": _(
         "An alert for %(symbol)s was missed, and the strategy opens nothing then. Send flat, or change the setting."
     ),
+    "sizes_missing": _(
+        "The script took from its position of %(symbol)s, and the message does not say how much. Nothing was sent."
+        " Send market_position_size and prev_market_position_size."
+    ),
     "superseded": _("A newer alert for %(symbol)s was there before. Nothing was sent."),
     # Market
     "unknown_symbol": UnknownSymbol.template,

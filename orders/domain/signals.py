@@ -51,7 +51,11 @@ def _fills_gap(known: Known, aim: Aim, signaled_at: datetime | None, now: dateti
         return False
     if now - known.missed_at > _LATE_WITHIN or aim.before is None or aim.position is None:
         return False
-    if signaled_at is not None and known.missed_before is not None and signaled_at > known.missed_before:
+    if signaled_at is None or known.missed_before is None:
+        # Without times an alert that goes on from the known state is in sequence: an exit must not be lost.
+        if not is_missed(aim, known.position, known.size):
+            return False
+    elif signaled_at > known.missed_before:
         return False
     return _is_end(known.missed_from, aim.before, aim.size_before) and _is_end(
         known.missed_to, aim.position, aim.size

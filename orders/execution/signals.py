@@ -5,7 +5,7 @@ The caller holds the lock on the strategy's row, so that alerts are compared in 
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from orders.domain.enums import OrderStatus
 from orders.domain.reasons import Denied
 from orders.domain.signals import Known, Verdict, judge, known_size
-from orders.domain.terms import Aim, PositionWord, Terms
+from orders.domain.terms import NO_ENTRY, Aim, PositionWord, Terms
 from orders.execution.planner import deny_order
 from orders.models import Batch, MissedAlert, Order, Signal
 from strategies.models import Strategy
@@ -22,6 +22,7 @@ from strategies.models import Strategy
 logger = logging.getLogger(__name__)
 
 SUPERSEDED = "superseded"
+_AHEAD = timedelta(seconds=5)
 MISSED = _(
     "An alert for %(symbol)s before this one is missing: the position was %(known)s, and this alert says %(said)s."
 )
@@ -98,7 +99,10 @@ def _deny_late(orders: Iterable[Order], aim: Aim | None, signal: Signal, now: da
     newer = signal.position
     for order in orders:
         closes = order.goal is not None and newer in ("", PositionWord.FLAT.value)
-        if not closes and order.status == OrderStatus.INITIALIZED and not _is_plain_exit(order, aim):
+        if aim is not None and order.goal is None and not newer:
+            # Nobody knows what the newer alert wanted: what is too much is closed, and nothing is opened.
+            order.terms = {**order.terms, NO_ENTRY: {"code": SUPERSEDED, "params": {"symbol": order.symbol}}}
+        elif not closes and order.status == OrderStatus.INITIALIZED and not _is_plain_exit(order, aim):
             deny_order(order, Denied(SUPERSEDED, {"symbol": order.symbol}), now)
             order.goal = None
 
@@ -147,7 +151,8 @@ def _take_over(signal: Signal, aim: Aim | None, signaled_at: datetime | None, no
     """The alert is the newest of the symbol from now on."""
     signal.heard_at = now
     if signaled_at is not None:
-        signal.signaled_at = signaled_at
+        # A clock that goes ahead must not make every later alert late.
+        signal.signaled_at = min(signaled_at, now + _AHEAD)
     is_position = aim is not None and aim.position is not None
     signal.position = aim.position.value if is_position else ""  # type: ignore[union-attr]  # checked
     signal.size = aim.size if is_position else None  # type: ignore[union-attr]  # checked

@@ -58,7 +58,9 @@ def read_facts(goals: Sequence[ExitGoal], *, now: datetime) -> Facts:
         facts.positions[PositionKey(*key)] = quantity
         facts.position_pks[PositionKey(*key)] = pk
     market_goals = ExitGoal.objects.pursued().filter(order_type=OrderType.MARKET)
-    for pk, state, *key in _of(keys, market_goals).order_by("pk").values_list("pk", "state", *columns):
+    for pk, state, *key in (
+        _of(keys, market_goals).order_by("batch_id", "sequence", "pk").values_list("pk", "state", *columns)
+    ):
         facts.newest_market_goal[PositionKey(*key)] = pk
         if state == GoalState.WORKING:
             facts.working_market_goals.add(PositionKey(*key))
@@ -170,7 +172,7 @@ def view_of(
         is_doubtful=goal.pk in facts.doubtful,
         is_contradicted=_is_contradicted(goal, last, facts),
         is_halted=goal.pk in facts.halted,
-        is_superseded=not goal.rests and newest is not None and newest > goal.pk,
+        is_superseded=not goal.rests and newest is not None and newest != goal.pk,
         gives_way=_gives_way(goal, facts),
         ask_after=timedelta(seconds=settings.EXIT_ASK_AFTER_S),
     )

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from exchanges.enums import Side
 from orders.domain.positions import (
+    ALERT_MISSED,
     ALREADY_THERE,
     NO_SHORTS,
+    SIZES_MISSING,
     Decision,
     Move,
     Situation,
@@ -54,7 +56,20 @@ ENTER_LONG, ENTER_SHORT = Decision(Move.ENTER, Side.BUY), Decision(Move.ENTER, S
         (position("long"), held(1, is_leaving=True), Decision(Move.REVERSE, Side.BUY)),
         # The spot market has no short positions.
         (position("short"), held(0, may_short=False), Decision(Move.STAY, reason=NO_SHORTS)),
-        (position("short"), held(2, may_short=False), Decision(Move.EXIT, reason=NO_SHORTS)),
+        (position("short"), held(2, may_short=False), Decision(Move.EXIT, reason=NO_SHORTS, at_market=True)),
+        # The script's order was a sell: it took from its long position.
+        (position("long"), held(3, side=Side.SELL, contracts=D(1)), Decision(Move.EXIT, remain=D(2))),
+        (position("long"), held(3, side=Side.SELL, contracts=D(5)), Decision(Move.EXIT, remain=D(0))),
+        (position("long"), held(3, side=Side.SELL), Decision(Move.STAY, reason=SIZES_MISSING)),
+        (position("long"), held(0, side=Side.SELL), Decision(Move.STAY, reason=ALERT_MISSED)),
+        (position("long"), held(-1, side=Side.SELL), Decision(Move.EXIT, at_market=True)),
+        # In sequence, but nothing is held: closed by a stop or a person. An exit opens nothing, an entry its own size.
+        (position("long", 1, "long", 2), held(0), Decision(Move.STAY, is_gap=True, reason=ALERT_MISSED)),
+        (
+            position("long", 3, "long", 2),
+            held(0, contracts=D(1)),
+            Decision(Move.ENTER, Side.BUY, is_gap=True),
+        ),
     ],
 )
 def test_a_position_decides_by_what_is_held(aim, situation, decision):
@@ -72,8 +87,25 @@ def test_a_position_decides_by_what_is_held(aim, situation, decision):
     ],
 )
 def test_the_entry_of_a_reversal_is_a_part_of_the_script_s_order(aim, by_script, share):
-    assert decide(aim, held(1, sizes_by_script=by_script)).share == share
-    assert decide(aim, held(0, sizes_by_script=by_script)).share == share
+    contracts = contracts_of(aim) if by_script else None
+
+    assert decide(aim, held(1, contracts=contracts)).share == share
+    assert decide(aim, held(0, contracts=contracts)).share == share
+
+
+def contracts_of(aim):
+    """The contracts of the script's order between the two positions."""
+    if aim.before is None:
+        return D(7)
+    sizes = [
+        (aim.size or 0) * aim.position.sign,
+        (aim.size_before or 0) * (aim.before.sign if aim.before else 0),
+    ]
+    return abs(sizes[0] - sizes[1]) or D(7)
+
+
+def test_contracts_that_are_the_new_size_are_only_the_entry():
+    assert decide(position("short", 1, "long", 0.5), held(1, contracts=D(1))).share == 1
 
 
 @pytest.mark.parametrize(
@@ -85,12 +117,14 @@ def test_the_entry_of_a_reversal_is_a_part_of_the_script_s_order(aim, by_script,
         (position("long", 3, "long", 2), False, 3),  # each entry has one size
         (position("long", 2, "long", 2), False, 1),
         (position("long", 1, "long", 4), False, Fraction(1, 4)),
-        (position("long", 100, "long", 99), False, 10),  # never more than ten entries at once
+        (position("long", 100, "long", 99), False, 1),  # never more than five entries at once
+        (position("long", 3, "long", 2), None, 3),  # a size that is not the contracts is one of an entry
         (position("long", None, "long", None), False, 1),
     ],
 )
 def test_an_alert_after_a_missed_one_makes_the_whole_position(aim, by_script, share):
-    situation = held(0, sizes_by_script=by_script)
+    contracts = {True: contracts_of(aim), False: None, None: D(20)}[by_script]
+    situation = held(0, contracts=contracts, is_script_gap=True)
 
     assert decide(aim, situation) == Decision(Move.ENTER, Side.BUY, share=Fraction(share), is_gap=True)
 
@@ -100,6 +134,7 @@ def test_an_alert_after_a_missed_one_makes_the_whole_position(aim, by_script, sh
     [
         (3, Decision(Move.ENTER, Side.BUY, quantity=D(4), is_gap=True)),
         (1, Decision(Move.STAY, reason=ALREADY_THERE, is_gap=True)),
+        (6, ENTER_LONG),  # never more than five times at once
         ("0.5", Decision(Move.EXIT, remain=D(1), is_gap=True)),
     ],
 )
@@ -126,6 +161,13 @@ def test_a_gap_is_followed_by_the_size_that_the_books_belong_to(size, decision):
 )
 def test_a_target_is_approached(target, quantity, decision):
     assert decide(Aim(target_qty=D(target)), held(quantity, target=D(target))) == decision
+
+
+def test_a_target_counts_what_entries_still_buy():
+    aim = Aim(target_qty=D(2))
+
+    assert decide(aim, held(0, target=D(2), working=D(2))) == Decision(Move.STAY, reason=ALREADY_THERE)
+    assert decide(aim, held(1, target=D(2), working=D("0.4"))).quantity == D("0.6")
 
 
 def test_a_target_without_a_price_can_only_reverse():
@@ -164,7 +206,7 @@ SIZES = st.decimals("0.01", "100", places=2)
 @given(SIZES, SIZES, SIZES)
 def test_the_whole_order_of_a_reversal_in_contracts_gives_the_script_s_size(size, before, quantity):
     aim = position("short", size, "long", before)
-    decision = decide(aim, Situation(held=quantity, sizes_by_script=True))
+    decision = decide(aim, Situation(held=quantity, contracts=size + before))
 
     assert abs(part_of(size + before, decision.share) - size) < D("1E-20")
 

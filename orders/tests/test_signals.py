@@ -41,7 +41,31 @@ AFTER_CLOSE = Known(
         (Known(NOW, "flat"), Aim(target_per=D(5)), LATER, Verdict.IN_SEQUENCE),
         # The close of the same second overtook its open.
         (AFTER_CLOSE, OPEN, LATER, Verdict.LATE),
-        (AFTER_CLOSE, OPEN, None, Verdict.LATE),
+        (AFTER_CLOSE, OPEN, None, Verdict.IN_SEQUENCE),  # without times it goes on from the known state
+        (
+            Known(
+                position="long",
+                size=D(1),
+                missed_from=("long", D(1)),
+                missed_to=("flat", None),
+                missed_at=NOW,
+            ),
+            CLOSE,
+            None,
+            Verdict.IN_SEQUENCE,
+        ),
+        (
+            Known(
+                position="long",
+                size=D(2),
+                missed_from=("long", D(1)),
+                missed_to=("flat", None),
+                missed_at=NOW,
+            ),
+            CLOSE,
+            None,
+            Verdict.LATE,
+        ),
         (AFTER_CLOSE, OPEN, LATER + timedelta(seconds=1), Verdict.IN_SEQUENCE),
         (AFTER_CLOSE, aim("long", 2, "flat", 0), LATER, Verdict.IN_SEQUENCE),
         (AFTER_CLOSE, aim("short", 1, "flat", 0), LATER, Verdict.IN_SEQUENCE),

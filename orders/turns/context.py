@@ -257,10 +257,10 @@ def _read_goals(exits: Sequence[Order], context: OrderContext) -> None:
             context.closed_by_goal[goal_id] += filled
     for check in _of_same_symbols(HoldingCheck.objects.filter(market_type=exits[0].market_type), exits):
         context.holding_checks[AccountSymbol(check.account_id, check.symbol)] = check
-    places = {order.position_key: order.goal_id or 0 for order in exits}
+    places = {order.position_key: (order.batch_id or 0, order.sequence) for order in exits}
     older = ExitGoal.objects.pursued().filter(strategy=exits[0].strategy_id, to_remain__isnull=False)
     for goal in _of_same_symbols(older, exits):
-        if goal.pk < places.get(goal.position_key, 0):
+        if (goal.batch_id, goal.sequence) < places.get(goal.position_key, (0, 0)):
             known = context.older_remains.get(goal.position_key, goal.to_remain)
             context.older_remains[goal.position_key] = min(goal.to_remain, known)
 

@@ -43,8 +43,10 @@ _COLUMNS = ["side", "order_type", "qty_per", "qty", "price", "stop_price", "term
 @dataclass(slots=True)
 class _Books:
     held: dict[PositionKey, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    entries: dict[PositionKey, list[tuple[str, bool]]] = field(default_factory=lambda: defaultdict(list))
-    leaving: set[PositionKey] = field(default_factory=set)
+    entries: dict[PositionKey, list[tuple[str, bool, Decimal]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    leaving: dict[PositionKey, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
 
 
 def decide_positions(
@@ -108,12 +110,17 @@ def _read_books(orders: Iterable[Order]) -> _Books:
         books.held[PositionKey(strategy_account, symbol)] = quantity
     entries = Order.objects.filter(strategy__in=strategies, symbol__in=symbols, status__in=OPEN)
     entries = entries.filter(Q(qty_per__isnull=True) | Q(qty_per__gt=0))
-    columns = ("strategy_account_id", "symbol", "side", "status", "unknown_since")
-    for strategy_account, symbol, side, status, unknown_since in entries.values_list(*columns):
+    named = ("strategy_account_id", "symbol", "side", "status", "unknown_since", "quantity", "filled")
+    for strategy_account, symbol, side, status, unknown_since, quantity, filled in entries.values_list(
+        *named
+    ):
         in_doubt = status == OrderStatus.SUBMITTED or unknown_since is not None
-        books.entries[PositionKey(strategy_account, symbol)].append((side, in_doubt))
+        left = (quantity or _NOTHING) - filled
+        books.entries[PositionKey(strategy_account, symbol)].append((side, in_doubt, left))
     goals = ExitGoal.objects.pursued().full().filter(strategy__in=strategies, symbol__in=symbols)
-    books.leaving = {PositionKey(*key) for key in goals.values_list("strategy_account_id", "symbol")}
+    columns = ("batch_id", "sequence", "strategy_account_id", "symbol")
+    for batch, sequence, strategy_account, symbol in goals.values_list(*columns):
+        books.leaving[PositionKey(strategy_account, symbol)].append((batch, sequence))
     return books
 
 
@@ -124,17 +131,23 @@ def _situation(
     held = books.held[order.position_key]
     market = _market_of(order, catalogs)
     price = order.price or order.stop_price or prices.price(_price_key(order))
-    wanted = _wanted_side(terms.aim)
+    wanted, entries = _wanted_side(terms.aim), books.entries[order.position_key]
     known = order.terms.get("known_size")
     return Situation(
         held=held,
         target=_target_quantity(order, terms, market, price),
         known_size=Decimal(known) if known else None,
-        is_against=any(in_doubt or side != wanted for side, in_doubt in books.entries[order.position_key]),
-        is_leaving=order.position_key in books.leaving,
+        is_against=any(in_doubt or side != wanted for side, in_doubt, _left in entries),
+        # Only exits of earlier legs and deliveries: a later one closes what this leg opens.
+        is_leaving=any(
+            place < (order.batch_id or 0, order.sequence) for place in books.leaving[order.position_key]
+        ),
         may_short=order.market_type == MarketType.FUTURES,
         least=_NOTHING if market is None else minimum_that_would_do(market, price),
-        sizes_by_script=order.qty is not None,
+        contracts=order.qty,
+        side=Side(order.side) if order.side and terms.aim.position is not None else None,
+        working=sum((left for side, _doubt, left in entries if side == wanted), _NOTHING),
+        is_script_gap="gap" in order.terms,
     )
 
 
@@ -184,7 +197,7 @@ def _by_gap_setting(order: Order, decision: Decision) -> Decision:
     if on_gap == OnGap.REFUSE or decision.move is Move.ENTER:
         return Decision(Move.STAY, is_gap=True, reason=ALERT_MISSED)
     if decision.move is Move.REVERSE:
-        return Decision(Move.EXIT, is_gap=True)
+        return Decision(Move.EXIT, is_gap=True, at_market=True)
     return decision
 
 
@@ -196,38 +209,43 @@ def _apply(
         logger.warning(
             "alert missed order=%s symbol=%s before=%s", order.client_order_id, order.symbol, aim.before
         )
-    no_entry = order.terms.get(NO_ENTRY)
+    ending = _ending(order, decision)
     order.terms = {**order.terms, "decision": decision.move.value}
-    match decision.move:
-        case Move.STAY:
-            return _end(order, OrderStatus.CANCELED, decision.reason, {"symbol": order.symbol}, actor, now)
-        case Move.ENTER if no_entry:
-            return _end(order, OrderStatus.DENIED, no_entry["code"], no_entry["params"], actor, now)
-        case Move.ENTER if not _has_size(order, decision):  # the script's order was an exit
-            return _end(order, OrderStatus.CANCELED, ALERT_MISSED, {"symbol": order.symbol}, actor, now)
-        case Move.ENTER:
-            _make_entry(order, decision)
-        case Move.EXIT:
-            _make_exit(order, decision, situation)
-        case Move.REVERSE:
-            then = {} if no_entry else _then(order, aim, decision)
-            order.order_type, order.price, order.stop_price = OrderType.MARKET, None, None
-            _make_exit(order, decision, situation)
-            assert order.goal is not None
-            order.goal.then = then
+    if ending is not None:
+        status, reason, params = ending
+        fields = {"reason": reason, "reason_params": params, "closed_at": now, "released_at": now}
+        return Transition(order, status, now, Evidence.LOCAL, actor, fields)
+    if decision.move is Move.ENTER:
+        _make_entry(order, decision)
+        return None
+    then = _then(order, aim, decision) if decision.move is Move.REVERSE else {}
+    if decision.at_market or decision.move is Move.REVERSE:
+        order.order_type, order.price, order.stop_price = OrderType.MARKET, None, None
+    _make_exit(order, decision, situation)
+    assert order.goal is not None
+    order.goal.then = {} if NO_ENTRY in order.terms else then
     return None
+
+
+def _ending(order: Order, decision: Decision) -> tuple[OrderStatus, str, dict[str, str]] | None:
+    """Status, reason and numbers of an order that is over with the decision; None for an order that goes on."""
+    symbol = {"symbol": order.symbol}
+    if decision.move is Move.STAY:
+        return OrderStatus.CANCELED, decision.reason, symbol
+    if decision.move is not Move.ENTER:
+        # The entry after a reversal's exit makes no second exit: another one has begun meanwhile.
+        is_second = order.part > 0
+        return (OrderStatus.DENIED, "exit_working", {**symbol, "remaining": "?"}) if is_second else None
+    no_entry = order.terms.get(NO_ENTRY)
+    if no_entry:
+        return OrderStatus.DENIED, no_entry["code"], no_entry["params"]
+    # The script's order was an exit, and has no size for an entry.
+    return None if _has_size(order, decision) else (OrderStatus.CANCELED, ALERT_MISSED, symbol)
 
 
 def _has_size(order: Order, decision: Decision) -> bool:
     sizes = (order.qty, order.qty_per, order.terms.get("quote_qty"), order.terms.get("risk_per"))
     return decision.quantity is not None or any(size is not None for size in sizes)
-
-
-def _end(
-    order: Order, status: OrderStatus, reason: str, params: dict[str, str], actor: str, now: datetime
-) -> Transition:
-    fields = {"reason": reason, "reason_params": params, "closed_at": now, "released_at": now}
-    return Transition(order, status, now, Evidence.LOCAL, actor, fields)
 
 
 @exact

@@ -83,7 +83,7 @@ def test_a_missed_alert_is_told_and_followed_as_the_strategy_says(
     desk.strategy.save()
 
     first = deliver(desk.alert(position("long", 1, "long", 2))).json()
-    assert desk.held("A1") == entered
+    assert desk.held("A1") == entered, first
     desk.strategy.on_gap = "follow"
     desk.strategy.save()
     deliver(desk.alert(position("flat", 0, "long", 1)))
@@ -233,6 +233,54 @@ def test_a_strategy_that_was_never_heard_is_silent_too(desk):
     desk.strategy.save()
 
     assert note_silence(now=later(61)()) == [desk.strategy]
+
+
+# Several legs
+
+
+@pytest.mark.parametrize("first", [{"target_qty": "-1"}, {"market_position": "long", "qty": 1}])
+def test_a_flat_leg_behind_another_leg_ends_flat_for_every_account(deliver, desk, first):
+    deliver(desk.alert(position("long", 1, "flat", 0)))
+    legs = [{"symbol": "BTCUSDT.P"} | leg for leg in (first, {"market_position": "flat"})]
+
+    deliver(desk.alert(orders=legs))
+    for _ in range(3):
+        track(after_s=40)
+
+    assert desk.held("A1") == desk.held("A2") == "0"
+    assert not Order.objects.filter(status="initialized").exists()
+
+
+def test_a_flat_leg_wins_over_an_earlier_reversal_that_is_refused(deliver, desk, paper, settings):
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 500
+    deliver(desk.alert(position("long", 1, "flat", 0)))
+    paper.fault(path="/fapi/v1/order", method="POST", action="code", value=-2019, times=6)
+    legs = [position("short", 1, "long", 1), position("flat", 0, "short", 1)]
+
+    deliver(desk.alert(orders=legs))
+    for _ in range(5):
+        track(after_s=60)
+
+    assert desk.held("A1") == desk.held("A2") == "0"
+
+
+def test_a_partial_exit_without_sizes_never_buys(deliver, desk):
+    deliver(desk.alert(position("long", 2, "flat", 0)))
+    sell = {"symbol": "BTCUSDT.P", "side": "sell", "market_position": "long", "prev_market_position": "long"}
+
+    deliver(desk.alert(sell, qty="0.5"))
+    unclear = deliver(desk.alert(sell, qty_per=10))
+
+    assert desk.held("A1") == "1.5"
+    assert codes(unclear) == {"sizes_missing"}
+
+
+def test_a_timestamp_of_the_future_makes_no_later_alert_late(deliver, desk):
+    deliver(desk.alert(position("long", 1, "flat", 0, timestamp="2036-01-01T00:00:00Z")))
+
+    deliver(desk.alert(position("flat", 0, "long", 1, timestamp=later(60)().isoformat())))
+
+    assert desk.held("A1") == "0"
 
 
 # Tags

@@ -7,8 +7,7 @@ from json import JSONDecodeError
 from django.utils.translation import gettext_lazy as _
 
 from webhooks.errors import WebhookError, lazy_phrase
-from webhooks.message.double_keys import find_double_key
-from webhooks.message.json_faults import fault_of
+from webhooks.message.json_faults import fault_of, find_double_key
 from webhooks.message.key_values import UnreadablePairs, looks_like_pairs, read_pairs
 from webhooks.message.strict_json import DECODER, MAX_DEPTH, UNSTORABLE, DoubleKey, is_plain
 from webhooks.message.unreadable import unreadable

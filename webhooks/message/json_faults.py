@@ -3,6 +3,7 @@
 Nothing is repaired: a repaired price is a trade that nobody wrote.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from json import JSONDecodeError
@@ -13,6 +14,7 @@ from webhooks.errors import lazy_phrase, shown_value
 from webhooks.message.placeholders import placeholder_around
 from webhooks.message.value_faults import fault_of_value
 
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(?P<colon>\s*:)?|[{}]')
 _KEY = re.compile(r'"((?:[^"\\\r\n]|\\.){1,80})"\s{0,20}:')
 _NAME_AT = re.compile(r'"([^"\r\n]{1,80})"')
 _WORD_AT = re.compile(r"\w{1,40}")
@@ -177,3 +179,23 @@ def _last_text(text: str, position: int) -> str:
 def _named(phrase: object, text: str, position: int, field: str = "") -> object:
     name = field or field_before(text, position) or "?"
     return lazy_phrase(phrase, {"field": name})
+
+
+# A key that appears twice
+
+
+def find_double_key(text: str, begin: int) -> int | None:
+    """Returns where a key of valid JSON appears for the second time, in any spelling; None if no key does."""
+    open_objects: list[set[str]] = []
+    for token in _TOKEN.finditer(text, begin):
+        found = token[0]
+        if found == "{":
+            open_objects.append(set())
+        elif found == "}":
+            open_objects.pop()
+        elif token["colon"]:
+            name = str(json.loads(found[: found.rindex('"') + 1])).lower()
+            if name in open_objects[-1]:
+                return token.start()
+            open_objects[-1].add(name)
+    return None

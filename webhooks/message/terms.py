@@ -57,6 +57,8 @@ def read_size(fields: Fields, terms: Terms) -> tuple[Decimal | None, Decimal | N
         raise fields.invalid(", ".join(named), ", ".join(str(fields.get(name)) for name in named))
     if named in ([], ["qty_per"]) and fields.nearest("qty_per") == "NaN":
         raise fields.invalid("qty_per", "NaN")
+    if terms.reduce_only and terms.aim is not None and not terms.aim.is_flat:
+        raise fields.invalid("reduce_only", "true")  # the position decides between exit and entry
     if not named and _needs_size(terms):
         raise fields.error("missing_field", field="qty_per")
     if qty_per is not None and (qty_per == 0 or qty_per < LOWEST_QTY_PER):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webhooks.errors import WebhookError
-from webhooks.message.double_keys import find_double_key
+from webhooks.message.json_faults import find_double_key
 from webhooks.message.payload import parse_delivery
 from webhooks.message.placeholders import placeholder_around
 from webhooks.message.secrets import scrub_text, without_secrets

@@ -77,6 +77,7 @@ def test_a_target_is_signed_and_needs_nothing_else(name, target):
         (position(market_position_size=0), "invalid_number", "market_position_size"),
         (position(market_position_size="x"), "invalid_number", "market_position_size"),
         (position(qty=...), "missing_field", "qty_per"),
+        (position(reduce_only=True), "invalid_number", "reduce_only"),
         (position(qty_per=5), "invalid_number", "qty, qty_per"),
         (position(qty=..., qty_per=-50), "invalid_number", "qty_per"),
         (position(target_per=5), "invalid_number", "market_position, target_per"),
