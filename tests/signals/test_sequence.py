@@ -126,8 +126,8 @@ def test_a_reversal_enters_when_its_exit_has_reached_the_goal_and_not_before(del
 
     answer = deliver(desk.alert(position("short", 2, "long", 1))).json()
 
-    for _ in range(4):
-        track(after_s=60)
+    for turn in range(1, 5):
+        track(after_s=60 * turn)
     assert answer["results"]
     assert desk.held("A1") == desk.held("A2") == "-2"
     assert not Order.objects.filter(part=1).exclude(status="filled").exists()
@@ -167,8 +167,8 @@ def test_a_newer_alert_takes_the_place_of_a_reversal_that_waits(deliver, desk, p
 
     deliver(desk.alert(position("flat", 0, "short", 1)))
     paper.clear_faults()
-    for _ in range(3):
-        track(after_s=90)
+    for turn in range(1, 4):
+        track(after_s=90 * turn)
 
     assert desk.held("A1") == desk.held("A2") == "0"
     assert not Order.objects.filter(part=1).exists()
@@ -182,8 +182,8 @@ def test_an_entry_after_an_exit_that_is_not_over_follows_the_exit(deliver, desk,
     deliver(desk.alert(position("flat", 0, "long", 1)))
 
     deliver(desk.alert(position("long", 3, "flat", 0)))
-    for _ in range(4):
-        track(after_s=40)
+    for turn in range(1, 5):
+        track(after_s=40 * turn)
 
     assert desk.held("A1") == desk.held("A2") == "3"
 
@@ -244,8 +244,8 @@ def test_a_flat_leg_behind_another_leg_ends_flat_for_every_account(deliver, desk
     legs = [{"symbol": "BTCUSDT.P"} | leg for leg in (first, {"market_position": "flat"})]
 
     deliver(desk.alert(orders=legs))
-    for _ in range(3):
-        track(after_s=40)
+    for turn in range(1, 4):
+        track(after_s=40 * turn)
 
     assert desk.held("A1") == desk.held("A2") == "0"
     assert not Order.objects.filter(status="initialized").exists()
@@ -258,8 +258,8 @@ def test_a_flat_leg_wins_over_an_earlier_reversal_that_is_refused(deliver, desk,
     legs = [position("short", 1, "long", 1), position("flat", 0, "short", 1)]
 
     deliver(desk.alert(orders=legs))
-    for _ in range(5):
-        track(after_s=60)
+    for turn in range(1, 6):
+        track(after_s=60 * turn)
 
     assert desk.held("A1") == desk.held("A2") == "0"
 
