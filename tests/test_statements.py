@@ -128,16 +128,16 @@ def test_exits_of_who_left_take_as_many_statements_for_2_as_for_12_accounts(
     deliver, paper, settings, runs, statements
 ):
     settings.WEBHOOK_ANSWER_BUDGET_MS = 1000 * LONG_S
-    counts = {}
-    for accounts in (2, 12):
+
+    def measure(accounts, name):
         names = [f"A{number}" for number in range(accounts)]
-        desk = open_desk(paper, *names, group_name=f"left-by-{accounts}", capital=100_000)
+        desk = open_desk(paper, *names, group_name=f"left-by-{name}", capital=100_000)
         deliver(desk.alert(BTC_MARKET))
         desk.strategy.strategy_accounts.exclude(account__name="A0").update(is_active=False)
-        counts[accounts] = [
-            count(deliver, desk, statements, runs, desk.alert(CANCEL_ALL)),
-            count(deliver, desk, statements, runs, desk.alert(BTC_CLOSE)),
-        ]
+        counted = tuple(
+            count(deliver, desk, statements, runs, desk.alert(leg)) for leg in (CANCEL_ALL, BTC_CLOSE)
+        )
         assert {desk.held(name) for name in names} == {"0"}
+        return counted
 
-    assert counts[2] == counts[12]
+    assert agree(measure, 2, 12)
