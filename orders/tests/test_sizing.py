@@ -382,3 +382,13 @@ def test_a_poor_or_strict_context_of_the_thread_changes_nothing():
 def test_contracts_are_converted_by_their_size():
     assert to_contracts(D("0.05"), D("0.01")) == 5
     assert from_contracts(D("5"), D("0.01")) == D("0.05")
+
+
+def test_a_size_in_quote_currency_is_divided_by_the_price():
+    assert opening(qty_per=None, quote_qty="1000").quantity == D("0.011")
+    assert opening(order_type="MARKET", qty_per=None, quote_qty="1000", last_price="50000").quantity == D(
+        "0.02"
+    )
+    with pytest.raises(Denied) as caught:
+        opening(order_type="MARKET", qty_per=None, quote_qty="1000")
+    assert caught.value.code == "price_unavailable"
