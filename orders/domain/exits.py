@@ -76,7 +76,7 @@ class GoalView:
     an entry from before the goal has an unknown outcome. `is_contradicted`: the exchange's holding is to be read before
     the next attempt. `is_halted`: a trading state lets no exit out. `is_superseded`: a newer market goal of the
     position exists. `gives_way`: a market goal of the position is not over yet. `left_before` is what was left to close
-    at the last look.
+    when the last attempt was found over.
     """
 
     order_type: OrderType
@@ -211,7 +211,7 @@ def _is_reached(view: GoalView) -> bool:
     if not left or left < view.smallest:
         return True
     was_nothing = view.last.was_denied_as in NOTHING_HELD
-    has_grown = was_nothing if view.left_before is None else left > view.left_before
+    has_grown = was_nothing or (view.left_before is not None and left > view.left_before)
     if view.is_full and has_grown:
         return False
     is_small = view.last.reason in TOO_SMALL and not view.rests

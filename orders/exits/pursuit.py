@@ -32,6 +32,7 @@ from orders.domain.exits import (
 )
 from orders.domain.keys import HoldingKey
 from orders.domain.lifecycle import FINAL, OPEN, UNSENT, WORKING
+from orders.domain.reasons import TOO_SMALL
 from orders.exits.facts import Facts, attempt_of, count_refusal, holding_key, read_facts, view_of
 from orders.exits.goals import entry_after, next_attempt
 from orders.models import Batch, ExitGoal, Order, Position
@@ -121,7 +122,10 @@ def _take_step(goal: ExitGoal, facts: Facts, market: MarketSpec | None, pursuit:
     if view.is_contradicted:
         pursuit.contradicted.add(holding_key(goal))
     _show(goal, step, facts)
-    goal.remaining = left_of(view)
+    if step.sends or goal.remaining is None or last.was_denied_as not in TOO_SMALL:
+        goal.remaining = left_of(
+            view
+        )  # else it tells the next look what was too small, until the next attempt
     if step.state is GoalState.REACHED and 0 < abs(view.held) < view.smallest:
         pursuit.dust[facts.position_pks[goal.position_key]] = view.held
     if step.state is GoalState.REACHED and goal.then:

@@ -168,6 +168,14 @@ def test_a_full_goal_waits_for_an_entry_in_doubt_and_closes_what_it_bought():
     )
 
 
+def test_what_an_entry_turned_out_to_have_bought_is_closed_at_a_later_look_too():
+    first = step(denied("no_position"), held=Decimal(2))
+    second = step(denied("no_position", ago_s=60), held=Decimal(2), left_before=Decimal(2))
+
+    assert (first.state, first.sends) == (GoalState.WORKING, False)  # a second after the refusal
+    assert (second.state, second.sends) == (GoalState.WORKING, True)
+
+
 def test_a_partial_goal_waits_for_no_entry():
     assert step(denied("no_position"), held=Decimal(0), qty_per=Decimal(-50), is_doubtful=True).state is (
         GoalState.REACHED

@@ -79,10 +79,8 @@ def test_a_pass_looks_up_what_a_resumed_exit_waits_for(world):
     world.deliver(0, [{"symbol": "BTCUSDT", "order_type": "MARKET", "qty_per": "-100"}])
 
     world.recover(12)
-    for _ in range(
-        2
-    ):  # the exit looks again a second after the entry was in doubt; a slow machine takes two passes
-        world.recover(2)
+    world.recover(2)  # a second after it was denied for want of a position, the exit looks again
+    world.recover(2)
 
     assert Order.objects.filter(goal__isnull=True, status="filled").count() == 3
     assert set(ExitGoal.objects.values_list("state", flat=True)) == {"reached"}
