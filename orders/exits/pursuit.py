@@ -25,6 +25,7 @@ from orders.domain.enums import GoalState
 from orders.domain.exits import (
     SLOW,
     STALE_MARKET,
+    GoalView,
     Step,
     left_of,
     next_step,
@@ -122,16 +123,20 @@ def _take_step(goal: ExitGoal, facts: Facts, market: MarketSpec | None, pursuit:
     if view.is_contradicted:
         pursuit.contradicted.add(holding_key(goal))
     _show(goal, step, facts)
-    if step.sends or goal.remaining is None or last.was_denied_as not in TOO_SMALL:
-        goal.remaining = left_of(
-            view
-        )  # else it tells the next look what was too small, until the next attempt
+    goal.remaining = _left_to_show(goal, view, step)
     if step.state is GoalState.REACHED and 0 < abs(view.held) < view.smallest:
         pursuit.dust[facts.position_pks[goal.position_key]] = view.held
     if step.state is GoalState.REACHED and goal.then:
         pursuit.entries[goal.pk] = entry_after(goal)
     if step.sends:
         pursuit.attempts.append(next_attempt(goal, order, step.order_type, now=facts.now))
+
+
+def _left_to_show(goal: ExitGoal, view: GoalView, step: Step) -> Decimal:
+    """What was too small tells every look until the next attempt whether the position has grown since."""
+    known: Decimal | None = goal.remaining
+    keeps = view.last.was_denied_as in TOO_SMALL and not step.sends
+    return known if known is not None and keeps else left_of(view)
 
 
 def _show(goal: ExitGoal, step: Step, facts: Facts) -> None:
