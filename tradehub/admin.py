@@ -12,7 +12,8 @@ admin.site.login_form = LimitedLoginForm
 admin.site.index_title = _("Backoffice")
 
 for _model in (Failure, OrmQ, Schedule, Success):
-    admin.site.unregister(_model)
+    if admin.site.is_registered(_model):  # OrmQ is not, where Redis holds the queue
+        admin.site.unregister(_model)
 
 
 @admin.register(Schedule)

@@ -58,6 +58,21 @@ def _query_value(connection: Any, statement: str) -> str:
         return str(cursor.fetchone()[0])
 
 
+@register(Tags.database)
+def check_driver(**options: Any) -> list[CheckMessage]:
+    """Django prefers psycopg 3 as soon as the package is installed, and nothing here is tested with psycopg 3."""
+    found = {c.Database.__name__ for c in connections.all() if c.vendor == "postgresql"} - {"psycopg2"}
+    if not found:
+        return []
+    return [
+        Error(
+            f"The database's driver is {', '.join(sorted(found))}, not psycopg2.",
+            hint="Uninstall psycopg, so that Django takes psycopg2 of requirements.txt.",
+            id="tradehub.E004",
+        )
+    ]
+
+
 @register(Tags.caches)
 def check_cache_is_shared(**options: Any) -> list[CheckMessage]:
     is_alone = settings.WEB_PROCESSES == 1 and not settings.TRUSTED_PROXIES

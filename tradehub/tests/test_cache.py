@@ -1,14 +1,9 @@
 """A real Redis that goes away: what was counted in it starts anew in memory, and nothing else changes."""
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +11,7 @@ from django.core.cache import caches
 from redis import Redis
 
 from tests.desk import BTC_LIMIT
-from tests.waiting import LONG_S
+from tests.redis_server import RedisServer, redis_server
 from tradehub import environment
 from tradehub.cache import SILENCE_S, FallbackRedisCache
 from webhooks import throttle
@@ -27,60 +22,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@dataclass
-class Server:
-    """One that this test may kill: TEST_REDIS_URL's belongs to everyone."""
-
-    port: int
-    folder: str
-    process: subprocess.Popen | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        command = [
-            "redis-server",
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--dir",
-            self.folder,
-        ]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + LONG_S
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        raise TimeoutError("redis-server did not start")
-
-    def kill(self) -> None:
-        if self.process:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def freeze(self) -> None:
-        """It keeps its connections, and answers nothing."""
-        os.kill(self.process.pid, signal.SIGSTOP)
-
-
 @pytest.fixture
-def server(tmp_path) -> Iterator[Server]:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    server = Server(port, str(tmp_path))
-    server.start()
-    yield server
-    server.kill()
+def server() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@ import os
 import secrets
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.checks import run_checks
-from django.db import connection
+from django.db import connection, connections
 
-from tradehub.checks import check_cache_is_shared, check_durability, check_secrets_differ
+from tradehub.checks import check_cache_is_shared, check_driver, check_durability, check_secrets_differ
 from tradehub.environment import BASE_DIR
 from webhooks.senders import parse_networks
 
@@ -70,6 +71,17 @@ def test_a_database_that_answers_before_it_has_written_is_an_error():
             cursor.execute(strict)
 
     assert found == ["tradehub.E002" if is_sqlite else "tradehub.E003"]
+
+
+def test_the_driver_is_the_one_that_is_tested(monkeypatch):
+    assert check_driver() == []
+
+    monkeypatch.setattr(connections["default"], "vendor", "postgresql")
+    monkeypatch.setattr(connections["default"], "Database", SimpleNamespace(__name__="psycopg"))
+    (message,) = check_driver()
+
+    assert message.id == "tradehub.E004"
+    assert "psycopg, not psycopg2" in str(message)
 
 
 # Cache
