@@ -27,7 +27,7 @@ from webhooks import throttle
 
 LONG_RUNS = "tests/chaos/"
 APPEND_ONLY = ["0001_initial", "0003_goals_of_open_exits"]  # the migrations with triggers
-RUN_S, NEVER_ENDING_MS = 60, 10**15
+RUN_S, BOOKED_S, NEVER_ENDING_MS = 60, 5, 10**15
 
 
 class Scheduler(LoadScopeScheduling):
@@ -159,13 +159,18 @@ def test1(paper: PaperControl) -> Desk:
 
 
 @pytest.fixture
-def deliver(client: Client) -> Callable[..., Any]:
-    """POSTs an alert, or a body as it is, and returns the response."""
+def deliver(client: Client, request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """POSTs an alert, or a body as it is, and returns the response; the books agree with the response by then."""
+    started = request.getfixturevalue("runs") if "runs" in request.fixturenames else []
 
     def post(
         body: Any, path: str = "/api/webhook", content_type: str = "application/json", **more: Any
     ) -> Any:
         content = body if isinstance(body, bytes | str) else json.dumps(body)
-        return client.post(path, content, content_type=content_type, **more)
+        response = client.post(path, content, content_type=content_type, **more)
+        for run in started:
+            if run.completed.is_set():  # answered in full: the books follow within a second
+                run.finished.wait(BOOKED_S)
+        return response
 
     return post

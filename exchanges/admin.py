@@ -11,9 +11,15 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from exchanges import entry_check, pauses
+from exchanges import pauses
+from exchanges.account_checks import entry_check
+from exchanges.account_checks.key_change import (
+    KeyChange,
+    read_key_change,
+    refusal_of_change,
+    warning_of_change,
+)
 from exchanges.adapters.protocol import Credentials
-from exchanges.key_change import KeyChange, read_key_change, refusal_of_change, warning_of_change
 from exchanges.models import Account, ExchangePause, Market, MarketList
 from exchanges.pause_record import key_digest
 from exchanges.registry import EXCHANGES

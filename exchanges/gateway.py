@@ -36,6 +36,7 @@ from exchanges.errors import (
 )
 from exchanges.pause_record import MAX_PAUSE_S, PauseKey, PauseRecord, key_digest
 from exchanges.registry import EXCHANGES, Exchange
+from exchanges.shares import FairQueue
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ CLOCK_SKEW = "clock_skew"
 PLACE_ORDER = "place_order"
 # So few calls that can wait run at a time that each call learns the request weight of the calls before.
 _PATIENT_AT_A_TIME = 8
+_LEAVE_AT_ONCE = 8  # calls are signed in one turn of the loop
 
 
 class Line(NamedTuple):
@@ -58,7 +60,8 @@ class Call:
 
     A call with `can_wait` leaves the exchange's request weight to urgent calls: few calls with `can_wait` run at a
     time, and none starts after more than half of the minute's weight was used. Such a call ends with Unavailable, code
-    "budget". A call with `is_probe` leaves during a pause too; the caller asked `Gateway.may_probe` before.
+    "budget". A call with `is_probe` leaves during a pause too; the caller asked `Gateway.may_probe` before. Calls leave
+    by turns of their owners; urgent calls go first.
     """
 
     exchange: str
@@ -69,6 +72,8 @@ class Call:
     tag: Any = None
     can_wait: bool = False
     is_probe: bool = False
+    owner: int = 0
+    is_urgent: bool = False
 
     @property
     def line(self) -> Line:
@@ -104,6 +109,7 @@ class Gateway:
         self._used: dict[Line, tuple[int, int]] = {}  # a minute, and the request weight used in the minute
         self._patient: dict[Line, asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._leaving: FairQueue[tuple[Call, Callable[[Outcome], None]]] = FairQueue()
 
     def start(self, calls: Sequence[Call], deliver: Callable[[Outcome], None]) -> None:
         """Sends all calls at once. The loop's thread calls `deliver` once for each call; `deliver` must not block."""
@@ -186,8 +192,19 @@ class Gateway:
     # On the loop's thread
 
     def _spawn(self, calls: Sequence[Call], deliver: Callable[[Outcome], None]) -> None:
+        is_idle = not self._leaving
         for call in calls:
+            self._leaving.put((call, deliver), owner=call.owner, is_urgent=call.is_urgent)
+        if is_idle:
+            self._let_some_leave()
+
+    def _let_some_leave(self) -> None:
+        """Lets a few calls leave, and the rest afterwards: an owner's call waits for no fan-out of another owner."""
+        for _ in range(min(_LEAVE_AT_ONCE, len(self._leaving))):
+            call, deliver = self._leaving.pop()
             self._keep(self._loop.create_task(self._run(call, deliver)))
+        if self._leaving:
+            self._loop.call_soon(self._let_some_leave)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         """Keeps a reference to the task until the task ends, because the loop itself holds only a weak reference."""

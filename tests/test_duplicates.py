@@ -14,6 +14,7 @@ from orders.models import Order
 from tests.crash import abandon_all, never_run, track
 from tests.desk import BTC_LIMIT, BTC_MARKET, CANCEL_ALL, order_posts
 from webhooks import services
+from webhooks.answering import answer
 from webhooks.models import WebhookLog
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -193,7 +194,7 @@ def test_nothing_after_noting_a_duplicate_turns_the_answer_into_an_error(
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(services, "_build_answer", fail)
+    monkeypatch.setattr(answer, "_build_answer", fail)
 
     response = deliver(test1.alert(BTC_LIMIT, id="a1"))
 

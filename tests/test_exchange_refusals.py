@@ -6,7 +6,7 @@ from orders.models import Order
 from tests.crash import track
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, order_posts
 from tests.waiting import LONG_S, eventually
-from webhooks.answer import order_results
+from webhooks.answering.results import order_results
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

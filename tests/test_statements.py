@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from orders.execution import client
+from orders.execution import answers
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
 from tests.waiting import LONG_S
 
@@ -18,8 +18,8 @@ def statements(monkeypatch, settings):
     """Every statement of every thread, in groups that a slow machine does not split."""
     settings.PRICE_MAX_AGE_S = 3600  # a price that grew old meanwhile would cost an order another turn
     settings.EXCHANGE_TIMEOUT_S = LONG_S
-    monkeypatch.setattr(client, "IDLE_S", 30)
-    monkeypatch.setattr(client, "LONGEST_S", 60)
+    monkeypatch.setattr(answers, "IDLE_S", 30)
+    monkeypatch.setattr(answers, "LONGEST_S", 60)
     seen, lock = [], threading.Lock()
     for name in ("execute", "executemany"):
         monkeypatch.setattr(CursorWrapper, name, noting(getattr(CursorWrapper, name), seen, lock))

@@ -22,6 +22,7 @@ if server_pid := os.environ.get("SERVE_PID"):
 application = BufferedWSGI(
     wsgi_application,
     threads=settings.WEB_THREADS,
+    answer_threads=settings.ANSWER_THREADS,
     max_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
     body_timeout_s=BODY_TIMEOUT_S,
 )

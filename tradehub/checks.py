@@ -8,6 +8,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 
 DURABLE_SQLITE = (2, 3)  # FULL, EXTRA
+WORKER_OVERHEAD = 4  # the guard, the monitor and the scheduler of django-q2, and one to spare
 LOST_ON_CRASH = (
     "What was answered with 200 may be lost in a crash: orders are sent on the word of these rows."
 )
@@ -61,7 +62,7 @@ def _query_value(connection: Any, statement: str) -> str:
 @register(Tags.database)
 def check_driver(**options: Any) -> list[CheckMessage]:
     """Django prefers psycopg 3 as soon as the package is installed, and nothing here is tested with psycopg 3."""
-    found = {c.Database.__name__ for c in connections.all() if c.vendor == "postgresql"} - {"psycopg2"}
+    found = {_driver_of(c) for c in connections.all() if c.vendor == "postgresql"} - {"psycopg2"}
     if not found:
         return []
     return [
@@ -69,6 +70,52 @@ def check_driver(**options: Any) -> list[CheckMessage]:
             f"The database's driver is {', '.join(sorted(found))}, not psycopg2.",
             hint="Uninstall psycopg, so that Django takes psycopg2 of requirements.txt.",
             id="tradehub.E004",
+        )
+    ]
+
+
+def _driver_of(connection: Any) -> str:
+    return str(connection.Database.__name__)
+
+
+@register(Tags.database)
+def check_connections(*, databases: Sequence[str] | None = None, **options: Any) -> list[CheckMessage]:
+    """Compares the connections that this machine's processes may hold with PostgreSQL's limit."""
+    messages = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if connection.vendor == "postgresql":
+            reserved = int(_query_value(connection, "SHOW superuser_reserved_connections"))
+            allowed = int(_query_value(connection, "SHOW max_connections")) - reserved
+            messages += _compared(connections_of_machine(), allowed)
+    return messages
+
+
+def connections_of_machine() -> int:
+    """The most connections of the web processes, one tracker and one worker. Each thread keeps one."""
+    worker = int(str(settings.Q_CLUSTER["workers"])) + WORKER_OVERHEAD
+    return settings.WEB_PROCESSES * connections_of_web_process() + connections_of_tracker() + worker
+
+
+def connections_of_web_process() -> int:
+    return (
+        settings.WEB_THREADS + settings.ANSWER_THREADS + settings.RUN_THREADS + settings.EVIDENCE_THREADS + 1
+    )
+
+
+def connections_of_tracker() -> int:
+    return 1 + settings.TRACKER_THREADS + settings.RUN_THREADS + settings.EVIDENCE_THREADS
+
+
+def _compared(needed: int, allowed: int) -> list[CheckMessage]:
+    if needed <= allowed:
+        return []
+    return [
+        Warning(
+            f"The processes of this machine may hold {needed} database connections, and PostgreSQL allows {allowed}.",
+            hint="Lower WEB_PROCESSES, WEB_THREADS or RUN_THREADS, or raise max_connections: without a connection an "
+            "alert is refused (503), and the tracker cannot recover what broke off.",
+            id="tradehub.W002",
         )
     ]
 

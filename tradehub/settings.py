@@ -111,7 +111,12 @@ REST_FRAMEWORK = {
 WEB_HOST = env.str("WEB_HOST", default="127.0.0.1")
 WEB_PORT = port("WEB_PORT", 5001)
 WEB_PROCESSES = positive_int("WEB_PROCESSES", 1)
-WEB_THREADS = positive_int("WEB_THREADS", 24)
+# Requests and runs of batches that wait hold no thread. Each thread keeps a database connection: see tradehub.checks.
+WEB_THREADS = positive_int("WEB_THREADS", 12)
+ANSWER_THREADS = 4
+RUN_THREADS = positive_int("RUN_THREADS", 8)
+EVIDENCE_THREADS = 4
+TRACKER_THREADS = 2
 TLS_CERT = file_path("TLS_CERT", "var/tls/cert.pem")
 TLS_KEY = file_path("TLS_KEY", "var/tls/key.pem")
 

@@ -1,4 +1,6 @@
 import logging
+import time
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +14,8 @@ from rest_framework.views import APIView
 
 from exchanges.failpoints import failpoint
 from webhooks import throttle
+from webhooks.answering.answer import Answer
+from webhooks.answering.deferral import ARRIVED, CAN_DEFER, DEFERRED, SETTLED
 from webhooks.errors import WebhookError
 from webhooks.message.schema import message_schema
 from webhooks.senders import is_allowed, sender_in
@@ -41,14 +45,28 @@ class WebhookView(APIView):
     content_negotiation_class = AlwaysJson
 
     def post(self, request: Request) -> Response:
+        settled: Answer | None = request.META.get(SETTLED)
+        if settled is not None:
+            return Response(settled.build())
         failpoint("before the body is read")
         _require_https(request)
-        now, sender = timezone.now(), _allowed_sender(request)
+        started: float = request.META.get(ARRIVED) or time.monotonic()
+        now = timezone.now() - timedelta(seconds=time.monotonic() - started)
+        sender = _allowed_sender(request)
         signature = {name: request.headers.get(name, "") for name in HEADERS}
         answer = receive_delivery(
-            _read_body(request), bearer=_bearer_token(request), address=sender, signature=signature, now=now
+            _read_body(request),
+            bearer=_bearer_token(request),
+            address=sender,
+            signature=signature,
+            now=now,
+            started=started,
         )
-        return Response(answer)
+        if request.META.get(CAN_DEFER):
+            request.META[DEFERRED] = answer
+            return Response()  # the server drops this response and asks again
+        answer.wait()
+        return Response(answer.build())
 
 
 class SchemaView(APIView):

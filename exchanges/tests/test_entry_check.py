@@ -10,7 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import override
 
-from exchanges import entry_check, registry
+from exchanges import registry
+from exchanges.account_checks import entry_check
 from exchanges.adapters.protocol import Credentials, KeyPermissions
 from exchanges.enums import MarketType
 from exchanges.errors import AuthenticationFailed, Unavailable

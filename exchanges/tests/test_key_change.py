@@ -3,8 +3,8 @@
 import pytest
 from django.contrib.auth.models import User
 
+from exchanges.account_checks.key_change import KeyChange, read_key_change, refusal_of_change
 from exchanges.adapters.protocol import Credentials
-from exchanges.key_change import KeyChange, read_key_change, refusal_of_change
 from exchanges.models import Account
 from exchanges.vault import credentials_of
 from tests.desk import BTC_LIMIT, BTC_MARKET

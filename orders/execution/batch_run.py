@@ -10,18 +10,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from exchanges.enums import MarketType
 from exchanges.failpoints import failpoint
-from orders.domain.enums import GoalState
+from orders.domain.enums import GoalState, OrderStatus
 from orders.domain.keys import HoldingKey, PositionKey
-from orders.domain.lifecycle import UNSENT
+from orders.domain.lifecycle import UNSENT, conclude_status
 from orders.execution.cancel_instructions import cancel_waiting, cancel_waiting_entries, mark_for_cancel
 from orders.execution.client import ExecutionClient, OrderCall
+from orders.execution.completion import Completion
 from orders.execution.evidence import compare_soon, read_holdings_soon
 from orders.execution.queue import AccountQueue, EarlierSteps, Step, account_queues, earlier_steps
+from orders.execution.wake_up import wake_up
 from orders.exits.pursuit import Pursuit, pursue
 from orders.exits.resting import mark_exits_beyond_positions
 from orders.models import Batch, Cancellation, ExitGoal, Order
@@ -29,7 +33,6 @@ from orders.protection.registration import asks_for_protection
 from orders.protection.upkeep import Claim, keep_protections
 from orders.turns.reference_prices import ReferencePrices
 from orders.turns.submission import submit_orders
-from orders.turns.wake_up import wake_up
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +40,8 @@ LEASE = timedelta(seconds=8)
 _LEAVE_FOR_AT_LEAST, _LEAVE_FOR_AT_MOST = timedelta(seconds=30), timedelta(minutes=5)
 _READ_EVERY_S = 4  # one holding
 _LONGEST_INTERVAL_S = 16  # between two look-ups of one order
-_RECHECK_S = 0.2  # between two checks whether a run of another process has released an earlier step
+# Between two checks whether another process has released an earlier step: rarer, the longer the run has waited.
+_RECHECK_S, _RECHECK_AT_MOST_S = 0.2, 1.0
 _PURSUE_WITHIN = timedelta(seconds=2)  # a goal that is due so soon is pursued by the run, else by the tracker
 _HAND_OVER_AFTER_S = 20  # a run in which all steps only wait for so long leaves the batch to the tracker
 
@@ -70,24 +74,31 @@ class BatchRun:
         *,
         by: str,
         clock: Clock,
+        owner: int,
     ) -> None:
+        """`owner` is the user for whose share of this process the run counts."""
         self.batch = batch
+        self.owner = owner
         self.orders = list(orders)
         self.cancellations = list(cancellations)
         self.canceled: list[Order] = []
         self.gave_way: list[Order] = []  # entries that exits of this batch canceled
         self.warnings: list[str] = []  # about the alert, for the answer
-        self.completed = threading.Event()  # every step is over, or the run has ended without the last steps
+        self.completed = Completion()  # every step is over, or the run has ended without the last steps
         self.finished = threading.Event()  # the run writes nothing more
         self.start_follower: Callable[[BatchRun], None] | None = (
             None  # starts the run of a batch that follows
         )
         self._by = by
         self._clock = clock
-        self._client = ExecutionClient(actor=by, clock=clock)
+        self._woken = threading.Event()
+        self._notify: Callable[[float], None] = lambda after_s: self._woken.set()
+        self._has_begun = False
+        self._client = ExecutionClient(actor=by, clock=clock, owner=owner)
+        self._client.notify_when_answered(lambda after_s: self._notify(after_s))
         self._queues = account_queues([*orders, *cancellations])
         self._queue_of: dict[int, AccountQueue] = {}  # by order pk: the queue whose step made the call
-        self._prices = ReferencePrices(clock)
+        self._prices = ReferencePrices(clock, self._wake)
         self._renew_at = time.monotonic() + LEASE.total_seconds() / 4
         self._idle_since: float | None = None
         self._look_ups: dict[int, LastLookUp] = {}  # by order pk: orders for which an exit waits
@@ -95,25 +106,103 @@ class BatchRun:
         self._holdings_read: dict[HoldingKey, float] = {}  # when asked for, by the monotonic clock
         self._step_ended = False  # in this turn of the loop
 
-    def run(self) -> None:
-        """Returns when every step is over, or when the batch was left to the tracker or taken over.
+    @property
+    def notify(self) -> Callable[[float], None]:
+        """Called by events on any thread: a look is worth it in so many seconds."""
+        return self._notify
 
-        The caller holds the batch's lease.
+    @notify.setter
+    def notify(self, notify: Callable[[float], None]) -> None:
+        self._notify = notify
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether an exit or a cancel is next."""
+        return any(_is_urgent(queue.steps[0]) for queue in self._queues.values())
+
+    def run(self) -> None:
+        """Advances the run on this thread until its end. The caller holds the batch's lease."""
+        while (wait_s := self.advance()) is not None:
+            self._woken.wait(wait_s)
+            self._woken.clear()
+
+    def advance(self) -> float | None:
+        """Does what can be done now. Returns the seconds until the next look, at an event sooner; None at the end.
+
+        The run ends when every step is over, or when the batch was left to the tracker or taken over. The caller holds
+        the batch's lease.
         """
+        wait_s = None
         try:
-            self._cancel_waiting()
-            while self._queues and self._keep_lease() and not self._hand_over_if_idle():
-                wake_ups, self._step_ended = wake_up.count(), False
-                self._look_at_goals()
-                self._begin_steps(self._ready_steps())
-                self._collect_answers(wake_ups)
-            if not self._queues:
-                self.completed.set()
-                Batch.objects.finish(self.batch.pk, by=self._by, now=self._clock())
-                Batch.objects.wake_followers(self.batch, now=self._clock())
+            wait_s = self._advance()
         finally:
-            self.completed.set()
-            self.finished.set()
+            if wait_s is None:
+                wake_up.forget(self.batch.strategy_id, self.batch.pk)
+                self.completed.set()
+                self.finished.set()
+        return wait_s
+
+    def _advance(self) -> float | None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._cancel_waiting()
+        elif self._waits_for_group():
+            return self._client.next_group_in_s()
+        while self._queues:
+            if not self._keep_lease() or self._hand_over_if_idle():
+                return None
+            self._step_ended = False
+            self._end_calls(self._client.collect_ready())
+            self._look_at_goals()
+            self._begin_steps(self._ready_steps())
+            self._note_idleness()
+            if not self._step_ended:
+                if self._lacks_only_trades():
+                    self.completed.set()
+                return self._wait_s()
+        self.completed.set()
+        Batch.objects.finish(self.batch.pk, by=self._by, now=self._clock())
+        Batch.objects.wake_followers(self.batch, now=self._clock())
+        return None
+
+    def _waits_for_group(self) -> bool:
+        """Whether the first of several answers has come, and nothing else can be done."""
+        is_all_working = all(queue.working for queue in self._queues.values())
+        return is_all_working and (self._client.next_group_in_s() or 0.0) > 0
+
+    def _lacks_only_trades(self) -> bool:
+        """Whether nothing is missing but trades of entries whose fills the exchange has reported."""
+        return all(
+            len(queue.steps) == 1
+            and _goal_pk(queue.steps[0]) is None
+            and queue.steps[0].pk in self._client.reported
+            for queue in self._queues.values()
+        )
+
+    def as_reported(self, order: Order) -> Order:
+        """The order as the exchange's answer says, also before the order's trades are booked."""
+        report = self._client.reported.get(order.pk)
+        if report is None or report.filled <= order.filled:
+            return order
+        shown = copy(order)
+        shown.filled, shown.average = report.filled, report.average
+        quantity: Decimal = order.quantity or Decimal(0)
+        shown.status = conclude_status(OrderStatus(order.status), quantity, report.filled, report)
+        return shown
+
+    def _note_idleness(self) -> None:
+        is_busy = self._step_ended or any(queue.working for queue in self._queues.values())
+        self._idle_since = None if is_busy else self._idle_since or time.monotonic()
+
+    def _wait_s(self) -> float:
+        until_renewal = max(0.0, self._renew_at - time.monotonic())
+        if any(not queue.working for queue in self._queues.values()):
+            idle_s = 0.0 if self._idle_since is None else time.monotonic() - self._idle_since
+            until_renewal = min(until_renewal, max(_RECHECK_S, min(idle_s / 4, _RECHECK_AT_MOST_S)))
+        return min(until_renewal, self._client.next_group_in_s() or until_renewal)
+
+    def _wake(self) -> None:
+        self._notify(0.0)
 
     def _cancel_waiting(self) -> None:
         unreleased = [cancellation for cancellation in self.cancellations if cancellation.released_at is None]
@@ -133,8 +222,11 @@ class BatchRun:
         ]
         blocked = [(queue, step) for queue, step in idle if step.symbol not in queue.free_symbols]
         if blocked:
-            earlier = earlier_steps(self.batch, [step for _, step in blocked])
-            self._free_symbols(blocked, earlier)
+            # Before the look, so that no release between the look and the wait is missed.
+            wake_up.wait(self.batch.strategy_id, self.batch.pk, self._wake)
+            self._free_symbols(blocked, earlier_steps(self.batch, [step for _, step in blocked]))
+            if all(step.symbol in queue.free_symbols for queue, step in blocked):
+                wake_up.forget(self.batch.strategy_id, self.batch.pk)
         return [(queue, step) for queue, step in idle if step.symbol in queue.free_symbols]
 
     @staticmethod
@@ -187,14 +279,15 @@ class BatchRun:
         due = [key for key in keys if now - self._holdings_read.get(key, -_READ_EVERY_S) >= _READ_EVERY_S]
         if due:
             self._holdings_read |= dict.fromkeys(due, now)
-            read_holdings_soon(due, clock=self._clock)
+            read_holdings_soon(due, clock=self._clock, notify=self._wake)
 
     def _compare_accounts(self, accounts: set[int], orders: Sequence[Order]) -> None:
         due = accounts - self._compared
         if due:
             self._compared |= due
             symbols = {order.symbol for order in orders if order.account_id in due}
-            compare_soon(due, MarketType(orders[0].market_type), symbols, clock=self._clock)
+            kind = MarketType(orders[0].market_type)
+            compare_soon(due, kind, symbols, clock=self._clock, notify=self._wake)
 
     def _begin_cancellations(
         self, cancellations: Sequence[Cancellation], queues: dict[int, AccountQueue]
@@ -211,17 +304,6 @@ class BatchRun:
         self._advance_queues([queues[id(step)] for step in cancellations if not queues[id(step)].working])
 
     # Answers
-
-    def _collect_answers(self, wake_ups: int) -> None:
-        if self._client.under_way:
-            waits = any(not queue.working for queue in self._queues.values())
-            self._end_calls(
-                self._client.collect(timeout_s=_RECHECK_S if waits else LEASE.total_seconds() / 4)
-            )
-        elif self._queues and not self._step_ended:
-            wake_up.wait(wake_ups, timeout_s=_RECHECK_S)
-        is_busy = self._step_ended or any(queue.working for queue in self._queues.values())
-        self._idle_since = None if is_busy else self._idle_since or time.monotonic()
 
     def _hand_over_if_idle(self) -> bool:
         """Leaves the batch to the tracker after a long wait; returns whether the run left the batch.
@@ -264,7 +346,7 @@ class BatchRun:
             self._client.cancel(upkeep.canceled)
         if start is not None:
             for batch in upkeep.batches:
-                start(resume_batch(batch, by=self._by, clock=self._clock))
+                start(resume_batch(batch, by=self._by, clock=self._clock, owner=self.owner))
 
     # Exit goals
 
@@ -294,7 +376,7 @@ class BatchRun:
         pursuit = pursue([pk for pk in queue_of if pk is not None], now=now)
         self._show_goals(pursuit)
         if pursuit.contradicted:
-            read_holdings_soon(pursuit.contradicted, clock=self._clock)
+            read_holdings_soon(pursuit.contradicted, clock=self._clock, notify=self._wake)
         beyond = mark_exits_beyond_positions(actor=self._by, now=now, only=_changed(pursuit))
         if beyond:
             self._client.cancel(beyond)
@@ -327,7 +409,7 @@ class BatchRun:
             if pks:
                 model.objects.filter(pk__in=pks).update(released_at=now)
         if steps:
-            wake_up.notify()
+            wake_up.notify(self.batch.strategy_id)
 
     def _advance_queues(self, queues: Iterable[AccountQueue]) -> None:
         for queue in queues:
@@ -344,6 +426,10 @@ class BatchRun:
             return True
         logger.warning("batch taken over batch=%s", self.batch.pk)
         return False
+
+
+def _is_urgent(step: Step) -> bool:
+    return not isinstance(step, Order) or step.is_closing
 
 
 def _goal_pk(step: Step) -> int | None:
@@ -371,8 +457,8 @@ def _changed(pursuit: Pursuit) -> list[PositionKey]:
     return [goal.position_key for goal in pursuit.goals.values() if not goal.rests]
 
 
-def resume_batch(batch: Batch, *, by: str, clock: Clock) -> BatchRun:
-    """A run of the remaining steps of a batch that another process began.
+def resume_batch(batch: Batch, *, by: str, clock: Clock, owner: int | None = None) -> BatchRun:
+    """A run of the remaining steps of a batch that another process began, for the strategy's owner by default.
 
     Orders that may have been sent are only marked as of unknown outcome, for the tracker's look-ups.
     """
@@ -380,7 +466,8 @@ def resume_batch(batch: Batch, *, by: str, clock: Clock) -> BatchRun:
     sent = [order for order in orders if order.status not in UNSENT]
     _leave_to_look_ups(sent, clock())
     unsent = [order for order in orders if order not in sent]
-    return BatchRun(batch, unsent, list(batch.cancellations.unreleased()), by=by, clock=clock)
+    share = batch.strategy.owner_id if owner is None else owner
+    return BatchRun(batch, unsent, list(batch.cancellations.unreleased()), by=by, clock=clock, owner=share)
 
 
 def _leave_to_look_ups(orders: Iterable[Order], now: datetime) -> None:

@@ -1,18 +1,19 @@
 """Stores a plan as a batch, and runs the batch in the background; the caller decides how long to wait."""
 
-import logging
 import os
 import socket
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from secrets import token_hex
 
-from django.db import DEFAULT_DB_ALIAS, close_old_connections
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
 from orders.domain.enums import Evidence, OrderStatus
 from orders.execution.batch_run import LEASE, BatchRun
+from orders.execution.engine import Engine
 from orders.execution.planner import Plan
 from orders.execution.signals import compare_with_former
 from orders.models import Batch, Order, OrderEvent
@@ -20,13 +21,10 @@ from orders.models.bulk_insert import insert_all
 from orders.transactions import require_transaction
 from strategies.models import Strategy
 
-logger = logging.getLogger(__name__)
-
-_THREADS = 32  # a thread may hold a database connection, and mostly waits for exchanges
-
 _KEY_COLUMNS = ("strategy_account", "leg")  # of each order and of each cancel instruction in a new batch
 
-_pool: dict[int, ThreadPoolExecutor] = {}  # by process id: a forked child must not use its parent's threads
+_making = threading.Lock()
+_engines: dict[int, Engine] = {}  # by process id: a forked child must not use its parent's threads
 
 
 def process_name() -> str:
@@ -35,10 +33,17 @@ def process_name() -> str:
 
 
 def store_batch(
-    plan: Plan, *, strategy: Strategy, signaled_at: datetime | None, now: datetime, is_alert: bool = False
+    plan: Plan,
+    *,
+    strategy: Strategy,
+    signaled_at: datetime | None,
+    now: datetime,
+    is_alert: bool = False,
+    owner: int | None = None,
 ) -> BatchRun:
     """Writes the batch, claimed by this process, with all orders and cancel instructions.
 
+    The run counts for the share of the user `owner`: the sender of an alert, by default the strategy's owner.
     An alert is compared with the alerts before: what comes late enters nothing, and what is missing is told.
 
     Raises RuntimeError outside of a transaction: one transaction stores a delivery together with the batch.
@@ -62,7 +67,8 @@ def store_batch(
     insert_all(plan.cancellations, key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS)
     denied = [order for order in plan.orders if order.status == OrderStatus.DENIED]
     OrderEvent.objects.bulk_create([_denial_event(order, by) for order in denied])
-    run = BatchRun(batch, plan.orders, plan.cancellations, by=by, clock=timezone.now)
+    share = strategy.owner_id if owner is None else owner
+    run = BatchRun(batch, plan.orders, plan.cancellations, by=by, clock=timezone.now, owner=share)
     run.warnings += warnings
     return run
 
@@ -78,9 +84,9 @@ def _store_goals(orders: Sequence[Order], batch: Batch) -> None:
 
 
 def start_run(run: BatchRun) -> None:
-    """Starts the run on a thread of this process. The caller has committed the batch."""
+    """Hands the run to the engine of this process. The caller has committed the batch."""
     run.start_follower = _start_follower
-    _executor().submit(_run_batch, run)
+    _engine().start(run)
 
 
 def _start_follower(run: BatchRun) -> None:
@@ -89,28 +95,18 @@ def _start_follower(run: BatchRun) -> None:
 
 def shut_down() -> None:
     """Waits for the runs of this process and ends the threads. The next run starts new threads."""
-    for pool in _pool.values():
-        pool.shutdown()
-    _pool.clear()
+    for engine in _engines.values():
+        engine.shut_down()
+    _engines.clear()
 
 
-def _run_batch(run: BatchRun) -> None:
-    close_old_connections()
-    try:
-        run.run()
-    except Exception:
-        # Boundary: nobody waits for this thread's result. The lease runs out, and the tracker resumes the batch.
-        logger.exception("run broke off batch=%s", run.batch.pk)
-    finally:
-        close_old_connections()
-
-
-def _executor() -> ThreadPoolExecutor:
+def _engine() -> Engine:
     pid = os.getpid()
-    if pid not in _pool:
-        _pool.clear()
-        _pool[pid] = ThreadPoolExecutor(_THREADS, thread_name_prefix="batch")
-    return _pool[pid]
+    with _making:
+        if pid not in _engines:
+            _engines.clear()
+            _engines[pid] = Engine(settings.RUN_THREADS)
+        return _engines[pid]
 
 
 def _denial_event(order: Order, actor: str) -> OrderEvent:

@@ -37,10 +37,6 @@ from orders.fills.order_reports import Observation, record_reports
 from orders.models import Order
 from orders.models.transitions import Transition, atomic_statuses
 
-# Answers that arrive close together are written together; a missing answer delays the others by LONGEST_S at most.
-IDLE_S = 0.025
-LONGEST_S = 0.5
-
 _STALE_MARKET = ("filter_failure", "unknown_symbol")
 
 PLACE, CANCEL, LOOK_UP, FETCH_FILLS = "place_order", "cancel_order", "fetch_order", "fetch_order_fills"
@@ -73,12 +69,19 @@ class SortedAnswers:
 
 
 class ExecutionClient:
-    """`actor` signs the order events. Not thread-safe: one thread starts the calls and collects the answers."""
+    """`actor` signs the order events; the calls count for the share of `owner`, or of each account's owner.
 
-    def __init__(self, *, actor: str, clock: Callable[[], datetime]) -> None:
+    Not thread-safe: one thread at a time starts the calls and collects the answers.
+    """
+
+    def __init__(self, *, actor: str, clock: Callable[[], datetime], owner: int | None = None) -> None:
         self.actor = actor
         self.clock = clock
         self.under_way = 0
+        self.reported: dict[
+            int, OrderReport
+        ] = {}  # by order pk: placed orders with trades that are being read
+        self._owner = owner
         self._answers: AnswerQueue[Outcome] = AnswerQueue()
 
     # Starting
@@ -99,10 +102,12 @@ class ExecutionClient:
 
     def _start_calls(self, order_calls: Sequence[OrderCall]) -> None:
         calls, now = [], self.clock()
+        self.under_way += len(order_calls)
+        self._answers.expect(len(order_calls))
         for order_call in order_calls:
             order_call.asked_at = order_call.asked_at or now
             try:
-                calls.append(_exchange_call(order_call))
+                calls.append(_exchange_call(order_call, self._owner))
             except vault.CredentialsUnreadable:
                 error = Unavailable(
                     "The account's credentials cannot be read.", code="credentials_unreadable"
@@ -110,18 +115,31 @@ class ExecutionClient:
                 self._answers.put(
                     Outcome(Call("", MarketType.SPOT, order_call.verb, tag=order_call), error=error)
                 )
-        self.under_way += len(order_calls)
         if calls:
             gateway.start(calls, self._answers.put)
 
     # Collecting
+
+    def notify_when_answered(self, notify: Callable[[float], None]) -> None:
+        """Has `notify` called when a look at the answers is worth it, in so many seconds."""
+        self._answers.notify = notify
+
+    def next_group_in_s(self) -> float | None:
+        """The seconds until `collect_ready` finds answers; None where no answer has come."""
+        return self._answers.due_in_s()
 
     def collect(self, *, timeout_s: float) -> list[OrderCall]:
         """Waits for answers, writes the conclusions, and returns the order calls that have ended.
 
         Returns an empty list when no call ended within `timeout_s`.
         """
-        outcomes = self._take_outcomes(timeout_s)
+        return self._conclude(self._answers.wait(timeout_s))
+
+    def collect_ready(self) -> list[OrderCall]:
+        """As `collect`, without waiting."""
+        return self._conclude(self._answers.take())
+
+    def _conclude(self, outcomes: Sequence[Outcome]) -> list[OrderCall]:
         if not outcomes:
             return []
         answers = SortedAnswers()
@@ -130,11 +148,10 @@ class ExecutionClient:
         failpoint("reply read, not written")
         self._write_answers(answers)
         self.under_way -= len(outcomes)
+        for order_call in answers.over:
+            self.reported.pop(order_call.order.pk, None)
         self._start_calls(answers.next)
         return answers.over
-
-    def _take_outcomes(self, timeout_s: float) -> list[Outcome]:
-        return self._answers.take(self.under_way, timeout_s=timeout_s, idle_s=IDLE_S, longest_s=LONGEST_S)
 
     def _write_answers(self, answers: SortedAnswers) -> None:
         now = self.clock()
@@ -167,6 +184,8 @@ class ExecutionClient:
         for order_call, report in answers.reports:
             order_call.report = report
             if report.filled > order_call.order.filled:
+                if order_call.verb == PLACE:
+                    self.reported[order_call.order.pk] = report
                 order_call.verb, order_call.can_wait = FETCH_FILLS, False
                 answers.next.append(order_call)
             else:
@@ -283,7 +302,7 @@ def _sort_success(order_call: OrderCall, value: Any, answers: SortedAnswers) -> 
         answers.reports.append((order_call, value))
 
 
-def _exchange_call(order_call: OrderCall) -> Call:
+def _exchange_call(order_call: OrderCall, owner: int | None) -> Call:
     order = order_call.order
     argument = _order_request(order) if order_call.verb == PLACE else order.key
     return Call(
@@ -295,6 +314,8 @@ def _exchange_call(order_call: OrderCall) -> Call:
         tag=order_call,
         can_wait=order_call.can_wait,
         is_probe=order_call.verb == PLACE and order.is_probe,
+        owner=order.account.owner_id if owner is None else owner,
+        is_urgent=order.is_closing or order_call.verb == CANCEL,
     )
 
 

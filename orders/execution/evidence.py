@@ -11,33 +11,39 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 
+from django.conf import settings
 from django.db import close_old_connections
 
 from exchanges.enums import MarketType
 from orders.domain.keys import HoldingKey
 from orders.outside.account_comparison import compare_now
 from orders.outside.holdings import compare_wanted, want_comparison
-from orders.turns.wake_up import wake_up
 
 logger = logging.getLogger(__name__)
 
-_THREADS = 4
 _pool: dict[int, ThreadPoolExecutor] = {}  # by process id: a forked child must not use its parent's threads
 
 
-def read_holdings_soon(keys: Iterable[HoldingKey], *, clock: Callable[[], datetime]) -> None:
-    """Asks for a comparison of the holdings and begins the comparison in the background."""
+def read_holdings_soon(
+    keys: Iterable[HoldingKey], *, clock: Callable[[], datetime], notify: Callable[[], None]
+) -> None:
+    """Asks for a comparison of the holdings and begins it in the background; `notify` is called afterwards."""
     wanted = sorted(set(keys))
     want_comparison(wanted, now=clock())
-    _executor().submit(_run, partial(compare_wanted, clock=clock, keys=wanted))
+    _executor().submit(_run, partial(compare_wanted, clock=clock, keys=wanted), notify)
 
 
 def compare_soon(
-    accounts: Iterable[int], market_type: MarketType, symbols: Iterable[str], *, clock: Callable[[], datetime]
+    accounts: Iterable[int],
+    market_type: MarketType,
+    symbols: Iterable[str],
+    *,
+    clock: Callable[[], datetime],
+    notify: Callable[[], None],
 ) -> None:
-    """Begins a comparison of the accounts in the background, and wakes the waiting runs afterwards."""
+    """Begins a comparison of the accounts in the background; `notify` is called afterwards."""
     work = partial(compare_now, sorted(set(accounts)), market_type, set(symbols), clock=clock)
-    _executor().submit(_run, work)
+    _executor().submit(_run, work, notify)
 
 
 def shut_down() -> None:
@@ -47,7 +53,7 @@ def shut_down() -> None:
     _pool.clear()
 
 
-def _run(work: Callable[[], object]) -> None:
+def _run(work: Callable[[], object], notify: Callable[[], None]) -> None:
     close_old_connections()
     try:
         work()
@@ -56,12 +62,12 @@ def _run(work: Callable[[], object]) -> None:
         logger.exception("comparison broke off")
     finally:
         close_old_connections()
-        wake_up.notify()
+        notify()
 
 
 def _executor() -> ThreadPoolExecutor:
     pid = os.getpid()
     if pid not in _pool:
         _pool.clear()
-        _pool[pid] = ThreadPoolExecutor(_THREADS, thread_name_prefix="evidence")
+        _pool[pid] = ThreadPoolExecutor(settings.EVIDENCE_THREADS, thread_name_prefix="evidence")
     return _pool[pid]

@@ -59,7 +59,7 @@ class Tracker:
         self._under_way: set[int] = set()
         self._canceling: set[int] = set()
         self._runs: dict[int, BatchRun] = {}  # by batch
-        self._background = ThreadPoolExecutor(2, thread_name_prefix="reconcile")
+        self._background = ThreadPoolExecutor(settings.TRACKER_THREADS, thread_name_prefix="reconcile")
         self._comparing: Future[list[Order]] | None = None
         self._comparing_wanted: Future[None] | None = None
         self._compare_at = self._income_at = 0.0
@@ -165,7 +165,7 @@ class Tracker:
         _reopen_unfinished()
         now, ours = self._clock(), self._running_batches()
         left_alone = {*ours, *look_up_waiting(clock=self._clock)}
-        for batch in Batch.objects.unfinished().order_by("pk"):
+        for batch in Batch.objects.unfinished().select_related("strategy").order_by("pk"):
             if batch.pk in left_alone or not _is_abandoned(batch, now):
                 continue
             by = f"{self._name}:{batch.pk}"

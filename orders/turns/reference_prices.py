@@ -7,7 +7,6 @@ from decimal import Decimal
 
 from exchanges.market_data import prices
 from exchanges.market_data.prices import Key
-from orders.turns.wake_up import wake_up
 
 
 class ReferencePrices:
@@ -16,8 +15,10 @@ class ReferencePrices:
     The age of a price counts from the price's arrival, not from the first use in this run.
     """
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], datetime], notify: Callable[[], None] = lambda: None) -> None:
+        """`notify` is called on the exchanges' thread at each arrival."""
         self._clock = clock
+        self._notify = notify
         self._known: dict[Key, tuple[Decimal | None, datetime]] = {}
         self._requested: set[Key] = set()
         self._arrivals: queue.SimpleQueue[tuple[Key, Decimal | None, datetime]] = queue.SimpleQueue()
@@ -51,7 +52,7 @@ class ReferencePrices:
 
     def _receive_price(self, key: Key, price: Decimal | None) -> None:
         self._arrivals.put((key, price, self._clock()))
-        wake_up.notify()
+        self._notify()
 
     def _take_arrivals(self) -> None:
         while not self._arrivals.empty():

@@ -1,5 +1,3 @@
-from datetime import datetime, timedelta
-
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,8 +5,6 @@ from django.utils.translation import gettext_lazy as _
 from exchanges.models.fixed import refuse_change
 from strategies import tokens
 from strategies.models.token import Token, TokenQuerySet
-
-NOTED_EVERY = timedelta(minutes=1)
 
 
 class ApiToken(Token):
@@ -28,8 +24,3 @@ class ApiToken(Token):
 
     def clean(self) -> None:
         refuse_change(self, "user")
-
-    def note_use(self, *, now: datetime) -> None:
-        """Stores the time of use at most once a minute, so that few reads cost a write."""
-        if self.last_used_at is None or now - self.last_used_at >= NOTED_EVERY:
-            ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)

@@ -1,4 +1,4 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
 from django.db import models
@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from strategies import tokens
 
 T = TypeVar("T", bound="Token")
+NOTED_EVERY = timedelta(minutes=1)
 
 
 class TokenQuerySet(models.QuerySet[T]):
@@ -55,3 +56,8 @@ class Token(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}… {self.name}".strip()
+
+    def note_use(self, *, now: datetime) -> None:
+        """Stores the time of use at most once a minute: few uses cost a write, and none waits for another's row."""
+        if self.last_used_at is None or now - self.last_used_at >= NOTED_EVERY:
+            type(self)._default_manager.filter(pk=self.pk).update(last_used_at=now)

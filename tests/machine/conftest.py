@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from exchanges.paper.testing import PaperControl
-from orders.execution import batch_run, client
+from orders.execution import answers, batch_run
 from tests.edge import forget_exchanges
 from tests.machine.world import World
 
@@ -18,8 +18,8 @@ def paper(
     settings.EXCHANGE_TIMEOUT_S = 0.3
     settings.WEBHOOK_ANSWER_BUDGET_MS = 400
     settings.WEBHOOK_TOKEN_RATE_PER_MINUTE = 1_000_000
-    monkeypatch.setattr(client, "IDLE_S", 0.003)
-    monkeypatch.setattr(client, "LONGEST_S", 0.03)
+    monkeypatch.setattr(answers, "IDLE_S", 0.003)
+    monkeypatch.setattr(answers, "LONGEST_S", 0.03)
     monkeypatch.setattr(batch_run, "_HAND_OVER_AFTER_S", 1)
     forget_exchanges()
     return paper_server

@@ -5,16 +5,21 @@ client holds only the bytes sent so far.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
+
+from webhooks.answering.deferral import ARRIVED, CAN_DEFER, DEFERRED, SETTLED, Deferred
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 Environ = dict[str, Any]
+T = TypeVar("T")
 WSGIApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
@@ -25,9 +30,19 @@ class BufferedWSGI:
     A body that takes longer than `body_timeout_s` gets 408.
     """
 
-    def __init__(self, application: WSGIApplication, *, threads: int, max_bytes: int, body_timeout_s: float):
+    def __init__(
+        self,
+        application: WSGIApplication,
+        *,
+        threads: int,
+        max_bytes: int,
+        body_timeout_s: float,
+        answer_threads: int = 4,
+    ) -> None:
         self.application = application
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="web")
+        # Deferred answers have threads of their own: what is settled waits behind no request that comes later.
+        self.answer_pool = ThreadPoolExecutor(answer_threads, thread_name_prefix="web-answer")
         self.max_bytes = max_bytes
         self.body_timeout_s = body_timeout_s
 
@@ -48,8 +63,24 @@ class BufferedWSGI:
         except ConnectionError:
             return
         else:
-            loop = asyncio.get_running_loop()
-            await send_answer(send, *await loop.run_in_executor(self.pool, self.call, scope, body))
+            await send_answer(send, *await self.answer(scope, body))
+
+    async def answer(self, scope: Event, body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Calls the application, and a second time for a deferred answer: see webhooks.answering.deferral."""
+        environ = environ_of(scope, body) | {CAN_DEFER: True, ARRIVED: time.monotonic()}
+        answer = await self.in_thread(partial(self.call, environ))
+        deferred: Deferred | None = environ.pop(DEFERRED, None)
+        if deferred is None:
+            return answer
+        await deferred.settle(self.in_answer_thread)
+        environ = environ_of(scope, b"") | {SETTLED: deferred}
+        return await self.in_answer_thread(partial(self.call, environ))
+
+    async def in_thread(self, act: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.pool, act)
+
+    async def in_answer_thread(self, act: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.answer_pool, act)
 
     async def read_body(self, receive: Receive) -> bytes:
         body = bytearray()
@@ -62,7 +93,7 @@ class BufferedWSGI:
             more = event.get("more_body", False)
         return bytes(body)
 
-    def call(self, scope: Event, body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def call(self, environ: Environ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         start: list[Any] = []
         chunks: list[bytes] = []
 
@@ -72,7 +103,7 @@ class BufferedWSGI:
             start[:] = [int(status.split(" ", 1)[0]), headers]
             return chunks.append
 
-        parts = self.application(environ_of(scope, body), start_response)
+        parts = self.application(environ, start_response)
         try:
             chunks.extend(parts)
         finally:

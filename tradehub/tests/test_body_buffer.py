@@ -4,6 +4,7 @@ import threading
 import pytest
 
 from tradehub.http.body_buffer import BufferedWSGI
+from webhooks.answering.deferral import ARRIVED, DEFERRED, SETTLED
 
 SCOPE = {
     "type": "http",
@@ -167,3 +168,86 @@ def test_startup_and_shutdown_are_acknowledged():
 def test_a_websocket_is_refused():
     with pytest.raises(ValueError, match="No application for websocket"):
         drive(buffered(Echo()), scope={"type": "websocket"})
+
+
+# Deferred answers
+
+
+class Promise:
+    """An answer that is ready once `act` has run on a thread of the server."""
+
+    def __init__(self, act=lambda: None):
+        self.act, self.settled_in = act, None
+
+    async def settle(self, in_thread):
+        await in_thread(self.act)
+        self.settled_in = threading.current_thread().name
+
+
+class Deferring:
+    """Answers at the second call, with what the promise said."""
+
+    def __init__(self, promise):
+        self.promise, self.calls = promise, []
+
+    def __call__(self, environ, start_response):
+        self.calls.append(environ)
+        settled = environ.get(SETTLED)
+        start_response("200 OK", [])
+        if settled is None:
+            environ[DEFERRED] = self.promise
+            return [b"dropped"]
+        assert settled is self.promise
+        return [b"answered"]
+
+
+def test_a_deferred_answer_is_awaited_and_asked_for_again():
+    application = Deferring(Promise())
+
+    sent = drive(buffered(application), part(b"hello"))
+
+    assert sent[1]["body"] == b"answered"
+    assert [SETTLED in environ for environ in application.calls] == [False, True]
+    assert application.promise.settled_in == threading.main_thread().name  # where the loop runs
+    assert application.calls[0][ARRIVED] > 0
+
+
+def test_more_answers_can_wait_than_there_are_threads():
+    class Waiting(Promise):
+        async def settle(self, in_thread):
+            waiting.append(self)
+            while len(waiting) < 20:
+                await asyncio.sleep(0.001)
+
+    waiting = []
+    application = buffered(deferring_each(Waiting))
+
+    async def all_at_once():
+        async def one():
+            events, sent = [part(b"hello")], []
+
+            async def receive():
+                return events.pop(0)
+
+            async def send(event):
+                sent.append(event)
+
+            await application(SCOPE, receive, send)
+            return sent
+
+        return await asyncio.gather(*[one() for _ in range(20)])
+
+    assert all(sent[1]["body"] == b"answered" for sent in asyncio.run(all_at_once()))
+
+
+def deferring_each(promise):
+    """Each request has a promise of its own."""
+
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        if SETTLED in environ:
+            return [b"answered"]
+        environ[DEFERRED] = promise()
+        return [b"dropped"]
+
+    return application

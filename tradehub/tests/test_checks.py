@@ -9,7 +9,15 @@ from cryptography.fernet import Fernet
 from django.core.checks import run_checks
 from django.db import connection, connections
 
-from tradehub.checks import check_cache_is_shared, check_driver, check_durability, check_secrets_differ
+from tradehub.checks import (
+    check_cache_is_shared,
+    check_connections,
+    check_driver,
+    check_durability,
+    check_secrets_differ,
+    connections_of_machine,
+    connections_of_tracker,
+)
 from tradehub.environment import BASE_DIR
 from webhooks.senders import parse_networks
 
@@ -82,6 +90,20 @@ def test_the_driver_is_the_one_that_is_tested(monkeypatch):
 
     assert message.id == "tradehub.E004"
     assert "psycopg, not psycopg2" in str(message)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_more_threads_than_the_database_takes_connections_are_warned_of(settings):
+    settings.WEB_PROCESSES = 2
+
+    assert ids(check_connections(databases=["default"])) == []
+    assert (
+        connections_of_machine() + connections_of_tracker() <= 97
+    )  # two machines' trackers, PostgreSQL's default
+
+    settings.WEB_PROCESSES = 40
+    is_limited = connection.vendor == "postgresql"
+    assert ids(check_connections(databases=["default"])) == (["tradehub.W002"] if is_limited else [])
 
 
 # Cache

@@ -121,6 +121,16 @@ def missing_results(legs: Iterable[Leg]) -> list[Json]:
     ]
 
 
+def outcome_of(results: Sequence[Json]) -> str:
+    """What became of a delivery: `pending` while anything is, else `all`, `some` or `none` of the results succeeded."""
+    found = {result["status"] for result in results}
+    if PENDING in found:
+        return PENDING
+    if SUCCESS not in found:
+        return "none"
+    return "some" if FAILED_RESULT in found else "all"
+
+
 def summary(trades: Sequence[Json], cancels: Sequence[Json], *, action: str, accounts: int) -> Json:
     counted: Json = {"total_accounts": accounts, "total_orders": len(trades) + len(cancels)}
     if action in ("orders_processed", "dry_run"):

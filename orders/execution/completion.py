@@ -1,0 +1,26 @@
+"""An event that threads wait for, and that calls back whoever must not wait in a thread."""
+
+import threading
+from collections.abc import Callable
+
+
+class Completion(threading.Event):
+    def __init__(self) -> None:
+        super().__init__()
+        self._callbacks: list[Callable[[], None]] = []
+        self._guard = threading.Lock()
+
+    def set(self) -> None:
+        with self._guard:
+            super().set()
+            callbacks, self._callbacks = self._callbacks, []
+        for call in callbacks:
+            call()
+
+    def when_set(self, call: Callable[[], None]) -> None:
+        """Has `call` called once, on the thread that sets the event; at once where the event is set already."""
+        with self._guard:
+            if not self.is_set():
+                self._callbacks.append(call)
+                return
+        call()
