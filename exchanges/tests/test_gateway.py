@@ -1,6 +1,7 @@
 """What leaves for an exchange, and what stays here: request weight, pauses, clocks."""
 
 import asyncio
+import threading
 import time
 from datetime import timedelta
 from decimal import Decimal
@@ -25,7 +26,7 @@ from exchanges.models import ExchangePause
 from exchanges.pause_record import Pause, PauseKey, key_digest
 from exchanges.vault import credentials_of
 from tests.factories import AccountFactory
-from tests.waiting import eventually
+from tests.waiting import LONG_S, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -659,3 +660,45 @@ def test_asking_for_the_time_can_be_too_much_as_well(ahead, paper, set_clock):
     set_clock()
 
     assert gateway.pause_left_s("paper") > 25
+
+
+# Shares
+
+
+@pytest.fixture
+def leaving(monkeypatch, paper):
+    """Starts groups of calls in one turn of the loop; returns the tags in the order in which the calls leave."""
+
+    def start(*groups):
+        left, all_left = [], threading.Event()
+
+        async def leave(self, call, deliver):
+            left.append(call.tag)
+            if len(left) == sum(map(len, groups)):
+                all_left.set()
+
+        def spawn():
+            for group in groups:
+                gateway._spawn(group, print)
+
+        monkeypatch.setattr(module.Gateway, "_run", leave)
+        gateway.set_clock("paper", FUTURES)  # the loop runs by then
+        gateway._loop.call_soon_threadsafe(spawn)
+        assert all_left.wait(LONG_S)
+        return left
+
+    return start
+
+
+def test_a_fan_out_of_one_owner_leaves_around_the_call_of_another(leaving):
+    fan_out = [ask("fetch_balance", owner=1, tag="many") for _ in range(300)]
+
+    left = leaving(fan_out, [ask("fetch_balance", owner=2, tag="single")])
+
+    assert left.index("single") <= 9  # eight had left, and one more has its turn
+
+
+def test_an_exit_leaves_before_the_entries_of_its_owner(leaving):
+    entries = [ask("place_order", owner=1, tag="entry") for _ in range(20)]
+
+    assert leaving([*entries, ask("place_order", owner=1, tag="exit", is_urgent=True)])[0] == "exit"

@@ -117,7 +117,7 @@ def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
         require_transition(change.source, change.target, late=change.evidence is Evidence.QUERY)
         by_columns[tuple(sorted(change.fields))].append(change)
     moved: set[int] = set()
-    with transaction.atomic(using=using):
+    with transaction.atomic(using=using, savepoint=False):
         for columns, group in by_columns.items():
             moved |= _compare_and_set(columns, group, connections[using])
         _write_events([change for change in wanted if change.order.pk in moved], connections[using])

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from orders.execution import batch_run, batches
-from orders.execution.batch_run import LEASE, resume_batch
-from orders.execution.client import ExecutionClient
+from orders.execution.batch_run import LEASE, BatchRun, resume_batch
 from orders.models import Batch, ExitGoal, Order, Position
 from tests.crash import Killed, dying_at
 
@@ -47,7 +46,7 @@ def test_what_a_run_sent_after_it_was_taken_over_is_looked_up(world, monkeypatch
     with monkeypatch.context() as patch:
         stands_still = time.monotonic()  # so that it does not look after its lease before it sends
         patch.setattr(batch_run, "time", SimpleNamespace(monotonic=lambda: stands_still))
-        with dying_at(ExecutionClient, "collect"), pytest.raises(Killed):
+        with dying_at(BatchRun, "_wait_s"), pytest.raises(Killed):
             first.run()  # it sends, and is never heard of again
 
     second.run()
