@@ -23,11 +23,12 @@ from exchanges.adapters.ccxt_adapter import CcxtAdapter
 from exchanges.adapters.clients import clone_client, install_markets, new_template, read_clock_offset
 from exchanges.adapters.dialects import DIALECTS
 from exchanges.adapters.protocol import Capabilities, Credentials
-from exchanges.adapters.transport import Session, new_session
+from exchanges.adapters.transport import Passage, Session, new_session
 from exchanges.enums import MarketType
 from exchanges.errors import (
     DuplicateClientOrderId,
     ExchangeError,
+    NotSent,
     OrderNotFound,
     OutcomeUnknown,
     Rejected,
@@ -44,6 +45,7 @@ CLOCK_SKEW = "clock_skew"
 PLACE_ORDER = "place_order"
 # So few calls that can wait run at a time that each call learns the request weight of the calls before.
 _PATIENT_AT_A_TIME = 8
+_HANDSHAKES_AT_A_TIME = 100  # of one owner
 _LEAVE_AT_ONCE = 8  # calls are signed in one turn of the loop
 
 
@@ -108,6 +110,7 @@ class Gateway:
         self.pause_times: dict[PauseKey, datetime] = {}
         self._used: dict[Line, tuple[int, int]] = {}  # a minute, and the request weight used in the minute
         self._patient: dict[Line, asyncio.Semaphore] = {}
+        self._doors: dict[int, asyncio.Semaphore] = {}  # by owner
         self._running: set[asyncio.Task[None]] = set()
         self._leaving: FairQueue[tuple[Call, Callable[[Outcome], None]]] = FairQueue()
 
@@ -212,36 +215,39 @@ class Gateway:
         task.add_done_callback(self._running.discard)
 
     async def _run(self, call: Call, deliver: Callable[[Outcome], None]) -> None:
-        async with self._patience(call):
-            outcome = await self._outcome(call)
+        async with self._patience(call), self._passage(call) as passage:
+            outcome = await self._outcome(call, passage)
         deliver(outcome)
+
+    def _passage(self, call: Call) -> Passage:
+        return Passage(self._doors.setdefault(call.owner, asyncio.Semaphore(_HANDSHAKES_AT_A_TIME)))
 
     def _patience(self, call: Call) -> AbstractAsyncContextManager[None]:
         if not call.can_wait:
             return nullcontext()
         return self._patient.setdefault(call.line, asyncio.Semaphore(_PATIENT_AT_A_TIME))
 
-    async def _outcome(self, call: Call) -> Outcome:
+    async def _outcome(self, call: Call, passage: Passage) -> Outcome:
         held_back = None if call.is_probe else self._held_back(call)
         if held_back is not None:
             return Outcome(call, error=held_back)
-        outcome = await self._answered_outcome(call)
+        outcome = await self._answered_outcome(call, passage)
         if call.is_probe and _is_heard(outcome.error):
             self.pause_record.end_by_probe(*_pause_keys(call.exchange, call.credentials))
             logger.info("pause ended by a probe exchange=%s", call.exchange)
         return outcome
 
-    async def _answered_outcome(self, call: Call) -> Outcome:
+    async def _answered_outcome(self, call: Call, passage: Passage) -> Outcome:
         try:
             async with asyncio.timeout(settings.EXCHANGE_TIMEOUT_S) as limit:
-                return Outcome(call, value=await self._dispatch(call, limit))
+                return Outcome(call, value=await self._dispatch(call, limit, passage))
         except ExchangeError as error:
             self._note_pause(call.exchange, call.credentials, error)
             if error.code == CLOCK_SKEW:
                 self._begin_set_clock(call.exchange, call.market_type)
             return Outcome(call, error=error)
         except TimeoutError:
-            return Outcome(call, error=OutcomeUnknown("No answer in time.", code="timeout"))
+            return Outcome(call, error=_late(passage))
         except Exception as error:
             # Boundary: after any failure the request may have been sent, and the caller must learn of the failure.
             logger.exception("exchange call failed exchange=%s verb=%s", call.exchange, call.verb)
@@ -261,8 +267,9 @@ class Gateway:
         per_account = not self.pause_left_s(call.exchange)
         return Throttled(words, retry_after_s=math.ceil(left_s), per_account=per_account)
 
-    async def _dispatch(self, call: Call, limit: asyncio.Timeout) -> Any:
+    async def _dispatch(self, call: Call, limit: asyncio.Timeout, passage: Passage) -> Any:
         adapter = self._adapter(call.exchange, call.market_type, call.credentials)
+        adapter.client.passage = passage
         adapter.client.restart_time = partial(self._restart_time, limit)
         if call.can_wait and self._is_scarce(call.line, adapter.capabilities.weight_per_minute):
             raise Unavailable("This minute's request weight is kept for orders.", code="budget")
@@ -352,7 +359,11 @@ class Gateway:
             if self._pid == os.getpid():
                 return
             self._templates, self._running = {}, set()
-            self._used, self._patient = {}, {}  # pauses stay: a child process has the same address
+            self._used, self._patient, self._doors = (
+                {},
+                {},
+                {},
+            )  # pauses stay: a child process has the same address
             self._loop = asyncio.new_event_loop()
             started = threading.Event()
             threading.Thread(target=self._serve, args=(started,), name="exchanges", daemon=True).start()
@@ -372,6 +383,12 @@ class Gateway:
 def _pause_keys(exchange: str, credentials: Credentials | None) -> tuple[PauseKey, ...]:
     address = PauseKey(exchange)
     return (address, PauseKey(exchange, key_digest(credentials.api_key))) if credentials else (address,)
+
+
+def _late(passage: Passage) -> ExchangeError:
+    if passage.is_connected:
+        return OutcomeUnknown("No answer in time.", code="timeout")
+    return NotSent("No connection in time.")
 
 
 def _is_heard(error: ExchangeError | None) -> bool:

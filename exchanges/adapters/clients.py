@@ -64,7 +64,7 @@ def clone_client(template: Any, credentials: Credentials | None) -> Any:
     client = template.__class__.__new__(template.__class__)
     client.__dict__.update(template.__dict__)
     client.options = dict(template.options)
-    client.sent, client.send_before, client.note_weight = False, None, None
+    client.sent, client.send_before, client.note_weight, client.passage = False, None, None, None
     client.restart_time = _keep_time
     if credentials is not None:
         client.apiKey, client.secret, client.password = (

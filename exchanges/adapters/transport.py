@@ -4,10 +4,12 @@ This transport replaces ccxt's own `fetch`, because ccxt's `fetch` follows redir
 returns an order without an id for an unreadable answer, and hides ambiguous failures in a generic error.
 """
 
+import asyncio
 import json
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -24,6 +26,49 @@ _MAX_DIGITS = 9  # the most digits read of a number in a header
 Session = aiohttp.ClientSession
 
 
+class Passage:
+    """The way of one call to a connection. `door` bounds how many calls of one owner make connections at a time.
+
+    A connection costs milliseconds of processor time for its handshake. Where all calls of a large fan-out make theirs
+    at the same time, none is done before its time-out.
+    """
+
+    def __init__(self, door: asyncio.Semaphore) -> None:
+        self.is_connected = False  # before, nothing of the call can have left
+        self._door = door
+        self._is_inside = False
+
+    async def __aenter__(self) -> "Passage":
+        await self._door.acquire()
+        self._is_inside = True
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._leave_door()
+
+    def connect(self) -> None:
+        self.is_connected = True
+        self._leave_door()
+
+    def _leave_door(self) -> None:
+        if self._is_inside:
+            self._is_inside = False
+            self._door.release()
+
+
+async def _note_connection(session: object, context: SimpleNamespace, params: object) -> None:
+    passage: Passage | None = context.trace_request_ctx
+    if passage is not None:
+        passage.connect()
+
+
+def _connection_notes() -> aiohttp.TraceConfig:
+    notes = aiohttp.TraceConfig()
+    notes.on_connection_create_end.append(_note_connection)
+    notes.on_connection_reuseconn.append(_note_connection)
+    return notes
+
+
 def new_session(*, ca_file: str = "") -> aiohttp.ClientSession:
     """The connection pool of this process. Call this function on the loop that will use the pool.
 
@@ -34,7 +79,9 @@ def new_session(*, ca_file: str = "") -> aiohttp.ClientSession:
     if ca_file:
         context.load_verify_locations(cafile=ca_file)
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=_KEEP_ALIVE_S, ssl=context)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_connection_notes()]
+    )
 
 
 class StrictTransport:
@@ -45,6 +92,7 @@ class StrictTransport:
     call_timeout = aiohttp.ClientTimeout(connect=4, sock_connect=3)
     sent = False
     send_before: datetime | None = None
+    passage: Passage | None = None
     # The header in which the exchange tells the used request weight of this minute; "" where no header tells.
     weight_header = ""
     note_weight: Callable[[int], None] | None = None
@@ -81,6 +129,7 @@ class StrictTransport:
                 headers=self.prepare_request_headers(headers),  # type: ignore[attr-defined]
                 allow_redirects=False,
                 timeout=self.call_timeout,
+                trace_request_ctx=self.passage,
             ) as response:
                 raw = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):

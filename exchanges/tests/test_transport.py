@@ -2,11 +2,12 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 
 import aiohttp
 import pytest
 
-from exchanges.adapters.transport import new_session
+from exchanges.adapters.transport import Passage, new_session
 from exchanges.errors import NotSent, OutcomeUnknown
 from exchanges.tests.test_tls import ANSWER, Client
 
@@ -124,3 +125,83 @@ def test_a_post_over_a_kept_connection_that_broke_is_not_repeated():
     assert first == {}
     assert isinstance(second, OutcomeUnknown)
     assert len(heard) == 2
+
+
+# Connections of one owner
+
+
+async def pass_through(door, url, session, passages):
+    async with Passage(door) as passage:
+        passages.append(passage)
+        client = Client(session)
+        client.passage = passage
+        return await client.fetch(url, "POST", {}, "quantity=1")
+
+
+def test_a_door_is_free_again_once_the_connection_stands():
+    answered = asyncio.Event()
+
+    async def answer_later(server, reader, writer):
+        await server.hear(reader)
+        await answered.wait()
+        writer.write(ANSWER)
+        await writer.drain()
+
+    async def run():
+        server, door, passages = Server(answer_later), asyncio.Semaphore(1), []
+        listening = await asyncio.start_server(server, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/order"
+        async with new_session() as session:
+            calls = [asyncio.create_task(pass_through(door, url, session, passages)) for _ in range(5)]
+            while len(server.heard) < 5:  # all five wait for their answers, behind a door for one
+                await asyncio.sleep(0.001)
+            answered.set()
+            await asyncio.gather(*calls)
+            again = await pass_through(door, url, session, passages)  # over a kept connection
+        listening.close()
+        return again, passages, door
+
+    again, passages, door = asyncio.run(run())
+
+    assert again == {}
+    assert [passage.is_connected for passage in passages] == [True] * 6
+    assert not door.locked()
+
+
+def test_who_cannot_connect_holds_up_only_the_same_owner():
+    async def answer_each(server, reader, writer):
+        while await server.hear(reader):
+            writer.write(ANSWER)
+            await writer.drain()
+
+    async def run():
+        over = asyncio.Event()
+
+        async def say_nothing_until_the_end(server, reader, writer):
+            await over.wait()
+
+        door, other, passages = asyncio.Semaphore(1), asyncio.Semaphore(1), []
+        silent = await asyncio.start_server(Server(say_nothing_until_the_end), "127.0.0.1", 0)
+        listening = await asyncio.start_server(Server(answer_each), "127.0.0.1", 0)
+        stuck = f"https://127.0.0.1:{silent.sockets[0].getsockname()[1]}/order"
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/order"
+        async with new_session() as session:
+            first = asyncio.create_task(pass_through(door, stuck, session, passages))
+            while not passages:
+                await asyncio.sleep(0.001)
+            behind = asyncio.create_task(pass_through(door, url, session, passages))
+            answer = await pass_through(other, url, session, passages)
+            waits = not behind.done()
+            first.cancel()
+            with suppress(asyncio.CancelledError):
+                await first
+            answers = [answer, await behind]
+        over.set()
+        silent.close()
+        listening.close()
+        return answers, waits, passages
+
+    answers, waits, passages = asyncio.run(run())
+
+    assert (answers, waits) == ([{}, {}], True)
+    assert [passage.is_connected for passage in passages] == [False, True, True]
