@@ -105,10 +105,25 @@ RESULTS = {
         "Subscribe to real-time data at TradingView, or make the alert on a chart with real-time data.",
     ),
     "price_unavailable": Advice(
-        "A MARKET entry by `qty_per` needs the last price for its size, or a limit of notional or price distance needs"
-        " the last price for its check, and the exchange gave no price.",
-        "Send a LIMIT order, which carries its own price, or send again. When all symbols fail:"
+        "A MARKET entry by `qty_per` needs the last price for its size, a relative price counts from the last price, or"
+        " a limit of notional or price distance needs the last price for its check, and the exchange gave no price.",
+        "Send a LIMIT order with a number as price, or send again. An exit is tried again. When all symbols fail:"
         " [An exchange is down or throttles](runbook.md#an-exchange-is-down-or-throttles).",
+    ),
+    "relative_price_unusable": Advice(
+        "A relative `price` or `stop_price`, counted from the last price at the leg's turn, is 0 or less, or beyond"
+        " what can be stored.",
+        "Send a smaller distance, or a number. An amount such as -100d has to fit the price of the symbol; a percentage"
+        " fits every symbol.",
+    ),
+    "stop_wrong_side": Advice(
+        "The sign of a relative `stop_price` puts the stop on the side of the market where every stop of this side"
+        " triggers at once. Nothing was sent, also where the strategy sends passed stops at the market's price.",
+        "Turn the sign around. For an exit that waits: end the exit in the admin, and send the exit again.",
+    ),
+    "tick_unknown": Advice(
+        "A relative price counts ticks, and the exchange's list of markets names no tick for the symbol.",
+        "Send the distance in percent (-0.5%) or as an amount (-100d).",
     ),
     "markets_unavailable": Advice(
         "Neither the memory nor the database nor the exchange has the list of markets. The list is missing only before"

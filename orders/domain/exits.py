@@ -23,7 +23,8 @@ NOTHING_HELD = frozenset({"no_long_position", "no_short_position", "no_position"
 HOPELESS = frozenset(
     {
         "account_blocked", "authentication_failed", "credentials_unreadable", "hedge_mode", "market_closed",
-        "markets_unavailable", "order_type_unsupported", "unknown_symbol",
+        "markets_unavailable", "order_type_unsupported", "relative_price_unusable", "stop_wrong_side", "tick_unknown",
+        "unknown_symbol",
     }
 )  # fmt: skip
 # The books or the balance are wrong about what can be closed: the exchange's holding is read before another attempt.

@@ -18,6 +18,7 @@ class Leg:
     A leg of the four order types has one size: `qty_per`, `qty`, a size or a target in `terms`; a flat or shrinking
     position and a cancel need none. `qty_per` is a percentage, or shares for stocks; a negative `qty_per` closes a
     position. `qty` is in base units, or shares for stocks. `tag` is the sender's name for the order.
+    A price that is relative to the market's price stands in `terms`, and the leg's own price is empty.
     """
 
     index: int

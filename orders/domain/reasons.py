@@ -53,6 +53,18 @@ TEXTS = {
     "market_closed": _("%(symbol)s is not open for trading at the exchange now. Exits are still sent."),
     "delayed_feed": DelayedFeed.template,
     "price_unavailable": _("There is no current price for %(symbol)s. Send a LIMIT order, or try again."),
+    "relative_price_unusable": _(
+        "%(distance)s from the last price %(last_price)s of %(symbol)s is %(price)s, which is no price."
+        " Send a smaller distance, or a number."
+    ),
+    "stop_wrong_side": _(
+        "A stop at %(distance)s of %(symbol)s has been reached before it is sent. A stop that sells lies below the"
+        " market (-), a stop that buys above (+)."
+    ),
+    "tick_unknown": _(
+        "The exchange names no tick of %(symbol)s, so %(distance)s cannot be counted."
+        " Send the distance in percent or as an amount."
+    ),
     "markets_unavailable": _("The list of markets of %(exchange)s could not be read. Try again in a minute."),
     "order_type_unsupported": _(
         "%(exchange)s does not accept %(order_type)s orders. Use another order type."

@@ -20,12 +20,15 @@ from exchanges.amounts import (
 )
 from exchanges.enums import MarketType, OrderType, Side
 from orders.domain.reasons import Denied
+from orders.domain.terms import RelativeKind, RelativePrice
 
 __all__ = [
     "Sized",
+    "find_closing_side",
     "floor_to_step",
     "from_contracts",
     "minimum_that_would_do",
+    "price_from_market",
     "reference_price",
     "round_to_tick",
     "size_closing",
@@ -36,6 +39,7 @@ __all__ = [
 WHOLE = Decimal(-100)
 _PERCENT = Decimal(100)
 _LARGEST = Decimal(10) ** 20 - 1  # the largest number of the database columns
+_FINEST = Decimal(1).scaleb(-18)  # their last digit
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def size_closing(
     part is better than no exit. The minimum notional holds only where the exchange has no reduce-only orders, and is
     checked only where a price is known. Raises Denied.
     """
-    closing_side = _closing_side(side, held)
+    closing_side = find_closing_side(side, held)
     limit, stop = _rounded_prices(market, order_type, closing_side, price, stop_price)
     if asked is None:
         asked = abs(held) * -qty_per / _PERCENT
@@ -138,6 +142,27 @@ def minimum_that_would_do(market: MarketSpec, reference: Decimal | None) -> Deci
     if reference:
         least = max(least, market.min_notional / reference)
     return ceil_to_step(least, market.lot_size)
+
+
+@exact
+def price_from_market(market: MarketSpec, relative: RelativePrice, last_price: Decimal | None) -> Decimal:
+    """Returns a relative price as a number, before rounding to the tick; cut after the database's last digit.
+
+    Raises Denied without a last price, without a tick to count in, and for a number that is no price.
+    """
+    last = _known_price(market, last_price)
+    if relative.kind is RelativeKind.TICKS and market.tick_size <= 0:
+        raise Denied("tick_unknown", {"symbol": market.symbol, "distance": str(relative)})
+    unit = {
+        RelativeKind.PERCENT: last / _PERCENT,
+        RelativeKind.TICKS: market.tick_size,
+        RelativeKind.OFFSET: Decimal(1),
+    }
+    price = floor_to_step(last + relative.value * unit[relative.kind], _FINEST)
+    if not 0 < price <= _LARGEST:
+        numbers = _reason_params(market, price=price, last_price=last)
+        raise Denied("relative_price_unusable", {**numbers, "distance": str(relative)})
+    return price
 
 
 def _known_price(market: MarketSpec, reference: Decimal | None) -> Decimal:
@@ -184,7 +209,8 @@ def _not_zero(market: MarketSpec, asked: Decimal, rounded: Decimal) -> Decimal:
     return rounded
 
 
-def _closing_side(side: Side | None, held: Decimal) -> Side:
+def find_closing_side(side: Side | None, held: Decimal) -> Side:
+    """Returns the side that closes the signed position `held`. Raises Denied where `side` closes nothing."""
     if side is None and not held:
         raise Denied("no_position")
     closing = side or (Side.SELL if held > 0 else Side.BUY)
@@ -236,4 +262,4 @@ def _reason_params(market: MarketSpec, **numbers: Decimal) -> dict[str, str]:
 
 def _short_text(number: Decimal) -> str:
     """Returns a number with at most 18 decimals, rounded down: a sentence needs no more decimals."""
-    return plain(floor_to_step(number, Decimal(1).scaleb(-18)))
+    return plain(floor_to_step(number, _FINEST))

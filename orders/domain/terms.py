@@ -6,9 +6,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from exchanges.amounts import plain
 from exchanges.enums import TimeInForce
 
 Json = dict[str, Any]
+RELATIVE = "relative"  # in stored terms: the prices that are distances from the market's price
 NO_ENTRY = "no_entry"  # in stored terms: the reason for which a leg may close and not open
 
 
@@ -129,12 +131,71 @@ class Protection:
         return cls(take_profits=steps, **single)
 
 
+class RelativeKind(StrEnum):
+    """The unit of a distance from the market's price. `offset` is in quote currency."""
+
+    PERCENT = "percent"
+    TICKS = "ticks"
+    OFFSET = "offset"
+
+    @property
+    def unit(self) -> str:
+        return {"percent": "%", "ticks": " ticks", "offset": "d"}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class RelativePrice:
+    """A price as a signed distance from the last price of the symbol at the account's exchange."""
+
+    kind: RelativeKind
+    value: Decimal
+
+    def __str__(self) -> str:
+        """The distance as a sender writes the distance: -0.5%, +10 ticks, -100d."""
+        sign = "+" if self.value > 0 else ""
+        return f"{sign}{plain(self.value)}{self.kind.unit}"
+
+    def to_json(self) -> Json:
+        return {self.kind.value: plain(self.value)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, str]) -> "RelativePrice":
+        ((kind, value),) = stored.items()
+        return cls(RelativeKind(kind), Decimal(value))
+
+
+@dataclass(frozen=True, slots=True)
+class RelativePrices:
+    """The limit price and the stop price of a leg, as far as they are relative to the market's price."""
+
+    price: RelativePrice | None = None
+    stop_price: RelativePrice | None = None
+
+    def __bool__(self) -> bool:
+        return self != RelativePrices()
+
+    def to_json(self) -> Json:
+        both = {"price": self.price, "stop_price": self.stop_price}
+        return {name: relative.to_json() for name, relative in both.items() if relative is not None}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "RelativePrices":
+        return cls(**{name: RelativePrice.from_json(part) for name, part in stored.items()})
+
+
+def still_relative(stored: Mapping[str, Any], *, price: Decimal | None, stop_price: Decimal | None) -> Json:
+    """Returns the stored terms of a further attempt: the relative prices that have not become numbers yet."""
+    known = {"price": price, "stop_price": stop_price}
+    left = {name: part for name, part in stored.get(RELATIVE, {}).items() if known[name] is None}
+    return {RELATIVE: left} if left else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """`quote_qty` is in quote currency, `risk_per` the percentage of capital lost when the stop is hit.
 
     `levered`: percentages are of capital times leverage. `time_in_force` is of LIMIT entries. `reduce_only`: the leg is
-    an exit of at most its size.
+    an exit of at most its size. `relative` has the prices that the leg itself lacks.
     """
 
     aim: Aim | None = None
@@ -144,6 +205,7 @@ class Terms:
     reduce_only: bool = False
     time_in_force: TimeInForce = TimeInForce.GTC
     protection: Protection = Protection()
+    relative: RelativePrices = RelativePrices()
 
     def to_json(self) -> Json:
         """The terms without what has its default; an ordinary leg gives {}."""
@@ -152,6 +214,8 @@ class Terms:
             stored["aim"] = self.aim.to_json()
         if self.protection:
             stored["protection"] = self.protection.to_json()
+        if self.relative:
+            stored[RELATIVE] = self.relative.to_json()
         return stored
 
     @classmethod
@@ -164,6 +228,7 @@ class Terms:
             reduce_only=stored.get("reduce_only", False),
             time_in_force=TimeInForce(stored.get("time_in_force", TimeInForce.GTC)),
             protection=Protection.from_json(stored["protection"]) if "protection" in stored else Protection(),
+            relative=RelativePrices.from_json(stored.get(RELATIVE, {})),
             **numbers,
         )
 
@@ -172,6 +237,6 @@ def _to_json(terms: Aim | Terms) -> Json:
     stored: Json = {}
     for field in fields(terms):
         value = getattr(terms, field.name)
-        if value != field.default and not isinstance(value, Aim | Protection):
+        if value != field.default and not isinstance(value, Aim | Protection | RelativePrices):
             stored[field.name] = value if isinstance(value, bool) else str(value)
     return stored

@@ -7,6 +7,7 @@ from django.db.models import prefetch_related_objects
 
 from exchanges.enums import OrderType
 from exchanges.errors import ExchangeError, Throttled
+from orders.domain.terms import RELATIVE, still_relative
 from orders.models import Batch, Order
 from orders.models.bulk_insert import insert_all
 from orders.transactions import require_transaction
@@ -41,6 +42,9 @@ def store_attempts(orders: Sequence[Order]) -> list[Order]:
 
 
 def _next_attempt(order: Order) -> Order:
+    """The next attempt keeps the number that the turn of the former attempt made of a relative price."""
+    terms = {name: part for name, part in order.terms.items() if name != RELATIVE}
+    terms |= still_relative(order.terms, price=order.price, stop_price=order.stop_price)
     attempt = Order.compose(
         order.strategy_account,
         market_type=order.market_type,
@@ -55,7 +59,7 @@ def _next_attempt(order: Order) -> Order:
         stop_price=order.stop_price,
         attempt=order.attempt + 1,
         part=order.part,
-        terms=order.terms,
+        terms=terms,
         tag=order.tag,
         created_at=order.created_at,  # so the entry expires no later
     )

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from exchanges.enums import OrderType
+from orders.domain.terms import still_relative
 from orders.models import ExitGoal, Order
 
 
@@ -29,7 +30,10 @@ def goal_of(order: Order, *, actor: str, at_most: dict[str, Any] | None = None) 
 
 
 def next_attempt(goal: ExitGoal, before: Order, order_type: OrderType | None, *, now: datetime) -> Order:
-    """Returns the unsaved order that follows the attempt `before`."""
+    """Returns the unsaved order that follows the attempt `before`.
+
+    A relative price that no attempt has turned into a number goes on with the next attempt.
+    """
     kind = order_type or OrderType(goal.order_type)
     attempt = Order.compose(
         goal.strategy_account,
@@ -46,6 +50,7 @@ def next_attempt(goal: ExitGoal, before: Order, order_type: OrderType | None, *,
         part=goal.part,
         created_at=now,
         goal=goal,
+        terms=still_relative(before.terms, price=goal.price, stop_price=goal.stop_price),
         tag=before.tag,
     )
     attempt.batch_id = goal.batch_id

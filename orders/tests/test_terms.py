@@ -7,13 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchanges.enums import TimeInForce
-from orders.domain.terms import Aim, Distance, DistanceKind, PositionWord, Protection, TakeProfit, Terms
+from orders.domain.terms import (
+    Aim,
+    Distance,
+    DistanceKind,
+    PositionWord,
+    Protection,
+    RelativeKind,
+    RelativePrice,
+    RelativePrices,
+    TakeProfit,
+    Terms,
+)
 
 NUMBERS = st.decimals("-1000", "1000", allow_nan=False, places=4)
 MAYBE = st.none() | NUMBERS
 WORDS = st.none() | st.sampled_from(PositionWord)
 DISTANCES = st.builds(Distance, st.sampled_from(DistanceKind), NUMBERS)
 AIMS = st.builds(Aim, WORDS, WORDS, MAYBE, MAYBE, MAYBE, MAYBE, MAYBE)
+RELATIVE = st.none() | st.builds(RelativePrice, st.sampled_from(RelativeKind), NUMBERS)
 PROTECTIONS = st.builds(
     Protection,
     st.none() | DISTANCES,
@@ -33,6 +45,7 @@ PROTECTIONS = st.builds(
         st.booleans(),
         st.sampled_from(TimeInForce),
         PROTECTIONS,
+        st.builds(RelativePrices, RELATIVE, RELATIVE),
     )
 )
 def test_stored_terms_are_read_back(terms):

@@ -23,12 +23,14 @@ from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.keys import PositionKey
 from orders.domain.lifecycle import OPEN
 from orders.domain.positions import ALERT_MISSED, Decision, Move, Situation, decide, part_of
+from orders.domain.reasons import Denied
 from orders.domain.sizing import WHOLE, minimum_that_would_do
 from orders.domain.terms import NO_ENTRY, Aim, Terms
 from orders.exits.goals import goal_of
 from orders.models import ExitGoal, Order, Position
 from orders.models.transitions import Transition, atomic_statuses
 from orders.turns.reference_prices import ReferencePrices
+from orders.turns.relative_prices import has_relative_price, levels_of
 from strategies.models.strategy import OnGap
 
 logger = logging.getLogger(__name__)
@@ -130,7 +132,7 @@ def _situation(
     assert terms.aim is not None
     held = books.held[order.position_key]
     market = _market_of(order, catalogs)
-    price = order.price or order.stop_price or prices.price(_price_key(order))
+    price = _price_of(order, market, prices.price(_price_key(order)))
     wanted, entries = _wanted_side(terms.aim), books.entries[order.position_key]
     known = order.terms.get("known_size")
     return Situation(
@@ -149,6 +151,17 @@ def _situation(
         working=sum((left for side, _doubt, left in entries if side == wanted), _NOTHING),
         is_script_gap="gap" in order.terms,
     )
+
+
+def _price_of(order: Order, market: MarketSpec | None, last_price: Decimal | None) -> Decimal | None:
+    """The price by which a target is counted: the limit price, else the stop price, else the last price."""
+    if market is None or not last_price or not has_relative_price(order):
+        return order.price or order.stop_price or last_price
+    try:
+        levels = levels_of(order, market, last_price)
+    except Denied:
+        return last_price  # the pre-trade check denies the order
+    return levels.price or levels.stop_price
 
 
 def _wanted_side(aim: Aim) -> Side:

@@ -19,7 +19,7 @@ from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.protection import ExpectedEntry, check_protection, expected_price, quantity_at_risk
 from orders.domain.reasons import Denied
 from orders.domain.risk_checks import Intended, check_coins, check_limits, check_state
-from orders.domain.sizing import Sized, reference_price, size_closing, size_opening
+from orders.domain.sizing import Sized, find_closing_side, reference_price, size_closing, size_opening
 from orders.domain.terms import Terms
 from orders.models import ExitGoal, Order
 from orders.models.transitions import Transition
@@ -27,6 +27,7 @@ from orders.protection.registration import asks_for_protection
 from orders.turns.context import OrderContext, TradingPermission
 from orders.turns.exit_turn import ExitTurn, exits_before, sizes_by_price
 from orders.turns.reference_prices import ReferencePrices
+from orders.turns.relative_prices import Levels, check_stop_side, has_relative_price, levels_of
 
 _PERCENT = Decimal(100)
 
@@ -94,7 +95,9 @@ class PreTradeCheck:
         self._check_unknowns(order)
         self._check_exits(order)
         last_price = self.prices.price(price_key(order))
-        sized = _sized_opening(order, market, last_price)
+        levels = levels_of(order, market, last_price)
+        check_stop_side(order, Side(order.side))
+        sized = _sized_opening(order, market, levels, last_price)
         self._check_coins(order, sized)
         self._check_limits(order, market, sized, permission)
         _check_protection(order, sized, market, abilities, last_price)
@@ -115,20 +118,26 @@ class PreTradeCheck:
     def _sized_closing(self, order: Order, market: MarketSpec, abilities: Capabilities) -> Sized:
         """The size of an exit: reduce-only where the exchange takes the exit as reduce-only. Raises Denied."""
         turn = ExitTurn(order, self.context)
+        levels = levels_of(order, market, self.prices.price(price_key(order)))
+        if has_relative_price(order):
+            check_stop_side(order, find_closing_side(Side(order.side) if order.side else None, turn.held))
+            turn.goal.price, turn.goal.stop_price = levels  # further attempts keep the prices of this turn
         if sizes_by_price(turn.goal):
-            turn.at_most = self._money_in_base_units(order, turn.goal, market)
+            turn.at_most = self._money_in_base_units(order, turn.goal, market, levels)
         turn.fix_goal()
-        asked = turn.quantity(market)
-        sized = self._sized_exit(order, market, turn.held, asked, is_reduce_only=abilities.has_reduce_only)
+        asked, is_capped = turn.quantity(market), abilities.has_reduce_only
+        sized = self._sized_exit(order, market, turn.held, asked, levels, is_reduce_only=is_capped)
         if sized.reduce_only and not self._net_covers(order, sized):
             # Without reduce-only the exchange checks the notional of the exit.
-            sized = self._sized_exit(order, market, turn.held, asked, is_reduce_only=False)
+            sized = self._sized_exit(order, market, turn.held, asked, levels, is_reduce_only=False)
         turn.goal.side = sized.side
         return sized
 
-    def _money_in_base_units(self, order: Order, goal: ExitGoal, market: MarketSpec) -> Decimal:
+    def _money_in_base_units(
+        self, order: Order, goal: ExitGoal, market: MarketSpec, levels: Levels
+    ) -> Decimal:
         """The size of a reduce-only leg in base units. Raises Denied without a price, and the exit is tried again."""
-        price = order.price or order.stop_price or self.prices.price(price_key(order))
+        price = levels.price or levels.stop_price or self.prices.price(price_key(order))
         if not price:
             raise Denied("price_unavailable", {"symbol": order.symbol})
         sizes: dict[str, Any] = goal.at_most
@@ -142,7 +151,14 @@ class PreTradeCheck:
         return capital * leverage * Decimal(sizes["qty_per"]) / (_PERCENT * price)
 
     def _sized_exit(
-        self, order: Order, market: MarketSpec, held: Decimal, asked: Decimal, *, is_reduce_only: bool
+        self,
+        order: Order,
+        market: MarketSpec,
+        held: Decimal,
+        asked: Decimal,
+        levels: Levels,
+        *,
+        is_reduce_only: bool,
     ) -> Sized:
         assert order.qty_per is not None
         return size_closing(
@@ -151,8 +167,8 @@ class PreTradeCheck:
             side=Side(order.side) if order.side else None,
             qty_per=order.qty_per,
             asked=asked,
-            price=order.price,
-            stop_price=order.stop_price,
+            price=levels.price,
+            stop_price=levels.stop_price,
             held=held,
             has_reduce_only=is_reduce_only,
             last_price=self.prices.price(price_key(order)),
@@ -247,10 +263,10 @@ def _check_age(order: Order, now: datetime) -> None:
         raise Denied("expired", {"waited_s": str(waited), "allowed_s": str(settings.ORDER_MAX_WAIT_S)})
 
 
-def _sized_opening(order: Order, market: MarketSpec, last_price: Decimal | None) -> Sized:
+def _sized_opening(order: Order, market: MarketSpec, levels: Levels, last_price: Decimal | None) -> Sized:
     strategy_account = order.strategy_account
     terms = Terms.from_json(order.terms)
-    qty = order.qty if terms.risk_per is None else _quantity_at_risk(order, terms, market, last_price)
+    qty = order.qty if terms.risk_per is None else _quantity_at_risk(order, terms, market, levels, last_price)
     return size_opening(
         market=market,
         order_type=OrderType(order.order_type),
@@ -258,8 +274,8 @@ def _sized_opening(order: Order, market: MarketSpec, last_price: Decimal | None)
         qty_per=order.qty_per,
         qty=qty,
         quote_qty=terms.quote_qty,
-        price=order.price,
-        stop_price=order.stop_price,
+        price=levels.price,
+        stop_price=levels.stop_price,
         capital=strategy_account.capital,
         capital_currency=strategy_account.capital_currency,
         leverage=strategy_account.leverage if terms.levered else Decimal(1),
@@ -267,7 +283,9 @@ def _sized_opening(order: Order, market: MarketSpec, last_price: Decimal | None)
     )
 
 
-def _quantity_at_risk(order: Order, terms: Terms, market: MarketSpec, last_price: Decimal | None) -> Decimal:
+def _quantity_at_risk(
+    order: Order, terms: Terms, market: MarketSpec, levels: Levels, last_price: Decimal | None
+) -> Decimal:
     """The quantity for `risk_per`, by the price where the entry is expected to be filled. Raises Denied."""
     assert terms.risk_per is not None
     strategy_account, side = order.strategy_account, Side(order.side)
@@ -276,7 +294,7 @@ def _quantity_at_risk(order: Order, terms: Terms, market: MarketSpec, last_price
         raise Denied("capital_currency_mismatch", {"symbol": market.symbol, **numbers})
     return quantity_at_risk(
         terms.protection,
-        expected_price(OrderType(order.order_type), side, order.price, order.stop_price, last_price),
+        expected_price(OrderType(order.order_type), side, levels.price, levels.stop_price, last_price),
         sign=side.sign,
         capital=strategy_account.capital,
         risk_per=terms.risk_per,

@@ -24,6 +24,7 @@ from orders.turns.exit_turn import ExitTurn, sizes_by_price, waits_for_exit
 from orders.turns.position_turn import decide_positions, decide_preview
 from orders.turns.pre_trade_check import PreTradeCheck, is_overdue, price_key
 from orders.turns.reference_prices import ReferencePrices
+from orders.turns.relative_prices import has_relative_price
 
 _COMPARED_WITHIN = timedelta(seconds=5)  # an entry waits so long for a comparison of its account
 _PRICE_OF_EXIT_WITHIN = timedelta(seconds=1)
@@ -142,6 +143,9 @@ def _commit_orders(orders: Sequence[Order], check: PreTradeCheck, actor: str) ->
     goals = [order.goal for order in unmoved if order.goal is not None and order.pk in moved]
     if goals:
         ExitGoal.objects.bulk_update(goals, ["side", "to_remain", "wanted"])
+    priced = [o.goal for o in unmoved if o.goal is not None and o.pk in moved and has_relative_price(o)]
+    if priced:
+        ExitGoal.objects.bulk_update(priced, ["price", "stop_price"])
     entries = [o for o in unmoved if o.pk in moved and asks_for_protection(o)]
     register_protections([o for o in entries if o.status == OrderStatus.SUBMITTED], now=check.context.now)
     return moved
@@ -195,7 +199,7 @@ def _split_ready(
             ready.append(order)
         elif _is_paused(order) and not _may_probe(order):
             paused.append(order)
-        elif _is_market_entry(order) and not prices.request(price_key(order), now=now):
+        elif _needs_fresh_price(order) and not prices.request(price_key(order), now=now):
             unpriced.append(order)
         else:
             ready.append(order)
@@ -212,8 +216,11 @@ def _is_paused(order: Order) -> bool:
 
 
 def _may_probe(order: Order) -> bool:
-    """Whether an exit goes out in spite of a pause: its answer may end the pause, and nothing waits less well."""
-    if not order.is_closing or order.goal is None:
+    """Whether an exit goes out in spite of a pause: its answer may end the pause, and nothing waits less well.
+
+    During a pause the exchange tells no price, so an exit at a relative price would use up the only probe of a minute.
+    """
+    if not order.is_closing or order.goal is None or has_relative_price(order):
         return False
     order.is_probe = gateway.may_probe(order.account.exchange, vault.credentials_of(order.account))
     return order.is_probe
@@ -223,8 +230,16 @@ def _is_market_entry(order: Order) -> bool:
     return order.order_type == OrderType.MARKET and not order.is_closing
 
 
+def _needs_fresh_price(order: Order) -> bool:
+    """Whether the last price decides about what is sent, as the size of a MARKET entry or as a relative price."""
+    return _is_market_entry(order) or has_relative_price(order)
+
+
 def _needs_last_price(order: Order, permissions: Mapping[int, TradingPermission]) -> bool:
-    """Whether an entry needs the last price: for a MARKET size, its protection, or the limit of the price distance."""
+    """Whether an order needs the last price: for a relative price, or an entry for its MARKET size, its protection, or
+    the limit of the price distance."""
+    if has_relative_price(order):
+        return True
     if order.is_closing or _is_market_entry(order):
         return not order.is_closing
     if asks_for_protection(order):

@@ -22,6 +22,10 @@ scalars = st.one_of(
     st.sampled_from(
         ["buy", "LONG", "market", "Stop_Limit", "CANCEL", "CANCEL_ALL_ORDER", "BINANCE:BTCUSDT.P", "BTC/USDT"]
     ),
+    st.sampled_from(
+        ["-0.5%", "+10 ticks", "-100d", "-100%", "+1e9%", "+0.5 ticks", "+100", "-" + "9" * 41 + "d"]
+    ),
+    st.from_regex(r"[+-]?[0-9.]{0,45} ?(%|d|ticks?)", fullmatch=True),
     st.sampled_from(["2026-11-22T00:00:00Z", "1790000000", "1790000000000", "-1", "9" * 30, "2026-13-01"]),
 )
 junk = st.recursive(

@@ -9,7 +9,8 @@ from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.market_data.symbols import SymbolError, SymbolIndex
 from orders.domain.reasons import Denied
-from orders.domain.sizing import floor_to_step, size_closing, size_opening
+from orders.domain.sizing import floor_to_step, price_from_market, size_closing, size_opening
+from orders.domain.terms import RelativeKind, RelativePrice
 from strategies.tokens import WEBHOOK_MARK, digest_of, digests_match, is_token, new_token, prefix_of
 from tests.fuzz.engine import fuzz
 
@@ -120,6 +121,23 @@ def test_an_opening_order_is_sized_on_the_lot_or_denied_in_words():
         assert sized.price is None or sized.price > 0
 
     fuzz(check, sizings())
+
+
+def test_a_relative_price_is_a_price_or_is_denied_in_words():
+    distances = st.tuples(st.sampled_from(RelativeKind), amounts, st.sampled_from([-1, 1]))
+
+    def check(given: tuple[tuple[RelativeKind, Decimal, int], str, Decimal | None]) -> None:
+        (kind, size, sign), tick, last = given
+        try:
+            rules = market("BTC", "USDT", tick_size=tick)
+            price = price_from_market(rules, RelativePrice(kind, size * sign), last)
+        except Denied:
+            return
+        assert 0 < price < Decimal("1E+20")
+        assert last is not None
+        assert (price - last) * sign >= 0
+
+    fuzz(check, st.tuples(distances, steps, st.none() | amounts))
 
 
 @st.composite

@@ -50,6 +50,7 @@ SLOW: list[dict[str, Any]] = [
     {"action": "lookup_lag", "value": 5},
     {"action": "lookup_lag", "value": 45},
 ]
+DISTANCES = ["-1%", "+1%", "-5 ticks", "+20d"]
 PLACES = ["K1", "K2", "K4", "K5", "K6", "K9", "K10", "K11", "K12"]
 
 numbers = st.integers(0, 50)
@@ -65,9 +66,10 @@ def orders(draw: Any) -> dict[str, Any]:
     leg = {"symbol": symbol, "order_type": kind, "side": draw(sides)}
     leg["qty_per"] = draw(st.sampled_from(["1", "5", "5", "20", "150", "-100", "-50", "-33"]))
     if "LIMIT" in kind:
-        leg["price"] = draw(st.sampled_from(PRICES[symbol]))
+        leg["price"] = draw(st.sampled_from(PRICES[symbol] + DISTANCES))
     if "STOP" in kind:
-        leg["stop_price"] = draw(st.sampled_from(PRICES[symbol]))
+        away = "+2%" if leg["side"] == "buy" else "-2%"
+        leg["stop_price"] = draw(st.sampled_from([*PRICES[symbol], away]))
     return leg
 
 

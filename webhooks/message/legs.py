@@ -1,15 +1,20 @@
 """Reads a leg of a delivery, and checks the leg against the rules of the order type."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 
 from django.utils.translation import gettext_lazy as _
 
+from exchanges.amounts import plain
 from exchanges.enums import OrderType, Side
 from orders.domain.enums import LEG_TYPES, CancelType, LegType
 from orders.domain.legs import Leg
-from webhooks.errors import lazy_phrase
+from orders.domain.terms import RelativeKind, RelativePrice, RelativePrices
+from webhooks.errors import WebhookError, lazy_phrase
 from webhooks.message.fields import Fields, is_name
+from webhooks.message.strict_json import decimal_of
 from webhooks.message.terms import TARGETS, TERM_FIELDS, read_size, read_terms
 
 LEG_FIELDS = (
@@ -31,8 +36,14 @@ LEG_FIELDS = (
 )
 MAX_SYMBOL = 64
 MAX_TAG = 64
+LOWEST_PERCENT, HIGHEST_PERCENT = -100, 1000  # both beyond what a relative price may be
 
 _SIDES = {"buy": Side.BUY, "long": Side.BUY, "sell": Side.SELL, "short": Side.SELL}
+_RELATIVE = re.compile(
+    r"(?P<number>[+-](?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*(?P<unit>%|d|ticks?)", re.ASCII | re.IGNORECASE
+)
+_UNITS = {"%": RelativeKind.PERCENT, "d": RelativeKind.OFFSET, "t": RelativeKind.TICKS}
+_EXAMPLES = "-0.5%, +10 ticks, -100d"
 _SIZE = frozenset({"qty_per", "qty", "tag"}) | TERM_FIELDS
 
 
@@ -58,18 +69,25 @@ def read_leg(index: int, fields: Fields) -> Leg:
     terms = read_terms(fields)
     qty_per, qty = read_size(fields, terms)
     is_closing = qty_per is not None and qty_per < 0
+    side = _read_side(fields, is_required=not (is_closing or terms.reduce_only or terms.aim))
+    price = _read_price(fields, leg_type, "price", is_used=leg_type.needs_price)
+    stop_price = _read_price(fields, leg_type, "stop_price", is_used=leg_type.needs_stop_price)
+    if side is not None and terms.aim is None and isinstance(stop_price, RelativePrice):
+        _check_stop_side(fields, side, stop_price)
     return Leg(
         index=index,
         leg_type=leg_type,
         symbol=symbol,
-        side=_read_side(fields, is_required=not (is_closing or terms.reduce_only or terms.aim)),
-        price=_read_price(fields, leg_type, "price", is_used=leg_type.needs_price),
-        stop_price=_read_price(fields, leg_type, "stop_price", is_used=leg_type.needs_stop_price),
+        side=side,
+        price=_number_or_none(price),
+        stop_price=_number_or_none(stop_price),
         qty_per=qty_per,
         qty=qty,
         priority=_read_priority(fields),
         tag=_read_tag(fields),
-        terms=terms,
+        terms=replace(
+            terms, relative=RelativePrices(_relative_or_none(price), _relative_or_none(stop_price))
+        ),
     )
 
 
@@ -125,13 +143,58 @@ def _read_side(fields: Fields, *, is_required: bool) -> Side | None:
     return _SIDES[str(value).lower()]
 
 
-def _read_price(fields: Fields, leg_type: LegType, name: str, *, is_used: bool) -> Decimal | None:
+def _read_price(
+    fields: Fields, leg_type: LegType, name: str, *, is_used: bool
+) -> Decimal | RelativePrice | None:
+    """Reads a number, or a distance from the market's price. A sign without a unit makes no distance."""
     if not is_used:
         return None
-    price = fields.positive(name)
-    if price is None:
+    value = fields.get(name)
+    if value is None:
         raise fields.error(f"{name}_required", order_type=leg_type.value)
-    return price
+    found = _RELATIVE.fullmatch(value) if isinstance(value, str) else None
+    if found is not None:
+        return _read_relative(fields, name, found)
+    number = decimal_of(value) if isinstance(value, str) else value
+    if not isinstance(number, Decimal) or number <= 0:
+        hint = _(
+            "write a number above 0, or a distance from the market's price with sign and unit: %(examples)s"
+        )
+        raise _explained(fields.invalid(name, value), lazy_phrase(hint, {"examples": _EXAMPLES}))
+    return number
+
+
+def _read_relative(fields: Fields, name: str, found: re.Match[str]) -> RelativePrice:
+    number, kind = decimal_of(found["number"]), _UNITS[found["unit"][0].lower()]
+    if number is None or not number:
+        raise _explained(fields.invalid(name, found[0]), _("the distance is 0, or has too many digits"))
+    if kind is RelativeKind.PERCENT and not LOWEST_PERCENT < number < HIGHEST_PERCENT:
+        bounds = {"lowest": LOWEST_PERCENT, "highest": HIGHEST_PERCENT}
+        hint = lazy_phrase(_("a percent lies between %(lowest)s and %(highest)s"), bounds)
+        raise _explained(fields.invalid(name, found[0]), hint)
+    if kind is RelativeKind.TICKS and number != number.to_integral_value():
+        raise _explained(fields.invalid(name, found[0]), _("ticks are whole"))
+    return RelativePrice(kind, Decimal(plain(number)))
+
+
+def _check_stop_side(fields: Fields, side: Side, stop: RelativePrice) -> None:
+    if stop.value * side.sign < 0:
+        hint = _("a stop that sells lies below the market (-), a stop that buys above (+)")
+        raise _explained(fields.invalid("stop_price", stop), hint)
+
+
+def _explained(error: WebhookError, detail: object) -> WebhookError:
+    if error.code == "invalid_number":  # and not a placeholder that was not filled
+        error.detail = detail
+    return error
+
+
+def _number_or_none(price: Decimal | RelativePrice | None) -> Decimal | None:
+    return price if isinstance(price, Decimal) else None
+
+
+def _relative_or_none(price: Decimal | RelativePrice | None) -> RelativePrice | None:
+    return price if isinstance(price, RelativePrice) else None
 
 
 def _read_tag(fields: Fields) -> str:

@@ -13,6 +13,7 @@ Json = dict[str, Any]
 SCHEMA_ID = "/api/webhook/schema.json"
 MAX_LEGS = 30
 _POSITIVE = r"^\s*\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,9})?\s*$"
+_RELATIVE = r"^\s*[+-](\d+\.?\d*|\.\d+)\s*(%|[dD]|[tT][iI][cC][kK][sS]?)\s*$"
 _DECIMAL = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,9})?\s*$"
 
 
@@ -24,6 +25,12 @@ def _number(text: str, **bounds: Any) -> Json:
     """A number, or the number as a text, as placeholders give it. A bound of a text is its sign only."""
     pattern = _POSITIVE if bounds.get("exclusiveMinimum") == 0 else _DECIMAL
     return _said(text, anyOf=[{"type": "number", **bounds}, {"type": "string", "pattern": pattern}])
+
+
+def _price(text: str) -> Json:
+    """A number above 0, or a signed distance from the market's price: -0.5%, +10 ticks, -100d."""
+    number = _number(text, exclusiveMinimum=0)
+    return {**number, "anyOf": [*number["anyOf"], {"type": "string", "pattern": _RELATIVE}]}
 
 
 def _word(text: str, *words: str) -> Json:
@@ -58,8 +65,8 @@ LEG_SCHEMAS: dict[str, Json] = {
     "symbol": _said("What to trade, such as BTCUSDT.P or BTC/USDT.", type="string", maxLength=MAX_SYMBOL),
     "side": _word("The side of the order.", "buy", "sell", "long", "short"),
     "order_type": _word("MARKET where a position or a target is named.", *LEG_TYPES),
-    "price": _number("The limit price.", exclusiveMinimum=0),
-    "stop_price": _number("The trigger of a stop order.", exclusiveMinimum=0),
+    "price": _price("The limit price, or its distance from the market's price: -0.5%, +10 ticks, -100d."),
+    "stop_price": _price("The trigger of a stop order, or its distance from the market's price."),
     "qty_per": _number(
         "Percent of capital times leverage; below 0 closes that percent.", minimum=LOWEST_QTY_PER
     ),

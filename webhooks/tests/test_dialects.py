@@ -211,6 +211,28 @@ MEANT = [
             ]
         },
     ),
+    (OCTOBOT, {"order_type": "limit", "price": "5%"}, {"price": "+5%"}),
+    (OCTOBOT, {"order_type": "limit", "price": "- 0.5 %"}, {"price": "-0.5%"}),
+    (OCTOBOT, {"order_type": "limit", "price": "100D"}, {"price": "+100d"}),
+    (OCTOBOT, {"order_type": "limit", "price": "@65100"}, {"price": Decimal(65100)}),
+    (
+        OCTOBOT,
+        {"signal": "sell", "order_type": "stop", "stop_price": "-5%"},
+        {"stop_price": "-5%", "reduce_only": True, "order_type": "STOP_MARKET"},
+    ),
+    (
+        ENTER,
+        {"order": ORDER | {"order_type": "limit", "price_percent": "1.50"}},
+        {"price": "+1.50%", "order_type": "LIMIT"},
+    ),
+    (
+        ENTER,
+        {
+            "order": ORDER
+            | {"order_type": "limit", "price_percent": "-1", "price_percent_ref_type": "current_price"}
+        },
+        {"price": "-1%"},
+    ),
     (OCTOBOT, {"tag": "grid"}, {"tag": "grid"}),
     (
         POABOT,

@@ -19,6 +19,8 @@ GOOD = [
     LIMIT,
     MARKET,
     POSITION,
+    {**LIMIT, "order_type": "STOP_LIMIT", "price": "-0.5%", "stop_price": " +10 Ticks "},
+    {**LIMIT, "price": "-100d"},
     {**MARKET, "side": "SELL", "stop_loss": {"percent": 2}, "take_profit": [{"price": "1", "portion": 50}]},
     {"group_name": "g", "token": "t", "symbol": "BTCUSDT", "target_per": "-12.5", "levered": False},
     {
@@ -30,6 +32,7 @@ GOOD = [
 BAD = [
     {**LIMIT, "qty_per": -101},
     {**LIMIT, "price": "-1"},
+    {**LIMIT, "price": "0.5%"},
     {**LIMIT, "side": "up"},
     {**LIMIT, "order_type": "ICEBERG"},
     {**POSITION, "market_position": "up"},

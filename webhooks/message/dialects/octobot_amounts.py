@@ -50,7 +50,9 @@ def read_price(fields: ForeignFields, name: str, *, order_type: str) -> object:
     number, unit = level
     if not unit and number <= 0:
         raise fields.invalid(name, number)
-    return str(fields.get(name)).replace(" ", "").lower() if unit else number
+    return (
+        f"{number:+f}{unit}" if unit else number
+    )  # our own reader wants the sign, which OctoBot may leave out
 
 
 def read_level(fields: ForeignFields, name: str) -> tuple[Decimal, str] | None:

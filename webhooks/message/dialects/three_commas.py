@@ -105,7 +105,7 @@ def _read_order(order: ForeignFields) -> dict[str, object]:
         raise order.error("price_required", order_type="LIMIT")
     if reference not in ("", "current_price"):
         raise order.refuse("price_percent_ref_type", _("a price is relative to the current price only"))
-    return {"order_type": "LIMIT", "price": f"{percent}%"}
+    return {"order_type": "LIMIT", "price": f"{percent:+f}%"}
 
 
 def _read_size(order: ForeignFields) -> dict[str, object]:
