@@ -174,7 +174,7 @@ class Planner:
             raise SymbolRefused(leg, unclear[0])
         asked = found if leg.may_close or leg.is_cancel else present
         if errors and all(name in errors for name in asked):
-            raise SymbolRefused(leg, next(iter(errors.values())))
+            raise SymbolRefused(leg, _most_helpful([errors[name] for name in sorted(errors)]))
         return found
 
     def _present_exchanges(self) -> Collection[str]:
@@ -259,6 +259,11 @@ def _make_exit(order: Order, leg: Leg) -> None:
     if leg.aim is not None or at_most:
         order.qty_per, order.qty = WHOLE, None
     order.goal = goal_of(order, actor=ACTOR, at_most=at_most)
+
+
+def _most_helpful(errors: Sequence[SymbolError]) -> SymbolError:
+    """The first error that names candidates, else the first."""
+    return next((error for error in errors if error.params["candidates"]), errors[0])
 
 
 def _market_or_error(
