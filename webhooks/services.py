@@ -22,6 +22,7 @@ from orders.execution.batch_run import BatchRun
 from orders.execution.planner import Plan, Planner, SymbolRefused
 from orders.models import Batch, Cancellation, Order
 from orders.outside.books_gap import check_watermark_once
+from orders.protection.overview import protections_of
 from orders.transactions import transaction_within
 from orders.turns.submission import preview_orders
 from strategies.models import Strategy, WebhookToken
@@ -341,7 +342,8 @@ def _build_answer(
     gave_way: Sequence[Order] = (),
 ) -> Json:
     viewer = accepted.admission.token.user_id
-    trades = answer.order_results(orders, viewer_id=viewer)
+    protections = protections_of(order for order in orders if order.account.owner_id == viewer)
+    trades = answer.order_results(orders, viewer_id=viewer, protections=protections)
     cancels = answer.cancel_results(cancellations, canceled, viewer_id=viewer)
     cancels += answer.target_results(
         cancellations,
