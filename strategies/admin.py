@@ -188,9 +188,9 @@ class ApiTokenAdmin(TokenAdmin):
 
 @admin.register(WebhookToken)
 class WebhookTokenAdmin(TokenAdmin):
-    fields = ["user", "strategy", "name", "expires_at"]
+    fields = ["user", "strategy", "name", "dialect", "expires_at"]
     list_display = [
-        "prefix", "user", "strategy", "name", "must_be_signed", "last_used_at", "expires_at", "revoked_at",
+        "prefix", "user", "strategy", "name", "dialect", "must_be_signed", "last_used_at", "expires_at", "revoked_at",
     ]  # fmt: skip
     list_select_related = ["user", "strategy"]
     autocomplete_fields = ["user", "strategy"]

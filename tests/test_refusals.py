@@ -77,6 +77,23 @@ def test_a_refusal_has_its_status_code_and_shape_and_sends_nothing(deliver, pape
     assert list(rows) == ([] if code in COST_NO_ROW else [(webhook_id, "refused", code)])
 
 
+@pytest.mark.parametrize(
+    ("symbol", "meant"),
+    [("BTC-USDT", "BTC/USDT:USDT"), ("BTCUDST", "BTC/USDT:USDT"), ("XBTUSD", "BTC/USDT:USDT")],
+)
+def test_an_unknown_symbol_sends_nothing_and_names_a_symbol_that_can_be_sent(
+    deliver, paper, test1, symbol, meant
+):
+    refused = deliver(test1.alert(BTC_LIMIT, symbol=symbol))
+    posts_before = len(paper.requests())
+    accepted = deliver(test1.alert(BTC_LIMIT, symbol=meant))
+
+    assert_refused(refused, 400, "invalid_symbol")
+    assert meant in refused.json()["error"]
+    assert posts_before == 0
+    assert {row["symbol"] for row in accepted.json()["results"]} == {meant}
+
+
 def test_a_bad_leg_is_named(deliver, test1):
     legs = [BTC_LIMIT, BTC_LIMIT | {"side": "up"}]
 

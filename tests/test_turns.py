@@ -1,5 +1,6 @@
 """Whose turn it is: order within a batch, between batches, and between accounts."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -12,7 +13,7 @@ from exchanges.models import Account, Market
 from orders.models import Order, Position
 from tests.crash import track
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, ETH_MARKET, open_desk, order_posts
-from tests.factories import AccountFactory
+from tests.factories import AccountFactory, SubscriptionFactory
 from tests.waiting import LONG_S, done_within, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -213,10 +214,38 @@ def test_a_symbol_that_only_one_account_lacks_fails_there_alone(deliver, paper, 
     ]
 
 
-def know_other_markets(exchange, symbol):
+def test_the_account_that_lacks_a_symbol_names_what_its_exchange_has_and_nothing_is_traded_by_the_guess(
+    deliver, paper, alice
+):
+    desk = open_desk(paper, "A1", group_name="mixed")
+    desk.add(AccountFactory(owner=alice, name="B1", exchange="binanceusdm"), capital=20_000_000)
+    know_other_markets("binanceusdm", "BTC/USDT:USDT", named="BTC/USDC:USDC")
+
+    own, other = deliver(desk.alert(BTC_LIMIT)).json()["results"]
+
+    assert (own["status"], other["status"], other["error_code"]) == ("success", "failed", "unknown_symbol")
+    assert "BTC/USDC:USDC" in other["error"]
+    assert other["order_status"] == "denied"
+
+
+def test_an_owner_learns_no_candidates_of_a_subscribers_account(deliver, paper, alice, bob):
+    desk = open_desk(paper, "A1", owner=alice, group_name="mixed", is_public=True)
+    SubscriptionFactory(strategy=desk.strategy, user=bob)
+    desk.add(AccountFactory(owner=bob, name="B1", exchange="binanceusdm"), capital=20_000_000)
+    know_other_markets("binanceusdm", "BTC/USDT:USDT", named="BTC/USDC:USDC")
+
+    _own, others = deliver(desk.alert(BTC_LIMIT)).json()["results"]
+
+    assert set(others) == {"account_name", "status", "leg", "error_code"}
+
+
+def know_other_markets(exchange, symbol, named=""):
     """The database knows one market of another exchange, so that nobody asks that exchange."""
-    specs = catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now()).specs
-    Market.objects.replace(exchange, [specs[symbol]], now=timezone.now())
+    spec = catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now()).specs[symbol]
+    if named:
+        base, _, quote = named.partition(":")[0].partition("/")
+        spec = replace(spec, symbol=named, exchange_symbol=base + quote, base=base, quote=quote)
+    Market.objects.replace(exchange, [spec], now=timezone.now())
 
 
 def test_credentials_of_another_account_fail_that_account_alone(deliver, test1):

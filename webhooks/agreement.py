@@ -1,5 +1,6 @@
 """What a message presumes, and what the strategy says of it: dialect, percents of a balance, market, leverage."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from strategies.models import Strategy, WebhookToken
 from webhooks.admission import Admission
 from webhooks.errors import WebhookError
 from webhooks.message.payload import Delivery
-from webhooks.message.unreadable import group_of
+from webhooks.message.unreadable import group_of, tokens_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,23 +20,38 @@ class Sender:
     token: WebhookToken
 
 
-def dialect_of(body: bytes) -> str:
-    """The dialect that the strategy's owner has set for the group name in the body; "" lets the message's marks decide.
+def dialect_of(body: bytes, *, bearer: str | None, now: datetime) -> str:
+    """The dialect of a message that names none: of the token, else of the strategy; "" lets the marks decide.
 
-    One statement, where the body names a group at all.
+    Token and group name are searched in the text, because nobody can read the text before the dialect is known. The
+    token of the header counts where the text has none, as for the check of the token. At most two statements.
     """
-    group = group_of(body.decode("utf-8", errors="replace"))
+    text = body.decode("utf-8", errors="replace")
+    return _dialect_of_token(tokens_of(text) or {bearer or ""}, now) or _dialect_of_strategy(group_of(text))
+
+
+def _dialect_of_token(tokens: Set[str], now: datetime) -> str:
+    """Several tokens decide nothing: `check_agreement` refuses what was read in another dialect than the token's."""
+    clear = next(iter(tokens)) if len(tokens) == 1 else ""
+    token = WebhookToken.objects.find(clear, now=now) if clear else None
+    return token.dialect if token else ""
+
+
+def _dialect_of_strategy(group: str) -> str:
     if not group:
         return ""
     return Strategy.objects.filter(group_name=group).values_list("dialect", flat=True).first() or ""
 
 
-def check_agreement(delivery: Delivery, admission: Admission) -> None:
-    """Refuses a message that presumes something else than the strategy. Raises WebhookError (unsupported_field).
+def check_agreement(delivery: Delivery, admission: Admission, *, default: str) -> None:
+    """Refuses a message that presumes something else than token and strategy. Raises WebhookError (unsupported_field).
 
-    Exits go on: what a percent of a balance or a leverage would be does not matter for them.
+    `default` is the dialect that `dialect_of` found. Exits go on: what a percent of a balance or a leverage would be
+    does not matter for them.
     """
-    strategy = admission.strategy
+    strategy, dialect = admission.strategy, admission.token.dialect
+    if dialect not in ("", default, delivery.dialect):  # the token did not stand in the text as it is
+        raise WebhookError("ambiguous_dialect", dialects=f"{delivery.dialect}, {dialect}")
     if delivery.market_type and delivery.market_type != strategy.market_type:
         raise WebhookError(
             "unsupported_field",

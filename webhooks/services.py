@@ -86,16 +86,17 @@ def receive_delivery(
 
 def _check_delivery(signed: Signed, bearer: str | None, handling: Handling) -> Accepted:
     now = handling.timing.received_at
+    dialect = dialect_of(signed.body, bearer=bearer, now=now)
     handling.delivery = delivery = parse_delivery(
         signed.body,
         bearer=bearer,
         max_bytes=settings.WEBHOOK_MAX_BYTES,
         max_legs=settings.WEBHOOK_MAX_LEGS,
-        dialect=dialect_of(signed.body),
+        dialect=dialect,
     )
     handling.admission = admission = admit_delivery(delivery, signed, address=handling.address, now=now)
     handling.delivery = delivery = delivery.named(admission.signed_id)
-    check_agreement(delivery, admission)
+    check_agreement(delivery, admission, default=dialect)
     plan = _plan_batch(delivery, admission, now)
     handling.timing.validate()
     return Accepted(handling.timing, handling.address, delivery, admission, plan)

@@ -1,20 +1,22 @@
 """Finds the market that a chart or a person means with a symbol."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType
+from exchanges.market_data.candidates import CandidateIndex
 
 _DATED = re.compile(r"-\d{6}(?:-|$)")
 _DELAYED = ("_DL", "_DLY")  # the endings of TradingView's {{exchange}} for delayed data
 
 
 class SymbolError(ValueError):
-    """A symbol reaches no market, or several markets. `candidates` are the symbols that the sender may mean."""
+    """A symbol reaches no market, or several markets. `candidates` are the markets that have the symbol as a name."""
 
     code: ClassVar[str]
     template: ClassVar[object]
@@ -35,8 +37,33 @@ class SymbolError(ValueError):
 
 
 class UnknownSymbol(SymbolError):
+    """The symbol reaches no market. `nearest` are guesses to show to the sender, and nothing is traded by a guess."""
+
     code = "unknown_symbol"
-    template = _("%(symbol)s is not traded here.")
+    template: ClassVar[object] = _("%(symbol)s is not traded here.")
+    guessing = _("%(symbol)s is not traded here. Similar symbols that are: %(candidates)s.")
+
+    def __init__(self, symbol: str, name: str, markets: "SymbolIndex") -> None:
+        super().__init__(symbol)
+        self._name = name
+        self._markets = markets
+
+    @cached_property
+    def nearest(self) -> tuple[str, ...]:
+        """Up to three unified symbols of open markets; computed when somebody asks."""
+        return self._markets.guesses.nearest(self._name)
+
+    @property
+    def params(self) -> dict[str, str]:
+        return {"symbol": self.symbol, "candidates": ", ".join(self.nearest)}
+
+    @property
+    def text(self) -> str:
+        return str(self.template_for(self.params)) % self.params
+
+    @classmethod
+    def template_for(cls, params: Mapping[str, str]) -> object:
+        return cls.guessing if params.get("candidates") else cls.template
 
 
 class AmbiguousSymbol(SymbolError):
@@ -60,8 +87,14 @@ class SymbolIndex:
     def __init__(self, markets: Iterable[MarketSpec]) -> None:
         self._exact: dict[str, MarketSpec] = {}
         self._aliases: dict[str, tuple[MarketSpec, ...]] = {}
-        for market in markets:
+        self._markets = tuple(markets)
+        for market in self._markets:
             self._add(market)
+
+    @cached_property
+    def guesses(self) -> CandidateIndex:
+        """Built for the first unknown symbol, because most processes never see an unknown symbol."""
+        return CandidateIndex(self._markets)
 
     def resolve(self, text: str) -> MarketSpec:
         """Raises UnknownSymbol, AmbiguousSymbol or DelayedFeed.
@@ -82,7 +115,7 @@ class SymbolIndex:
         named = [market for market in self._aliases.get(name, ()) if _may_come_from(feed, market)]
         found = [market for market in named if market.is_active] or named
         if not found:
-            raise UnknownSymbol(text)
+            raise UnknownSymbol(text, name, self)
         if len(found) > 1:
             raise AmbiguousSymbol(text, sorted(market.symbol for market in found))
         return found[0]

@@ -110,11 +110,28 @@ class ExternalOrderAdmin(ReadOnlyAdmin):
 
 @admin.register(MissedAlert)
 class MissedAlertAdmin(ReadOnlyAdmin):
-    """An alert that never came, or that came late: shown by the position before in the alert after."""
+    """An alert that never came, or that came late, or that one account could not follow.
 
-    list_display = ["noticed_at", "strategy", "symbol", "known", "said", "on_gap", "arrived_at"]
-    list_filter = [("arrived_at", admin.EmptyFieldListFilter), "strategy", "noticed_at"]
-    list_select_related = ["strategy"]
+    The position before, as the alert after tells it, shows each of them.
+    """
+
+    list_display = [
+        "noticed_at",
+        "strategy",
+        "strategy_account",
+        "symbol",
+        "known",
+        "said",
+        "on_gap",
+        "arrived_at",
+    ]
+    list_filter = [
+        ("arrived_at", admin.EmptyFieldListFilter),
+        ("strategy_account", admin.EmptyFieldListFilter),
+        "strategy",
+        "noticed_at",
+    ]
+    list_select_related = ["strategy", "strategy_account__strategy", "strategy_account__account"]
     search_fields = ["symbol", "strategy__group_name"]
 
 

@@ -33,6 +33,7 @@ class Leg:
     order_id: str = ""
     tag: str = ""
     terms: Terms = _NO_TERMS
+    symbols: tuple[str, ...] = ()  # of a CANCEL_ALL_ORDER with a list of symbols; `symbol` is empty then
 
     @property
     def is_cancel(self) -> bool:

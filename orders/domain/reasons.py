@@ -260,9 +260,15 @@ def reason_text(code: str, params: Mapping[str, str]) -> str:
     if code not in TEXTS:
         return code
     try:
-        return str(TEXTS[code]) % {name: _param_text(name, value) for name, value in params.items()}
+        return str(_template_of(code, params)) % {
+            name: _param_text(name, value) for name, value in params.items()
+        }
     except KeyError:
         return str(TEXTS["rejected"]) % {"message": params.get("message", code)}
+
+
+def _template_of(code: str, params: Mapping[str, str]) -> object:
+    return UnknownSymbol.template_for(params) if code == UnknownSymbol.code else TEXTS[code]
 
 
 def _param_text(name: str, value: str) -> str:

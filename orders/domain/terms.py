@@ -26,6 +26,11 @@ class PositionWord(StrEnum):
         return {"long": 1, "short": -1, "flat": 0}[self.value]
 
 
+def position_text(position: str, size: Decimal | None) -> str:
+    """A position and its size in the script's own unit."""
+    return position if size is None or position == PositionWord.FLAT.value else f"{position} {size}"
+
+
 @dataclass(frozen=True, slots=True)
 class Aim:
     """The position to be in after the leg.
@@ -54,6 +59,13 @@ class Aim:
         if self.size is None or self.size_before is None or self.position is not self.before:
             return False
         return self.size < self.size_before
+
+    @property
+    def before_text(self) -> str:
+        """The script's position before the order, such as `long 2`; "" where the message does not tell."""
+        if self.before is None:
+            return ""
+        return position_text(self.before.value, self.size_before)
 
     @property
     def is_flat(self) -> bool:

@@ -171,10 +171,13 @@ class BatchRun:
         return is_all_working and (self._client.next_group_in_s() or 0.0) > 0
 
     def _lacks_only_trades(self) -> bool:
-        """Whether nothing is missing but trades of entries whose fills the exchange has reported."""
+        """Whether nothing is missing but trades of entries whose fills the exchange has reported.
+
+        An entry with protective exits is answered with these, and so waits for its trades.
+        """
         return all(
             len(queue.steps) == 1
-            and _goal_pk(queue.steps[0]) is None
+            and _is_plain_entry(queue.steps[0])
             and queue.steps[0].pk in self._client.reported
             for queue in self._queues.values()
         )
@@ -430,6 +433,10 @@ class BatchRun:
 
 def _is_urgent(step: Step) -> bool:
     return not isinstance(step, Order) or step.is_closing
+
+
+def _is_plain_entry(step: Step) -> bool:
+    return isinstance(step, Order) and not step.is_closing and not asks_for_protection(step)
 
 
 def _goal_pk(step: Step) -> int | None:

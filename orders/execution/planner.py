@@ -85,7 +85,7 @@ class Planner:
 
     def _add_orders(self, plan: Plan, leg: Leg, sequence: int, order_type: OrderType) -> None:
         reached = self.reached if leg.may_close else self.strategy_accounts
-        found = self._resolve_symbol(leg) if reached else {}
+        found = self._resolve_symbol(leg, leg.symbol) if reached else {}
         for strategy_account in reached:
             spec = found[strategy_account.account.exchange]
             if not self._concerns(strategy_account, spec):
@@ -160,13 +160,13 @@ class Planner:
 
     # Symbols
 
-    def _resolve_symbol(self, leg: Leg) -> dict[str, MarketSpec | SymbolError | ExchangeError]:
-        """The market of the leg's symbol at each exchange, or the error that takes the market's place.
+    def _resolve_symbol(self, leg: Leg, symbol: str) -> dict[str, MarketSpec | SymbolError | ExchangeError]:
+        """The market of a symbol of the leg at each exchange, or the error that takes the market's place.
 
         Raises SymbolRefused when the symbol is ambiguous or delayed at any exchange, or unknown at all exchanges. Of
         the exchanges where nobody takes part any more, an entry asks none, and another leg only for a known market.
         """
-        found = {name: _market_or_error(catalog, leg.symbol) for name, catalog in self.catalogs.items()}
+        found = {name: _market_or_error(catalog, symbol) for name, catalog in self.catalogs.items()}
         present = self._present_exchanges()
         errors = {name: error for name, error in found.items() if isinstance(error, SymbolError)}
         unclear = [e for name, e in errors.items() if name in present and not isinstance(e, UnknownSymbol)]
@@ -174,7 +174,7 @@ class Planner:
             raise SymbolRefused(leg, unclear[0])
         asked = found if leg.may_close or leg.is_cancel else present
         if errors and all(name in errors for name in asked):
-            raise SymbolRefused(leg, next(iter(errors.values())))
+            raise SymbolRefused(leg, _most_helpful([errors[name] for name in sorted(errors)]))
         return found
 
     def _present_exchanges(self) -> Collection[str]:
@@ -186,17 +186,22 @@ class Planner:
     # Cancels
 
     def _add_cancel_all(self, plan: Plan, leg: Leg, sequence: int) -> None:
-        found = self._resolve_symbol(leg) if leg.symbol else {}
+        """One instruction for each strategy account, and for each symbol where the leg names several symbols.
+
+        A symbol that no exchange knows refuses the delivery: a cancel of less or of more than the sender named would
+        leave orders at work, or take away stops, behind the sender's back.
+        """
+        found = [self._resolve_symbol(leg, symbol) for symbol in leg.symbols or (leg.symbol,) if symbol]
         for strategy_account in self.reached:
-            spec = found.get(strategy_account.account.exchange)
-            if isinstance(spec, SymbolError | ExchangeError):
-                continue  # without a known market the account has no order with the symbol
-            symbol = spec.symbol if spec else ""
-            plan.cancellations.append(
+            specs = [markets[strategy_account.account.exchange] for markets in found]
+            # Without a known market the account has no order with the symbol.
+            known = [spec.symbol for spec in specs if isinstance(spec, MarketSpec)]
+            plan.cancellations += [
                 self._new_cancellation(
                     leg, sequence, strategy_account, symbol=symbol, side=leg.side or "", tag=leg.tag
                 )
-            )
+                for symbol in (dict.fromkeys(known) if found else [""])
+            ]
 
     def _add_cancel(self, plan: Plan, leg: Leg, sequence: int, targets: Sequence[Order]) -> None:
         if not leg.order_id:
@@ -259,6 +264,11 @@ def _make_exit(order: Order, leg: Leg) -> None:
     if leg.aim is not None or at_most:
         order.qty_per, order.qty = WHOLE, None
     order.goal = goal_of(order, actor=ACTOR, at_most=at_most)
+
+
+def _most_helpful(errors: Sequence[SymbolError]) -> SymbolError:
+    """The first error that names candidates, else the first."""
+    return next((error for error in errors if error.params["candidates"]), errors[0])
 
 
 def _market_or_error(

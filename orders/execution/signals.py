@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from orders.domain.enums import OrderStatus
 from orders.domain.reasons import Denied
 from orders.domain.signals import Known, Verdict, judge, known_size
-from orders.domain.terms import NO_ENTRY, Aim, PositionWord, Terms
+from orders.domain.terms import NO_ENTRY, Aim, PositionWord, Terms, position_text
 from orders.execution.planner import deny_order
 from orders.models import Batch, MissedAlert, Order, Signal
 from strategies.models import Strategy
@@ -113,8 +113,9 @@ def _is_plain_exit(order: Order, aim: Aim | None) -> bool:
 
 def _note_arrival(signal: Signal, aim: Aim | None, now: datetime) -> None:
     if signal.missed_at is not None and aim is not None and aim.position is not None:
-        rows = MissedAlert.objects.filter(strategy=signal.strategy_id, symbol=signal.symbol, arrived_at=None)
-        rows.filter(noticed_at=signal.missed_at).update(arrived_at=now)
+        rows = MissedAlert.objects.filter(strategy=signal.strategy_id, strategy_account__isnull=True)
+        rows = rows.filter(symbol=signal.symbol, noticed_at=signal.missed_at, arrived_at=None)
+        rows.update(arrived_at=now)
         signal.missed_from, signal.missed_to, signal.missed_at, signal.missed_before = {}, {}, None, None
 
 
@@ -127,8 +128,7 @@ def _missed_alert(
         order.terms = {**order.terms, "gap": True}
         if size is not None:
             order.terms["known_size"] = str(size)
-    known = _text(signal.position, signal.size)
-    said = _text(aim.before.value, aim.size_before)
+    known, said = position_text(signal.position, signal.size), aim.before_text
     logger.error(
         "alert missed strategy=%s symbol=%s known=%s said=%s on_gap=%s",
         strategy.pk, signal.symbol, known, said, strategy.on_gap,
@@ -178,10 +178,6 @@ def _store(signals: Iterable[Signal], missed: Sequence[MissedAlert]) -> None:
         Signal.objects.bulk_update(known, columns)
     if missed:
         MissedAlert.objects.bulk_create(missed)
-
-
-def _text(position: str, size: Decimal | None) -> str:
-    return position if size is None or position == PositionWord.FLAT.value else f"{position} {size}"
 
 
 def _stored(size: Decimal | None) -> str | None:

@@ -39,7 +39,12 @@ class Signal(models.Model):
 
 
 class MissedAlert(models.Model):
-    """An alert whose `prev_*` fields are not what the alert before said: at least one alert in between is missing."""
+    """An alert whose `prev_*` fields are not what the alert before said: at least one alert in between is missing.
+
+    With a `strategy_account`, the alerts are in sequence, but this account does not hold what the alert presumes: the
+    account's entry was denied, or a stop or a person closed the position. Such a row tells of a subscriber's holding,
+    so only staff see the row: no answer, warning or REST resource may carry the row to the strategy's owner.
+    """
 
     batch = models.ForeignKey(
         "orders.Batch", models.PROTECT, related_name="missed_alerts", verbose_name=_("batch")
@@ -47,8 +52,17 @@ class MissedAlert(models.Model):
     strategy = models.ForeignKey(
         "strategies.Strategy", models.PROTECT, related_name="missed_alerts", verbose_name=_("strategy")
     )
+    strategy_account = models.ForeignKey(
+        "strategies.StrategyAccount",
+        models.PROTECT,
+        null=True,
+        related_name="missed_alerts",
+        verbose_name=_("strategy account"),
+        help_text=_("Empty: the alerts of the strategy are not in sequence."),
+    )
+    leg = models.PositiveSmallIntegerField(_("leg"), null=True)
     symbol = models.CharField(_("symbol"), max_length=80)
-    known = models.CharField(_("position by the alert before"), max_length=60)
+    known = models.CharField(_("position as known here"), max_length=60)
     said = models.CharField(_("position before, by this alert"), max_length=60)
     on_gap = models.CharField(_("what was done"), max_length=12)
     noticed_at = models.DateTimeField(_("noticed at"), db_index=True)
@@ -62,6 +76,13 @@ class MissedAlert(models.Model):
         verbose_name = _("missed alert")
         verbose_name_plural = _("missed alerts")
         ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["batch", "leg", "strategy_account"],
+                condition=models.Q(strategy_account__isnull=False),
+                name="one_missed_alert_per_leg_and_account",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.strategy} {self.symbol}"

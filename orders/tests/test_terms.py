@@ -70,4 +70,17 @@ def test_an_ordinary_leg_stores_nothing():
 )
 def test_an_aim_tells_its_kind(aim, target, is_flat, shrinks):
     assert (aim.target, aim.is_flat, aim.shrinks) == (target, is_flat, shrinks)
+
+
+@pytest.mark.parametrize(
+    ("before", "size", "text"),
+    [
+        (PositionWord.LONG, Decimal("0.5"), "long 0.5"),
+        (PositionWord.SHORT, None, "short"),
+        (PositionWord.FLAT, Decimal(0), "flat"),
+        (None, None, ""),
+    ],
+)
+def test_the_position_before_is_a_text(before, size, text):
+    assert Aim(PositionWord.LONG, before, Decimal(1), size).before_text == text
     assert {word: word.sign for word in PositionWord} == {"long": 1, "short": -1, "flat": 0}

@@ -4,7 +4,6 @@ The decision is written before the order is sized, in a transaction of its own. 
 its goal, a reversal with the entry inside the goal, or an ordinary entry.
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,13 +26,12 @@ from orders.domain.reasons import Denied
 from orders.domain.sizing import WHOLE, minimum_that_would_do
 from orders.domain.terms import NO_ENTRY, Aim, Terms
 from orders.exits.goals import goal_of
-from orders.models import ExitGoal, Order, Position
+from orders.models import ExitGoal, MissedAlert, Order, Position
 from orders.models.transitions import Transition, atomic_statuses
+from orders.turns.missed_alerts import missed_by_account, store_missed
 from orders.turns.reference_prices import ReferencePrices
 from orders.turns.relative_prices import has_relative_price, levels_of
 from strategies.models.strategy import OnGap
-
-logger = logging.getLogger(__name__)
 
 ACTOR = "webhook"
 _PERCENT = Decimal(100)
@@ -64,6 +62,7 @@ def decide_positions(
     waiting: list[Order] = []
     changes: list[Transition] = []
     decided: list[Order] = []
+    missed: list[MissedAlert] = []
     with atomic_statuses(undecided):
         books = _read_books(undecided)
         for order in undecided:
@@ -75,11 +74,13 @@ def decide_positions(
             except ValueError:
                 waiting.append(order)
                 continue
+            missed += missed_by_account(order, terms.aim, decision, situation, now)
             change = _apply(order, terms.aim, decision, situation, actor, now)
             decided.append(order)
             if change is not None:
                 changes.append(change)
         _store(decided)
+        store_missed(missed)
         Order.objects.transition(changes)
     return waiting
 
@@ -218,10 +219,6 @@ def _apply(
     order: Order, aim: Aim, decision: Decision, situation: Situation, actor: str, now: datetime
 ) -> Transition | None:
     """Makes the order what the decision says. Returns the change of status of an order that is over."""
-    if decision.is_gap and "gap" not in order.terms:
-        logger.warning(
-            "alert missed order=%s symbol=%s before=%s", order.client_order_id, order.symbol, aim.before
-        )
     ending = _ending(order, decision)
     order.terms = {**order.terms, "decision": decision.move.value}
     if ending is not None:

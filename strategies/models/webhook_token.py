@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 from exchanges import vault
 from exchanges.models.fixed import refuse_change
 from strategies import tokens
+from strategies.models.strategy import Dialect
 from strategies.models.token import Token, TokenQuerySet
 
 
@@ -30,6 +31,15 @@ class WebhookToken(Token):
         related_name="webhook_tokens",
         verbose_name=_("strategy"),
         help_text=_("Empty: every strategy that the user may trade."),
+    )
+    dialect = models.CharField(
+        _("dialect"),
+        max_length=20,
+        blank=True,
+        choices=Dialect.choices,
+        help_text=_(
+            "The service for which this sender's messages were written; empty: the strategy's setting decides."
+        ),
     )
     sealed_signing_secret = models.TextField(editable=False, blank=True)
 

@@ -16,6 +16,7 @@ from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from orders.execution.planner import Plan
 from orders.models import Batch, Cancellation, Order
+from orders.protection.overview import protections_of
 from webhooks import duplicates
 from webhooks.admission import Admission
 from webhooks.answering import results
@@ -185,7 +186,8 @@ def _build_answer(
     gave_way: Sequence[Order] = (),
 ) -> Json:
     viewer = accepted.admission.token.user_id
-    trades = results.order_results(orders, viewer_id=viewer)
+    protections = protections_of(order for order in orders if order.account.owner_id == viewer)
+    trades = results.order_results(orders, viewer_id=viewer, protections=protections)
     cancels = results.cancel_results(cancellations, canceled, viewer_id=viewer)
     cancels += results.target_results(
         cancellations,

@@ -1,7 +1,7 @@
 """The answer's JSON (SPEC section 4). Results are built from rows, so a duplicate gets results of the same rows."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -32,24 +32,31 @@ def action_of(legs: Sequence[Leg]) -> str:
     return "cancel_order" if kinds == {CancelType.CANCEL} else "orders_processed"
 
 
-def order_results(orders: Iterable[Order], *, viewer_id: int) -> list[Json]:
-    """Returns a result per leg and strategy account, two for a reversal, in run order, then by account."""
+def order_results(
+    orders: Iterable[Order], *, viewer_id: int, protections: Mapping[int, Json] | None = None
+) -> list[Json]:
+    """Returns a result per leg and strategy account, two for a reversal, in run order, then by account.
+
+    `protections` says what became of the protective exits of the viewer's own entries, by primary key.
+    """
     attempts: dict[tuple[int, int, int], list[Order]] = defaultdict(list)
     for order in sorted(orders, key=lambda order: order.attempt):
         attempts[order.strategy_account_id, order.leg, order.part].append(order)
     legs = sorted(
         attempts.values(), key=lambda leg: (leg[-1].sequence, *_sort_key(leg[-1], viewer_id), leg[-1].part)
     )
-    return [_leg_json(leg, viewer_id) for leg in legs]
+    return [_leg_json(leg, viewer_id, protections or {}) for leg in legs]
 
 
-def _leg_json(attempts: Sequence[Order], viewer_id: int) -> Json:
+def _leg_json(attempts: Sequence[Order], viewer_id: int, protections: Mapping[int, Json]) -> Json:
     """The result of a leg: the last attempt, with the amounts of an exit's attempts together."""
     last = attempts[-1]
     result = _result_json(last, last.leg, _order_outcome(last), viewer_id)
     before = [order for order in attempts[:-1] if order.filled]
     if before and "filled" in result:
         result |= _amounts_of([*before, last])
+    if last.account.owner_id == viewer_id and last.pk in protections:
+        result["protection"] = protections[last.pk]
     return result
 
 

@@ -14,7 +14,8 @@ from orders.domain.legs import Leg
 from orders.domain.terms import RelativeKind, RelativePrice, RelativePrices
 from webhooks.errors import WebhookError, lazy_phrase
 from webhooks.message.fields import Fields, is_name
-from webhooks.message.strict_json import decimal_of
+from webhooks.message.placeholders import holds_placeholder
+from webhooks.message.strict_json import NOT_A_NUMBER, decimal_of
 from webhooks.message.terms import TARGETS, TERM_FIELDS, read_size, read_terms
 
 LEG_FIELDS = (
@@ -37,6 +38,7 @@ LEG_FIELDS = (
 MAX_SYMBOL = 64
 MAX_TAG = 64
 LOWEST_PERCENT, HIGHEST_PERCENT = -100, 1000  # both beyond what a relative price may be
+_ONE_SYMBOL = _("a list of symbols is for CANCEL_ALL_ORDER only. Send an entry of orders for each symbol.")
 
 _SIDES = {"buy": Side.BUY, "long": Side.BUY, "sell": Side.SELL, "short": Side.SELL}
 _RELATIVE = re.compile(
@@ -63,9 +65,9 @@ _USED_BY_SOME = ("price", "stop_price", "qty_per", "qty", "order_id", "tag", *so
 def read_leg(index: int, fields: Fields) -> Leg:
     """Reads a leg. Raises WebhookError for the first broken rule of SPEC sections 4 and 6."""
     leg_type = _read_leg_type(fields)
-    symbol = _read_symbol(fields, leg_type)
     if isinstance(leg_type, CancelType):
-        return _read_cancel(index, fields, leg_type, symbol)
+        return _read_cancel(index, fields, leg_type)
+    symbol = _read_symbol(fields, leg_type)
     terms = read_terms(fields)
     qty_per, qty = read_size(fields, terms)
     is_closing = qty_per is not None and qty_per < 0
@@ -119,17 +121,48 @@ def _read_symbol(fields: Fields, leg_type: LegType) -> str:
         return ""
     if value is None:
         raise fields.error("missing_field", field="symbol")
-    if not isinstance(value, str) or len(value) > MAX_SYMBOL or not is_name(value):
+    if isinstance(value, list):
+        raise fields.error("invalid_symbol", field="symbol", value=_ONE_SYMBOL)
+    return _checked_symbol(fields, value)
+
+
+def _read_symbols(fields: Fields) -> tuple[str, ...]:
+    """Reads the symbols of a CANCEL_ALL_ORDER; () where `symbol` is no list.
+
+    An empty list, or an empty entry, is refused: without a symbol the leg would cancel everything.
+    """
+    value = fields.get("symbol")
+    if not isinstance(value, list):
+        return ()
+    if not value:
+        raise fields.invalid("symbol", "[]", code="invalid_symbol")
+    return tuple(_checked_symbol(fields, entry) for entry in value)
+
+
+def _checked_symbol(fields: Fields, value: object) -> str:
+    is_text = isinstance(value, str) and value.strip() not in ("", NOT_A_NUMBER) and len(value) <= MAX_SYMBOL
+    if not is_text or not is_name(value) or holds_placeholder(value):  # type: ignore[arg-type]  # is_text
         raise fields.invalid("symbol", value, code="invalid_symbol")
-    return value
+    return str(value).strip()
 
 
-def _read_cancel(index: int, fields: Fields, leg_type: LegType, symbol: str) -> Leg:
+def _read_cancel(index: int, fields: Fields, leg_type: CancelType) -> Leg:
+    symbols = _read_symbols(fields) if leg_type is CancelType.CANCEL_ALL_ORDER else ()
+    symbol = "" if symbols else _read_symbol(fields, leg_type)
     order_id, tag = fields.name("order_id") if leg_type is CancelType.CANCEL else "", _read_tag(fields)
     if leg_type is CancelType.CANCEL and not (order_id or tag):
         raise fields.error("missing_field", field="order_id")
     side = _read_side(fields, is_required=False)
-    return Leg(index, leg_type, symbol, side, priority=_read_priority(fields), order_id=order_id, tag=tag)
+    return Leg(
+        index,
+        leg_type,
+        symbol,
+        side,
+        priority=_read_priority(fields),
+        order_id=order_id,
+        tag=tag,
+        symbols=symbols,
+    )
 
 
 def _read_side(fields: Fields, *, is_required: bool) -> Side | None:

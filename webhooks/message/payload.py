@@ -95,6 +95,8 @@ def _read_delivery(read: ReadMessage, *, bearer: str | None, max_legs: int) -> D
     if own.dialect != OWN:
         _check_understood(own, views)
     legs = tuple(_read_view(index, view) for index, view in enumerate(views))
+    if sum(len(leg.symbols) or 1 for leg in legs) > max_legs:
+        raise WebhookError("batch_too_large", max=max_legs)
     given = [without_secrets(message) for message in read.given]
     return Delivery(
         group_name=group_name,
@@ -224,4 +226,6 @@ def _leg_content(leg: Leg) -> dict[str, object]:
     }
     fields: dict[str, object] = {name: str(value) for name, value in given.items() if value is not None}
     fields |= leg.terms.to_json()
+    if leg.symbols:
+        fields["symbol"] = list(leg.symbols)
     return fields if leg.priority is None else {**fields, "priority": leg.priority}

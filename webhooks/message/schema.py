@@ -54,6 +54,7 @@ def _distance(text: str, *kinds: str, **portion: Json) -> Json:
     )
 
 
+_SYMBOL: Json = {"type": "string", "maxLength": MAX_SYMBOL}
 _KINDS = ("price", "percent", "offset")
 _POSITIONS = tuple(PositionWord)
 _STEP = _distance(
@@ -62,7 +63,10 @@ _STEP = _distance(
     portion=_number("The percentage of the position.", exclusiveMinimum=0, maximum=100),
 )
 LEG_SCHEMAS: dict[str, Json] = {
-    "symbol": _said("What to trade, such as BTCUSDT.P or BTC/USDT.", type="string", maxLength=MAX_SYMBOL),
+    "symbol": _said(
+        "What to trade, such as BTCUSDT.P or BTC/USDT. CANCEL_ALL_ORDER takes a list.",
+        anyOf=[_SYMBOL, {"type": "array", "items": _SYMBOL, "minItems": 1, "maxItems": MAX_LEGS}],
+    ),
     "side": _word("The side of the order.", "buy", "sell", "long", "short"),
     "order_type": _word("MARKET where a position or a target is named.", *LEG_TYPES),
     "price": _price("The limit price, or its distance from the market's price: -0.5%, +10 ticks, -100d."),

@@ -9,6 +9,9 @@ from webhooks.message.secrets import scrub_text
 
 MAX_SHOWN_BYTES = 4096
 _TOKEN = re.compile(r"t[hr]_[\w-]{4,100}")
+_TOKEN_FIELD = re.compile(
+    r"""(?i:(?:(?<!\w)|(?<=\\n))(?:user_)?token["'“”]?\s{0,20}[:=])\s{0,20}["'“”]?\s{0,20}(th_[A-Za-z0-9_-]{43})(?![\w-])"""
+)
 _GROUP = re.compile(
     r"""group_name["'“”]?\s{0,20}[:=]\s{0,20}["'“”]?([^"'“”,;{}\\\r\n]{1,200})""", re.IGNORECASE
 )
@@ -31,6 +34,11 @@ def group_of(text: str) -> str:
     """Returns the group name that a text names first, whether or not the text can be read; else ""."""
     group = _GROUP.search(text)
     return group[1].strip() if group else ""
+
+
+def tokens_of(text: str) -> set[str]:
+    """Returns the webhook tokens that stand in a field `token` of a text, whether or not the text can be read."""
+    return set(_TOKEN_FIELD.findall(text))
 
 
 def place_of(text: str, position: int) -> tuple[int, int]:

@@ -1,11 +1,16 @@
 """Messages of other services, from the POST to the order: what the strategy has to agree to, and what is kept."""
 
 import json
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from orders.models import Order
+from strategies.models import WebhookToken
 from tests.desk import open_desk
+from tests.factories import issue_token
+from webhooks.message.unreadable import tokens_of
 from webhooks.models import WebhookLog
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -94,6 +99,126 @@ def test_the_dialect_of_the_strategy_decides(post, desk):
     assert not Order.objects.exists()
 
 
+PLAIN = {"symbol": "BTCUSDT.P", "side": "buy", "order_type": "MARKET", "qty": "0.5"}
+
+
+def set_dialects(desk, *, token, strategy=""):
+    WebhookToken.objects.update(dialect=token)
+    desk.strategy.dialect = strategy
+    desk.strategy.save()
+
+
+def test_the_dialect_of_the_token_decides_before_the_dialect_of_the_strategy(post, desk):
+    set_dialects(desk, token="traderspost", strategy="poabot")
+
+    answer = post(traderspost(desk)).json()
+
+    assert answer["success"], answer
+    assert desk.held("A1") == "0.5"
+    assert not any(
+        "was read as" in warning for warning in answer["warnings"]
+    )  # named, so nothing was guessed
+
+
+def test_the_dialect_of_the_token_decides_before_the_marks_and_no_other_is_tried(post, desk):
+    set_dialects(desk, token="poabot")
+
+    refused = post(traderspost(desk))
+
+    assert refused.status_code == 400
+    assert not Order.objects.exists()
+
+
+def test_the_dialect_of_the_message_decides_before_the_dialect_of_the_token(post, desk):
+    set_dialects(desk, token="traderspost", strategy="poabot")
+
+    answer = post(json.dumps(desk.alert(PLAIN, dialect="own"))).json()
+
+    assert answer["success"], answer
+    assert desk.held("A1") == "0.5"
+
+
+def test_without_a_dialect_of_the_token_the_strategy_decides(post, desk):
+    set_dialects(desk, token="", strategy="poabot")
+
+    assert post(traderspost(desk)).status_code == 400
+
+
+def test_each_sender_of_a_strategy_has_the_dialect_of_its_own_token(post, desk, alice):
+    set_dialects(desk, token="traderspost")
+    plain = issue_token(alice, dialect="own")
+
+    foreign = post(traderspost(desk)).json()
+    own = post(json.dumps(desk.alert(PLAIN, token=plain))).json()
+
+    assert foreign["success"]
+    assert own["success"]
+    assert desk.held("A1") == "1"
+
+
+def test_the_token_of_the_header_has_a_dialect_too(client, desk):
+    set_dialects(desk, token="traderspost", strategy="poabot")
+    alert = {
+        "group_name": desk.strategy.group_name,
+        "ticker": "BTCUSDT.P",
+        "action": "buy",
+        "quantity": "0.5",
+    }
+
+    answer = client.post(
+        "/api/webhook", alert, content_type="application/json", HTTP_AUTHORIZATION=f"Bearer {desk.token}"
+    ).json()
+
+    assert answer["success"], answer
+    assert desk.held("A1") == "0.5"
+
+
+@pytest.mark.parametrize("text", ["pairs", "one line", "unread"])
+def test_the_token_is_found_in_text_that_is_no_json(post, desk, text):
+    set_dialects(desk, token="octobot", strategy="poabot")
+    body = octobot(desk, "0.5")
+
+    answer = post({"pairs": body, "one line": body.replace("\n", "\\n"), "unread": "{" + body}[text]).json()
+
+    if text == "unread":
+        assert answer["code"] == "invalid_json"
+    else:
+        assert answer["success"], answer
+        assert desk.held("A1") == "0.5"
+
+
+@pytest.mark.parametrize("state", ["revoked", "expired", "unknown"])
+def test_a_token_that_opens_nothing_has_no_dialect(post, desk, state):
+    set_dialects(desk, token="traderspost", strategy="poabot")
+    past = timezone.now() - timedelta(days=1)
+    if state == "unknown":
+        desk.token = "th_" + "x" * 43
+    else:
+        WebhookToken.objects.update(**{f"{state}_at" if state == "revoked" else "expires_at": past})
+
+    by_token = post(traderspost(desk))
+    by_strategy = post(json.dumps(desk.alert(PLAIN, dialect="own")))
+
+    assert by_token.json()["code"] != "invalid_token"  # read as POABOT's, and refused there
+    assert by_strategy.json()["code"] == "invalid_token"
+    assert not Order.objects.exists()
+
+
+@pytest.mark.parametrize("spelling", ["escaped", "two tokens"])
+def test_a_token_that_is_not_found_in_the_text_is_never_read_in_another_dialect(post, desk, spelling):
+    set_dialects(desk, token="poabot")
+    body = traderspost(desk)
+    if spelling == "escaped":
+        body = body.replace(desk.token, "\\u0074" + desk.token[1:])
+    else:
+        body = body.replace('"action"', f'"note": "token: th_{"y" * 43}", "action"')
+
+    refused = post(body)
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "ambiguous_dialect")
+    assert not Order.objects.exists()
+
+
 def test_a_text_that_cannot_be_read_says_where_and_belongs_to_its_strategy(post, desk):
     text = json.dumps(desk.alert(symbol="BTCUSDT"), indent=1).replace('"BTCUSDT"', '"cross "up" now"')
 
@@ -113,3 +238,27 @@ def test_a_stranger_s_text_is_not_kept(post, desk):
     row = WebhookLog.objects.get()
 
     assert (row.strategy, row.unread) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ('{"token": "%s"}', 1),
+        ("{'user_token' : '%s'}", 1),
+        ('[{"token": "%s"}, {"TOKEN": "%s"}]', 1),
+        ("SIGNAL=BUY\nTOKEN=%s", 1),
+        (r"SIGNAL=BUY\nTOKEN=%s\nVOLUME=1", 1),
+        ("token=%s;signal=buy", 1),
+        ('{"token": "%sx"}', 0),
+        ('{"email_token": "%s"}', 0),
+        ('{"note": "%s"}', 0),
+        ('{"token": null, "note": "%s"}', 0),
+        (f'{{"token": "%s", "note": "token={"th_" + "z" * 43}"}}', 2),
+    ],
+)
+def test_a_token_is_found_in_its_field_only(text, count):
+    token = "th_" + "a-_9" * 10 + "abc"
+    found = tokens_of(text.replace("%s", token))
+
+    assert len(found) == count
+    assert not found or token in found

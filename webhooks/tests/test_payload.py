@@ -425,6 +425,38 @@ def test_cancel_all_takes_symbol_and_side_as_filters():
     )
 
 
+@pytest.mark.parametrize("name", ["symbol", "symbols"])
+def test_cancel_all_takes_a_list_of_symbols(name):
+    body = {
+        "group_name": "g",
+        "token": "t",
+        "order_type": "CANCEL_ALL_ORDER",
+        name: ["BTCUSDT", " ETH/USDT "],
+    }
+
+    delivery = parse(body)
+
+    assert delivery.legs == (Leg(0, CancelType.CANCEL_ALL_ORDER, symbols=("BTCUSDT", "ETH/USDT")),)
+    assert delivery.content["orders"][0]["symbol"] == ["BTCUSDT", "ETH/USDT"]
+    assert refusal(body | {"symbol": "BTCUSDT", "symbols": "ETHUSDT"}).code in (
+        "unsupported_field",
+        "invalid_symbol",
+    )
+
+
+@pytest.mark.parametrize("symbols", [[], [""], ["NaN"], [None], [5], ["BTCUSDT", "x" * 65], [["BTCUSDT"]]])
+def test_a_list_with_anything_but_symbols_is_refused_because_no_symbol_means_all(symbols):
+    body = {"group_name": "g", "token": "t", "order_type": "CANCEL_ALL_ORDER", "symbol": symbols}
+
+    assert refusal(body).code == "invalid_symbol"
+
+
+def test_each_symbol_of_a_list_counts_as_an_order_of_the_delivery():
+    listed = {"order_type": "CANCEL_ALL_ORDER", "symbol": ["BTCUSDT"] * 16}
+
+    assert refusal(batch(listed, listed)).code == "batch_too_large"
+
+
 # Warnings
 
 

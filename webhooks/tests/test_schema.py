@@ -28,11 +28,14 @@ GOOD = [
         "token": "t",
         "orders": [{**LIMIT, "priority": 1}, {"order_type": "CANCEL_ALL_ORDER"}],
     },
+    {"group_name": "g", "token": "t", "order_type": "CANCEL_ALL_ORDER", "symbol": ["BTCUSDT", "ETHUSDT"]},
 ]
 BAD = [
     {**LIMIT, "qty_per": -101},
     {**LIMIT, "price": "-1"},
     {**LIMIT, "price": "0.5%"},
+    {"group_name": "g", "token": "t", "order_type": "CANCEL_ALL_ORDER", "symbol": []},
+    {"group_name": "g", "token": "t", "order_type": "CANCEL_ALL_ORDER", "symbol": ["BTCUSDT"] * 31},
     {**LIMIT, "side": "up"},
     {**LIMIT, "order_type": "ICEBERG"},
     {**POSITION, "market_position": "up"},

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from webhooks.errors import WebhookError
 from webhooks.message.dialects.unsupported import refuse_by_name
 
-_ALIASES = {"user_token": "token", "stopprice": "stop_price"}
+_ALIASES = {"user_token": "token", "stopprice": "stop_price", "symbols": "symbol"}
 _STOCK_BROKER_TYPES = {
     "CONDITIONAL_LIMIT",
     "BEST_LIMIT",
