@@ -85,7 +85,8 @@ RESULTS = {
     "unknown_symbol": Advice(
         "This account's exchange does not list the symbol, for the strategy's market type, under any spelling."
         " Accounts at other exchanges may have traded the same leg.",
-        "Send a symbol that every exchange of the strategy lists, or take the account out of the strategy. A symbol"
+        "Send one of the symbols that the sentence names, where that is the market you mean, or another symbol that"
+        " every exchange of the strategy lists, or take the account out of the strategy. A symbol"
         " that was listed minutes ago is known after the next load of the markets, within six hours by default.",
     ),
     "ambiguous_symbol": Advice(
@@ -540,8 +541,10 @@ DELIVERIES = {
     ),
     "ambiguous_dialect": Advice(
         "The message carries the marks of more than one system, or of none where the mode of a strategy decides. The"
-        " sentence names the candidates.",
-        "Add `dialect` to the message, with the name of one system, or take out the fields of the others.",
+        " sentence names the candidates. Or the webhook token has a dialect, and the token did not stand in the message"
+        " in plain spelling and alone.",
+        "Add `dialect` to the message, with the name of one system, or take out the fields of the others. Send one"
+        " token, without escapes.",
     ),
     "unsupported_dialect": Advice(
         "The message was written for a system whose messages are known and not read here.",
