@@ -11,7 +11,7 @@ from exchanges.amounts import plain
 from exchanges.enums import OrderType, Side
 from orders.domain.enums import LEG_TYPES, CancelType, LegType
 from orders.domain.legs import Leg
-from orders.domain.terms import RelativeKind, RelativePrice, RelativePrices
+from orders.domain.terms import PositionWord, RelativeKind, RelativePrice, RelativePrices
 from webhooks.errors import WebhookError, lazy_phrase
 from webhooks.message.fields import Fields, is_name
 from webhooks.message.placeholders import holds_placeholder
@@ -102,6 +102,22 @@ def ignored_fields(leg: Leg, fields: Fields) -> Iterator[str]:
                 {"order_type": leg.leg_type.value, "field": name},
                 fields.leg,
             )
+
+
+def doubtful_sizes(leg: Leg, fields: Fields) -> Iterator[str]:
+    """Yields a sentence for a `qty` that would enter too much if the sender means `{{strategy.order.contracts}}`."""
+    aim = leg.terms.aim
+    if leg.qty is None or aim is None or aim.position in (None, PositionWord.FLAT) or aim.size is not None:
+        return
+    yield lazy_phrase(
+        _(
+            "%(field)s is the size of the entry, also after a reversal. {{strategy.order.contracts}} then counts exit "
+            "and entry together: send market_position_size and prev_market_position_size too, and only the entry's "
+            "part is entered."
+        ),
+        {"field": "qty"},
+        fields.leg,
+    )
 
 
 def _read_leg_type(fields: Fields) -> LegType:

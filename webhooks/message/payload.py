@@ -12,7 +12,7 @@ from webhooks.errors import WebhookError, lazy_phrase, shown_value
 from webhooks.message.dialects.own_message import OwnMessage
 from webhooks.message.dialects.recognition import ENVELOPE, OWN
 from webhooks.message.fields import Fields, is_name
-from webhooks.message.legs import LEG_FIELDS, ignored_fields, read_leg
+from webhooks.message.legs import LEG_FIELDS, doubtful_sizes, ignored_fields, read_leg
 from webhooks.message.placeholders import holds_placeholder
 from webhooks.message.secrets import without_secrets
 from webhooks.message.strict_json import fingerprint_of
@@ -191,6 +191,7 @@ def _ignored_field_warnings(
         yield lazy_phrase(_("Unknown fields were ignored: %(fields)s"), {"fields": listed})
     for leg, view in zip(legs, views, strict=True):
         yield from ignored_fields(leg, view)
+        yield from doubtful_sizes(leg, view)
 
 
 def _delivery_content(

@@ -29,6 +29,17 @@ def entry(**changes):
     return MARKET | changes
 
 
+def test_a_size_that_may_count_exit_and_entry_together_is_told():
+    def warned(**fields):
+        return any("strategy.order.contracts" in str(text) for text in parse(position(**fields)).warnings)
+
+    bare = {"market_position_size": ..., "prev_market_position_size": ..., "qty_per": ...}
+    assert warned(market_position="short", **bare, qty=2)
+    assert not warned(market_position="short", qty=2, qty_per=...)
+    assert not warned(market_position="flat", **bare, qty=2)
+    assert not warned(market_position="short", **bare | {"qty": ..., "qty_per": 5})
+
+
 def test_a_position_needs_neither_type_nor_side():
     (leg,) = parse(POSITION).legs
 
