@@ -63,9 +63,9 @@ async def post(application, body):
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
-def test_a_hung_account_and_many_waiting_alerts_delay_nobody_else(paper, server, edge):
+def test_a_hung_account_and_many_waiting_alerts_delay_nobody_else(paper, server, edge, bob):
     hung = open_desk(paper, "A1", group_name="hung")
-    other = open_desk(paper, "B1", group_name="other")
+    other = open_desk(paper, "B1", group_name="other", owner=bob)
     answers = edge.hold("place_order", times=1)
     waiting = [server(hung.alert(BTC_LIMIT, id=f"alert-{number}")) for number in range(ALERTS)]
     answers.wait_for()
@@ -116,13 +116,13 @@ def test_a_market_order_is_answered_with_the_exchanges_word_and_booked_afterward
     assert {position.quantity < 0 for position in Position.objects.all()} == {True}
 
 
-def test_a_copy_waits_on_the_loop_for_the_first(paper, server, edge):
+def test_a_copy_waits_on_the_loop_for_the_first(paper, server, edge, bob):
     desk = open_desk(paper, "A1", group_name="hung")
     answers = edge.hold("place_order", times=1)
     copies = [server(desk.alert(BTC_LIMIT, id="the same")) for _ in range(ALERTS)]
     answers.wait_for()
 
-    other = open_desk(paper, "B1", group_name="other")
+    other = open_desk(paper, "B1", group_name="other", owner=bob)
     status, _ = server(other.alert(ETH_MARKET)).result(LONG_S)
 
     assert status == 200

@@ -17,6 +17,7 @@ from django.db import Error
 from exchanges.enums import MarketType
 from exchanges.failpoints import failpoint
 from exchanges.market_data.catalog import open_catalogs
+from orders.domain.enums import OrderStatus
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from orders.execution.planner import Plan, Planner, SymbolRefused
@@ -28,6 +29,7 @@ from webhooks import duplicates, throttle
 from webhooks.admission import Admission, admit_delivery
 from webhooks.agreement import check_agreement, dialect_of, sender_of_unread
 from webhooks.answering.answer import Accepted, Answer
+from webhooks.budgets import spend_orders
 from webhooks.errors import WebhookError
 from webhooks.message.payload import Delivery, parse_delivery
 from webhooks.models import DeliveryStatus, WebhookLog
@@ -98,6 +100,10 @@ def _check_delivery(signed: Signed, bearer: str | None, handling: Handling) -> A
     handling.delivery = delivery = delivery.named(admission.signed_id)
     check_agreement(delivery, admission, default=dialect)
     plan = _plan_batch(delivery, admission, now)
+    if not delivery.dry_run:
+        count = sum(order.status == OrderStatus.INITIALIZED for order in plan.orders)
+        token = admission.token
+        spend_orders(count, token=token.pk, user=token.user_id, may_refuse=not delivery.leaves)
     handling.timing.validate()
     return Accepted(handling.timing, handling.address, delivery, admission, plan)
 

@@ -18,6 +18,13 @@ from orders.controls.trading_state import Level, change_trading_state
 from strategies.admin import LIMITS_FIELDSET, STATE_FIELDSET, StrategyAccountAdmin, StrategyAdmin
 from strategies.models import Strategy, StrategyAccount, SystemRisk
 
+BUDGETS_FIELDSET: Any = (
+    _("Budgets of orders"),
+    {
+        "fields": ["token_orders_per_minute", "user_orders_per_minute", "all_orders_per_minute"],
+        "description": _("Above a budget an alert with entries only is refused (429) until the minute ends."),
+    },
+)
 TRADING_ACTIONS = ["activate", "exits_only", "halt", "halt_and_cancel", "halt_cancel_and_close"]
 
 
@@ -107,7 +114,7 @@ class HaltableAccountAdmin(TradingStateMixin, LeavingMixin, AccountAdmin):
 @admin.register(SystemRisk)
 class SystemRiskAdmin(TradingStateMixin):
     readonly_fields = ["trading_state", "state_reason", "state_changed_at"]
-    fieldsets = [STATE_FIELDSET, LIMITS_FIELDSET]
+    fieldsets = [STATE_FIELDSET, LIMITS_FIELDSET, BUDGETS_FIELDSET]
     list_display = ["__str__", "trading_state", "state_reason", "state_changed_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SystemRisk]:

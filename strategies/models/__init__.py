@@ -1,6 +1,6 @@
 from strategies.limits import LIMIT_NAMES, Limits
 from strategies.models.api_token import ApiToken
-from strategies.models.risk import SystemRisk
+from strategies.models.risk import OrderBudgets, SystemRisk
 from strategies.models.strategy import Strategy
 from strategies.models.strategy_account import StrategyAccount
 from strategies.models.subscription import Subscription
@@ -11,6 +11,7 @@ __all__ = [
     "LIMIT_NAMES",
     "ApiToken",
     "Limits",
+    "OrderBudgets",
     "Strategy",
     "StrategyAccount",
     "Subscription",

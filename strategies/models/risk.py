@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.validators import MinValueValidator
@@ -52,8 +53,28 @@ class RiskLimits(models.Model):
         abstract = True
 
 
+@dataclass(frozen=True, slots=True)
+class OrderBudgets:
+    """Orders a minute that one token, the tokens of one user, and all tokens together may send."""
+
+    of_token: int
+    of_user: int
+    of_all: int
+
+
+def _budget_field(label: Any, default: int) -> "models.PositiveIntegerField[int, int]":
+    help_text = _("Each account of each order counts. Exits and cancels always pass.")
+    return models.PositiveIntegerField(
+        label, default=default, validators=[MinValueValidator(1)], help_text=help_text
+    )
+
+
 class SystemRisk(RiskLimits):
     """The widest level: a single row, stored when the admin first shows the row or a trading state is first set."""
+
+    token_orders_per_minute = _budget_field(_("orders per minute of one token"), 10_000)
+    user_orders_per_minute = _budget_field(_("orders per minute of one user's tokens"), 20_000)
+    all_orders_per_minute = _budget_field(_("orders per minute of all tokens"), 60_000)
 
     class Meta:
         verbose_name = _("system risk")
@@ -62,6 +83,11 @@ class SystemRisk(RiskLimits):
 
     def __str__(self) -> str:
         return str(_("System"))
+
+    def order_budgets(self) -> OrderBudgets:
+        return OrderBudgets(
+            self.token_orders_per_minute, self.user_orders_per_minute, self.all_orders_per_minute
+        )
 
     @classmethod
     def current(cls) -> "SystemRisk":

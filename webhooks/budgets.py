@@ -1,0 +1,45 @@
+"""Budgets of orders: how many entries a token, a user and everybody together may send in a minute.
+
+One alert may become an order on hundreds of accounts, so a limit of deliveries alone bounds nothing. Budgets count
+orders, legs times accounts. Whatever may close or cancel something always passes: an exit has to get out.
+"""
+
+from django.core.cache import cache
+from django.utils.translation import gettext_lazy as _
+
+from strategies.models import OrderBudgets, SystemRisk
+from webhooks import throttle
+from webhooks.errors import lazy_phrase
+
+_KNOWN_FOR_S = 10
+_KEY = "order-budgets"
+
+
+def spend_orders(count: int, *, token: int, user: int, may_refuse: bool) -> None:
+    """Counts the orders of a delivery. Raises WebhookError (throttled) above a budget, if the delivery may be refused.
+
+    `token` and `user` are primary keys.
+    """
+    budgets = _budgets()
+    scopes = (
+        ("orders-of-token", str(token), budgets.of_token, _("this token may send %(max)s orders a minute")),
+        (
+            "orders-of-user",
+            str(user),
+            budgets.of_user,
+            _("this user's tokens may send %(max)s orders a minute"),
+        ),
+        ("orders", "all", budgets.of_all, _("all senders together may send %(max)s orders a minute")),
+    )
+    for scope, name, limit, text in scopes:
+        is_within = throttle.is_within(scope, name, limit, amount=count)
+        if not is_within and may_refuse:
+            raise throttle.throttled_error(lazy_phrase(text, {"max": limit}))
+
+
+def _budgets() -> OrderBudgets:
+    known: OrderBudgets | None = cache.get(_KEY)
+    if known is None:
+        known = SystemRisk.current().order_budgets()
+        cache.set(_KEY, known, _KNOWN_FOR_S)
+    return known
