@@ -19,6 +19,25 @@ from webhooks.signatures import BadSignature, Signed, verify_signature
 logger = logging.getLogger(__name__)
 
 
+class Lookups:
+    """Finds tokens and strategies for one delivery, each once: a text is looked through before it is read."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._tokens: dict[str, WebhookToken | None] = {}
+        self._strategies: dict[str, Strategy | None] = {}
+
+    def token(self, clear: str) -> WebhookToken | None:
+        if clear not in self._tokens:
+            self._tokens[clear] = WebhookToken.objects.find(clear, now=self._now)
+        return self._tokens[clear]
+
+    def strategy(self, group_name: str) -> Strategy | None:
+        if group_name not in self._strategies:
+            self._strategies[group_name] = Strategy.objects.filter(group_name=group_name).first()
+        return self._strategies[group_name]
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     strategy: Strategy
@@ -29,7 +48,7 @@ class Admission:
     signed_id: str = ""  # the sender's name for this message, where a valid signature proves the name
 
 
-def admit_delivery(delivery: Delivery, signed: Signed, *, address: str, now: datetime) -> Admission:
+def admit_delivery(delivery: Delivery, signed: Signed, lookups: Lookups, *, address: str) -> Admission:
     """Returns the admission. Raises WebhookError: throttled, invalid_token, strategy_not_found or no_accounts.
 
     The token is looked up first and for every delivery, so a stranger waits as long for an unknown strategy as for a
@@ -38,13 +57,13 @@ def admit_delivery(delivery: Delivery, signed: Signed, *, address: str, now: dat
     even then: many senders use TradingView's addresses, and a stranger's wrong tokens must not cost an alert. Every
     delivery with a right token counts against the token's own limit, also for an unknown strategy.
     """
-    token = WebhookToken.objects.find(delivery.token, now=now)
+    token = lookups.token(delivery.token)
     signed_id = ""
     if token is not None and token.must_be_signed:
         token, signed_id = _signed_by(token, signed)
     if token is not None:
         throttle.spend_attempt("token", str(token.pk), settings.WEBHOOK_TOKEN_RATE_PER_MINUTE)
-    strategy = Strategy.objects.filter(group_name=delivery.group_name).first()
+    strategy = lookups.strategy(delivery.group_name)
     if token is None:
         _count_failure(address)
     if strategy is None or not (strategy.is_active or delivery.only_leaves):

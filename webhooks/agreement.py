@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from strategies.access import NoAccess, reachable_accounts
 from strategies.models import Strategy, WebhookToken
-from webhooks.admission import Admission
+from webhooks.admission import Admission, Lookups
 from webhooks.errors import WebhookError
 from webhooks.message.payload import Delivery
 from webhooks.message.unreadable import group_of, tokens_of
@@ -20,27 +20,28 @@ class Sender:
     token: WebhookToken
 
 
-def dialect_of(body: bytes, *, bearer: str | None, now: datetime) -> str:
+def dialect_of(body: bytes, lookups: Lookups, *, bearer: str | None) -> str:
     """The dialect of a message that names none: of the token, else of the strategy; "" lets the marks decide.
 
     Token and group name are searched in the text, because nobody can read the text before the dialect is known. The
     token of the header counts where the text has none, as for the check of the token. At most two statements.
     """
     text = body.decode("utf-8", errors="replace")
-    return _dialect_of_token(tokens_of(text) or {bearer or ""}, now) or _dialect_of_strategy(group_of(text))
+    return _dialect_of_token(tokens_of(text) or {bearer or ""}, lookups) or _dialect_of_strategy(
+        group_of(text), lookups
+    )
 
 
-def _dialect_of_token(tokens: Set[str], now: datetime) -> str:
+def _dialect_of_token(tokens: Set[str], lookups: Lookups) -> str:
     """Several tokens decide nothing: `check_agreement` refuses what was read in another dialect than the token's."""
     clear = next(iter(tokens)) if len(tokens) == 1 else ""
-    token = WebhookToken.objects.find(clear, now=now) if clear else None
+    token = lookups.token(clear) if clear else None
     return token.dialect if token else ""
 
 
-def _dialect_of_strategy(group: str) -> str:
-    if not group:
-        return ""
-    return Strategy.objects.filter(group_name=group).values_list("dialect", flat=True).first() or ""
+def _dialect_of_strategy(group: str, lookups: Lookups) -> str:
+    strategy = lookups.strategy(group) if group else None
+    return strategy.dialect if strategy else ""
 
 
 def check_agreement(delivery: Delivery, admission: Admission, *, default: str) -> None:

@@ -26,7 +26,7 @@ from orders.transactions import transaction_within
 from orders.turns.submission import preview_orders
 from strategies.models import Strategy
 from webhooks import duplicates, throttle
-from webhooks.admission import Admission, admit_delivery
+from webhooks.admission import Admission, Lookups, admit_delivery
 from webhooks.agreement import check_agreement, dialect_of, sender_of_unread
 from webhooks.answering.answer import Accepted, Answer
 from webhooks.budgets import spend_orders
@@ -88,7 +88,8 @@ def receive_delivery(
 
 def _check_delivery(signed: Signed, bearer: str | None, handling: Handling) -> Accepted:
     now = handling.timing.received_at
-    dialect = dialect_of(signed.body, bearer=bearer, now=now)
+    lookups = Lookups(now)
+    dialect = dialect_of(signed.body, lookups, bearer=bearer)
     handling.delivery = delivery = parse_delivery(
         signed.body,
         bearer=bearer,
@@ -96,7 +97,7 @@ def _check_delivery(signed: Signed, bearer: str | None, handling: Handling) -> A
         max_legs=settings.WEBHOOK_MAX_LEGS,
         dialect=dialect,
     )
-    handling.admission = admission = admit_delivery(delivery, signed, address=handling.address, now=now)
+    handling.admission = admission = admit_delivery(delivery, signed, lookups, address=handling.address)
     handling.delivery = delivery = delivery.named(admission.signed_id)
     check_agreement(delivery, admission, default=dialect)
     plan = _plan_batch(delivery, admission, now)
@@ -158,7 +159,7 @@ def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
     check_watermark_once(now=now)
     failpoint("checked, not stored")
     with transaction_within(accepted.timing.left_s(max(settings.WEBHOOK_ANSWER_BUDGET_MS, _STORE_WITHIN_MS))):
-        Strategy.objects.locked(admission.strategy.pk)
+        Strategy.objects.hear(admission.strategy.pk, now=now)
         first = duplicates.find_first(delivery, admission, now=now)
         if first is not None:
             row = _delivery_row(accepted, DeliveryStatus.DUPLICATE, first=first)
@@ -177,16 +178,9 @@ def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
         log = _delivery_row(accepted, DeliveryStatus.ACCEPTED, batch=run.batch, dedupe_key=key)
         log.warnings += run.warnings
         log.save(force_insert=True)
-        _note_hearing(accepted)
         failpoint("inside the storing transaction")
     failpoint("stored, not started")
     return log, run
-
-
-def _note_hearing(accepted: Accepted) -> None:
-    """The strategy's row is locked, and silence has ended."""
-    rows = Strategy.objects.filter(pk=accepted.admission.strategy.pk)
-    rows.update(heard_at=accepted.timing.received_at, silent_since=None)
 
 
 def _delivery_row(handling: Handling | Accepted, status: DeliveryStatus, **fields: Any) -> WebhookLog:

@@ -161,8 +161,7 @@ class BatchRun:
                     self.completed.set()
                 return self._wait_s()
         self.completed.set()
-        Batch.objects.finish(self.batch.pk, by=self._by, now=self._clock())
-        Batch.objects.wake_followers(self.batch, now=self._clock())
+        Batch.objects.finish(self.batch, by=self._by, now=self._clock())
         return None
 
     def _waits_for_group(self) -> bool:

@@ -2,7 +2,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Q, Value, When
 from django.utils.translation import gettext_lazy as _
 
 
@@ -33,13 +33,15 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def reopen(self, pks: Iterable[int]) -> None:
         self.filter(pk__in=pks, finished_at__isnull=False).update(finished_at=None)
 
-    def wake_followers(self, batch: "Batch", *, now: datetime) -> None:
-        """Lets the strategy's later batches, left until a later time, go on at `now`."""
-        later = self.unfinished().filter(strategy=batch.strategy_id, pk__gt=batch.pk)
-        later.filter(claimed_by="", claimed_until__gt=now).update(claimed_until=now)
-
-    def finish(self, pk: int, *, by: str, now: datetime) -> None:
-        self.unfinished().filter(pk=pk, claimed_by=by).update(finished_at=now, claimed_until=None)
+    def finish(self, batch: "Batch", *, by: str, now: datetime) -> None:
+        """Ends the batch, and lets the strategy's later batches, left until a later time, go on at `now`."""
+        own = Q(pk=batch.pk, claimed_by=by)
+        later = Q(strategy=batch.strategy_id, pk__gt=batch.pk, claimed_by="", claimed_until__gt=now)
+        is_own = When(pk=batch.pk, then=Value(now))
+        self.unfinished().filter(own | later).update(
+            finished_at=Case(is_own, default=None),
+            claimed_until=Case(When(pk=batch.pk, then=None), default=Value(now)),
+        )
 
 
 class Batch(models.Model):

@@ -1,13 +1,14 @@
 """The order context: the database rows that decide about the orders of one turn, read once for all these orders."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, TypeVar
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, QuerySet, Value
 
 from exchanges.enums import MarketType, Side, TradingState
 from orders.domain.enums import OrderStatus
@@ -15,7 +16,7 @@ from orders.domain.freshness import Comparison
 from orders.domain.keys import AccountSymbol, PositionKey
 from orders.domain.lifecycle import WORKING
 from orders.domain.risk_checks import Exposure, LevelState, OpenRemainder, strictest_of
-from orders.models import ExitGoal, HoldingCheck, Order, Position, PositionDifference
+from orders.models import ExitGoal, HoldingCheck, Order, OutsideEvent, Position, PositionDifference
 from orders.outside.books import waiting_symbols
 from orders.outside.freshness import stale_accounts
 from strategies.models import LIMIT_NAMES, Limits, Strategy, StrategyAccount, SystemRisk
@@ -38,6 +39,15 @@ class TradingPermission:
         limits = self.limits
         counted = (limits.max_open_orders, limits.max_orders_per_minute, limits.max_symbols)
         return limits.max_position_notional is not None or any(limit is not None for limit in counted)
+
+
+class Obstacle(StrEnum):
+    """What may stand in the way of an entry."""
+
+    UNKNOWN_OUTCOME = "unknown outcome"
+    DIFFERENCE = "difference"
+    EVENT = "event"
+    FULL_EXIT = "full exit"
 
 
 @dataclass(slots=True)
@@ -138,8 +148,8 @@ def read_context(
         _count_recent_orders(counted, context)
     # Doubts before positions: on PostgreSQL each statement sees the commits before it. Fills that are booked in between
     # leave a doubt here, and the exit waits; the other way round the exit would find neither doubt nor position.
-    _read_unknown_outcomes(orders, context)
     exits, entries = _split(orders)
+    _read_obstacles(exits, entries, context)
     if exits:
         _read_own_orders(exits, context)
     sales = [order for order in entries if order.market_type == MarketType.SPOT and order.side == Side.SELL]
@@ -156,11 +166,33 @@ def read_context(
     }
     if compared:
         context.stale_comparisons = stale_accounts(compared, now=now)
-    if entries:
-        _read_differences(entries, context)
-        context.waiting_events = waiting_symbols({order.symbol for order in entries})
-        _read_full_goals(entries, context)
     return context
+
+
+def _read_obstacles(exits: Sequence[Order], entries: Sequence[Order], context: OrderContext) -> None:
+    obstacles = frozenset(Obstacle) if exits else _obstacles_of(entries)
+    if Obstacle.UNKNOWN_OUTCOME in obstacles:
+        _read_unknown_outcomes([*exits, *entries], context)
+    if not entries:
+        return
+    if Obstacle.DIFFERENCE in obstacles:
+        _read_differences(entries, context)
+    if Obstacle.EVENT in obstacles:
+        context.waiting_events = waiting_symbols({order.symbol for order in entries})
+    if Obstacle.FULL_EXIT in obstacles:
+        _read_full_goals(entries, context)
+
+
+def _obstacles_of(entries: Sequence[Order]) -> Collection[str]:
+    """What may stand in the way of the entries. One statement in place of four, because mostly nothing does."""
+    found: list[QuerySet[Any]] = [
+        Order.objects.of_unknown_outcome().annotate(obstacle=Value(Obstacle.UNKNOWN_OUTCOME)),
+        PositionDifference.objects.freezing().annotate(obstacle=Value(Obstacle.DIFFERENCE)),
+        OutsideEvent.objects.waiting().annotate(obstacle=Value(Obstacle.EVENT)),
+        ExitGoal.objects.pursued().full().annotate(obstacle=Value(Obstacle.FULL_EXIT)),
+    ]
+    first, *others = (_of_same_symbols(rows, entries).order_by().values_list("obstacle") for rows in found)
+    return {obstacle for (obstacle,) in first.union(*others)}
 
 
 def _split(orders: Sequence[Order]) -> tuple[list[Order], list[Order]]:

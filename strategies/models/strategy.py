@@ -1,3 +1,5 @@
+from datetime import datetime
+
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -52,6 +54,10 @@ class StrategyQuerySet(models.QuerySet["Strategy"]):
         an earlier delivery. On SQLite the IMMEDIATE transaction has the same effect for all strategies.
         """
         return self.select_for_update(no_key=True).get(pk=pk)
+
+    def hear(self, pk: int, *, now: datetime) -> None:
+        """Notes that the strategy was heard of, which ends its silence, and locks the row as `locked` does."""
+        self.filter(pk=pk).update(heard_at=now, silent_since=None)
 
 
 class Strategy(RiskLimits):
