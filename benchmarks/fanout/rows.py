@@ -14,7 +14,7 @@ from exchanges.enums import MarketType
 from exchanges.models import Account
 from orders.domain.enums import OrderStatus
 from orders.models import Batch, Order
-from strategies.models import Strategy, StrategyAccount, WebhookToken
+from strategies.models import Strategy, StrategyAccount, SystemRisk, WebhookToken
 
 POLL_S = 0.002
 
@@ -23,27 +23,35 @@ def migrate_database() -> None:
     call_command("migrate", verbosity=0)
 
 
-def issue_token() -> str:
+def lift_budgets() -> None:
+    """Lets a token send as many orders as it can."""
+    most = dict.fromkeys(
+        ("token_orders_per_minute", "user_orders_per_minute", "all_orders_per_minute"), 2_000_000_000
+    )
+    SystemRisk.objects.update_or_create(pk=1, defaults=most)
+
+
+def issue_token(owner: str = "alice") -> str:
     """Creates an owner and returns the owner's token in clear text."""
-    return WebhookToken.objects.issue(user=User.objects.create(username="alice"))[1]
+    return WebhookToken.objects.issue(user=User.objects.create(username=owner))[1]
 
 
-def make_accounts(names: Iterable[str]) -> list[Account]:
+def make_accounts(names: Iterable[str], *, owner: str = "alice") -> list[Account]:
     """Makes paper accounts. The API key of an account is the account's name."""
-    owner = User.objects.get(username="alice")
+    user = User.objects.get(username=owner)
     # Entries need a young comparison, and the benchmark runs no tracker.
     accounts = [
-        Account(owner=owner, name=name, exchange="paper", compared_at=timezone.now()) for name in names
+        Account(owner=user, name=name, exchange="paper", compared_at=timezone.now()) for name in names
     ]
     for account in accounts:
         account.set_credentials(Credentials(account.name, secrets.token_hex(32)))
     return Account.objects.bulk_create(accounts)
 
 
-def make_strategy(group_name: str, accounts: Iterable[Account]) -> None:
-    owner = User.objects.get(username="alice")
+def make_strategy(group_name: str, accounts: Iterable[Account], *, owner: str = "alice") -> None:
+    user = User.objects.get(username=owner)
     strategy = Strategy.objects.create(
-        owner=owner, name=group_name, group_name=group_name, market_type=MarketType.FUTURES
+        owner=user, name=group_name, group_name=group_name, market_type=MarketType.FUTURES
     )
     StrategyAccount.objects.bulk_create(
         StrategyAccount(strategy=strategy, account=account, capital=Decimal(20_000_000))
@@ -71,3 +79,10 @@ def wait_until_accepted(group_name: str, *, after: int, accounts: Iterable[Accou
             raise SystemExit("The orders were not accepted in time.")
         time.sleep(POLL_S)
     return time.perf_counter()
+
+
+def wait_until_over(*, limit_s: float) -> None:
+    """Returns when every batch is over, or at the limit at last."""
+    deadline = time.perf_counter() + limit_s
+    while Batch.objects.unfinished().exists() and time.perf_counter() < deadline:
+        time.sleep(0.1)
