@@ -56,6 +56,7 @@ def test_scenario_1_a_limit_order_rests_at_both_accounts(deliver, test1):
     assert response.status_code == 200
     assert scrubbed(response.json()) == {
         "success": True,
+        "outcome": "all",
         "action": "orders_processed",
         "strategy": "test1",
         "duplicate": False,
@@ -119,6 +120,7 @@ def test_scenario_3_a_cancel_leaves_other_strategies_orders_alone(deliver, paper
 
     assert answer == {
         "success": True,
+        "outcome": "all",
         "action": "cancel_all_orders",
         "strategy": "test1",
         "duplicate": False,
