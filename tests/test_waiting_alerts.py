@@ -9,7 +9,7 @@ from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
 from orders.execution import batches
-from orders.models import Order, Position
+from orders.models import Batch, Order, Position
 from tests.desk import BTC_LIMIT, ETH_MARKET, open_desk
 from tests.waiting import LONG_S, eventually
 from tradehub.http.body_buffer import BufferedWSGI
@@ -130,3 +130,15 @@ def test_a_copy_waits_on_the_loop_for_the_first(paper, server, edge, bob):
     results = [future.result(LONG_S)[1] for future in copies]
     assert sorted(answer["duplicate"] for answer in results) == [False] + [True] * (ALERTS - 1)
     assert len(desk.posts("A1")) == 1
+
+
+def test_a_batch_ends_though_the_loop_of_its_alert_is_closed(paper, server, edge, settings, runs):
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 100
+    desk = open_desk(paper, "A1", group_name="hung")
+    answers = edge.hold("place_order", times=1)
+    server(desk.alert(BTC_LIMIT)).result(LONG_S)  # its loop is closed with the answer
+
+    answers.release()
+
+    assert all(run.finished.wait(LONG_S) for run in runs)
+    assert not Batch.objects.unfinished().exists()

@@ -3,6 +3,7 @@
 import gc
 import os
 import threading
+from functools import partial
 
 from django.conf import settings
 from django.utils import timezone
@@ -13,8 +14,10 @@ from tradehub.wsgi import application as wsgi_application
 
 # isort: split
 from exchanges.market_data.warmup import warm_up  # models exist once the application exists
+from orders.execution.batches import drain
 
 BODY_TIMEOUT_S = 10
+DRAIN_S = 4  # the server ends its workers after 5 s
 
 if server_pid := os.environ.get("SERVE_PID"):
     end_with_parent(int(server_pid))
@@ -25,6 +28,7 @@ application = BufferedWSGI(
     answer_threads=settings.ANSWER_THREADS,
     max_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
     body_timeout_s=BODY_TIMEOUT_S,
+    drain=partial(drain, DRAIN_S),
 )
 
 

@@ -1,5 +1,6 @@
 """Stores a plan as a batch, and runs the batch in the background; the caller decides how long to wait."""
 
+import logging
 import os
 import socket
 import threading
@@ -20,6 +21,8 @@ from orders.models import Batch, Order, OrderEvent
 from orders.models.bulk_insert import insert_all
 from orders.transactions import require_transaction
 from strategies.models import Strategy
+
+logger = logging.getLogger(__name__)
 
 _KEY_COLUMNS = ("strategy_account", "leg")  # of each order and of each cancel instruction in a new batch
 
@@ -91,6 +94,13 @@ def start_run(run: BatchRun) -> None:
 
 def _start_follower(run: BatchRun) -> None:
     start_run(run)
+
+
+def drain(timeout_s: float) -> None:
+    """Lets the runs of this process come to their ends. What is left is resumed by the tracker."""
+    engine = _engines.get(os.getpid())
+    if engine is not None and not engine.drain(timeout_s):
+        logger.warning("batches left to the tracker")
 
 
 def shut_down() -> None:

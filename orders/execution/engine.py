@@ -85,6 +85,11 @@ class Engine:
             self._living += 1
         self._notify(entry, 0.0)
 
+    def drain(self, timeout_s: float) -> bool:
+        """Waits for the end of the runs. Returns whether all have ended in time."""
+        with self._guard:
+            return self._guard.wait_for(lambda: not self._living, timeout_s)
+
     def shut_down(self) -> None:
         """Waits for the end of all runs, and ends the threads."""
         with self._guard:

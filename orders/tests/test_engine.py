@@ -140,3 +140,14 @@ def test_the_end_waits_for_the_runs():
     engine.shut_down()
 
     assert run.over.is_set()
+
+
+def test_a_drain_waits_for_the_runs_and_not_for_ever(engine):
+    assert engine.drain(0)
+
+    run = CountedRun(NEVER_S)
+    engine.start(run)
+
+    assert not engine.drain(0.01)
+    run.notify(0.0)
+    assert engine.drain(LONG_S)

@@ -38,17 +38,24 @@ class BufferedWSGI:
         max_bytes: int,
         body_timeout_s: float,
         answer_threads: int = 4,
+        drain: Callable[[], None] = lambda: None,
     ) -> None:
+        """`drain` is called on a thread when the server shuts down, and holds the shutdown up until it returns."""
         self.application = application
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="web")
         # Deferred answers have threads of their own: what is settled waits behind no request that comes later.
         self.answer_pool = ThreadPoolExecutor(answer_threads, thread_name_prefix="web-answer")
+        self.drain = drain
         self.max_bytes = max_bytes
         self.body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await acknowledge_lifespan(receive, send)
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self.in_answer_thread(self.drain)
+            await send({"type": "lifespan.shutdown.complete"})
         elif scope["type"] == "http":
             await self.serve(scope, receive, send)
         else:
@@ -149,10 +156,3 @@ def environ_of(scope: Event, body: bytes) -> Environ:
 async def send_answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
     await send({"type": "http.response.start", "status": int(status), "headers": headers})
     await send({"type": "http.response.body", "body": content})
-
-
-async def acknowledge_lifespan(receive: Receive, send: Send) -> None:
-    await receive()
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    await send({"type": "lifespan.shutdown.complete"})

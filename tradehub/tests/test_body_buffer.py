@@ -251,3 +251,17 @@ def deferring_each(promise):
         return [b"dropped"]
 
     return application
+
+
+def test_the_shutdown_waits_for_what_was_begun():
+    drained = []
+
+    sent = drive(
+        buffered(Echo(), drain=lambda: drained.append(threading.current_thread().name)),
+        {"type": "lifespan.startup"},
+        {"type": "lifespan.shutdown"},
+        scope={"type": "lifespan"},
+    )
+
+    assert [event["type"] for event in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert drained[0].startswith("web-answer")  # on a thread: the loop goes on answering meanwhile

@@ -168,7 +168,8 @@ async def _completion_of(run: BatchRun, timeout_s: float) -> None:
     completed = asyncio.Event()
 
     def wake() -> None:
-        loop.call_soon_threadsafe(completed.set)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
+            loop.call_soon_threadsafe(completed.set)
 
     run.completed.when_set(wake)
     with suppress(TimeoutError):
