@@ -9,6 +9,7 @@ from django.db.backends.utils import CursorWrapper
 from orders.execution import answers
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
 from tests.waiting import LONG_S
+from webhooks import budgets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,6 +19,7 @@ def statements(monkeypatch, settings):
     """Every statement of every thread, in groups that a slow machine does not split."""
     settings.PRICE_MAX_AGE_S = 3600  # a price that grew old meanwhile would cost an order another turn
     settings.EXCHANGE_TIMEOUT_S = LONG_S
+    monkeypatch.setattr(budgets, "_KNOWN_FOR_S", 10 * LONG_S)
     monkeypatch.setattr(answers, "IDLE_S", 30)
     monkeypatch.setattr(answers, "LONGEST_S", 60)
     seen, lock = [], threading.Lock()
@@ -70,7 +72,8 @@ def test_a_delivery_takes_as_many_statements_for_2_as_for_200_accounts(
     for accounts in (2, 20, 200):
         names = [f"A{number}" for number in range(accounts)]
         desk = open_desk(paper, *names, group_name=f"of-{accounts}", capital=100_000)
-        deliver(desk.alert(alert, dry_run=True))  # markets and prices are known from here on
+        deliver(desk.alert(alert, dry_run=True))  # markets, prices and budgets are known from here on
+        deliver(desk.alert(CANCEL_ALL))
         counts[accounts] = [
             count(deliver, desk, statements, runs, desk.alert(alert)),
             count(deliver, desk, statements, runs, desk.alert(CANCEL_ALL)),

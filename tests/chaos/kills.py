@@ -241,7 +241,8 @@ class Run:
         self.stack.kill("web")
         web = self.stack.start_web(seat.case.failpoints)
         answer = self.stack.deliver(alert)
-        assert answer is None, f"answered {answer}"
+        # A MARKET entry is answered with the exchange's word, before its trades are written.
+        assert answer is None or seat.case.note == "trades", f"answered {answer}"
         self._killed(web)
         if is_cold:
             self.stack.start_tracker()
