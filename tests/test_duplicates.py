@@ -1,11 +1,13 @@
 """The same alert again: answered again, and nothing more is sent (SPEC section 4, Duplicates)."""
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.test import Client
 from django.utils import timezone
 
@@ -202,3 +204,27 @@ def test_nothing_after_noting_a_duplicate_turns_the_answer_into_an_error(
     assert (response.json()["duplicate"], response.json()["results"]) == (True, [])
     assert response.json()["webhook_id"] == first["webhook_id"]
     assert len(order_posts(paper)) == 2
+
+
+def test_a_repetition_is_answered_although_the_database_breaks_during_its_wait(deliver, test1, monkeypatch):
+    first = deliver(test1.alert(BTC_LIMIT, id="a1")).json()
+    monkeypatch.setattr(answer.Answer, "_is_settled", break_off)
+
+    response = deliver(test1.alert(BTC_LIMIT, id="a1"))
+
+    assert (response.status_code, response.json()["duplicate"]) == (200, True)
+    assert response.json()["webhook_id"] == first["webhook_id"]
+
+
+def test_an_answer_that_cannot_ask_for_the_end_of_its_batch_does_not_break(monkeypatch):
+    monkeypatch.setattr(answer.Answer, "_is_settled", break_off)
+    accepted = SimpleNamespace(budget_left_s=lambda: 0.2)
+
+    async def in_thread(act):
+        return act()
+
+    asyncio.run(answer.Answer(WebhookLog(), None, accepted).settle(in_thread))  # the server has no answer for an exception
+
+
+def break_off(waiting):
+    raise OperationalError("server closed the connection unexpectedly")
