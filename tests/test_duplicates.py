@@ -1,7 +1,9 @@
 """The same alert again: answered again, and nothing more is sent (SPEC section 4, Duplicates)."""
 
 import asyncio
+import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import SimpleNamespace
@@ -228,3 +230,23 @@ def test_an_answer_that_cannot_ask_for_the_end_of_its_batch_does_not_break(monke
 
 def break_off(waiting):
     raise OperationalError("server closed the connection unexpectedly")
+
+
+def test_an_answer_after_its_sender_gave_up_counts_as_none(deliver, paper, test1, settings):
+    """TradingView gives up after 3 s and sends the same body again 5 s later."""
+    body = json.dumps(test1.alert(BTC_MARKET))
+    waited_s = 6  # for a thread, in a burst of alerts
+    late = services.receive_delivery(
+        body.encode(),
+        bearer=None,
+        address="127.0.0.1",
+        now=timezone.now() - timedelta(seconds=waited_s),
+        started=time.monotonic() - waited_s,
+    )
+    late.run.finished.wait(5)
+    late.build()
+
+    again = deliver(body).json()
+
+    assert len(order_posts(paper)) == 2  # one for each account
+    assert again["duplicate"] is True

@@ -1,11 +1,13 @@
 """Who waits for a turn is woken by whatever frees the turn."""
 
+from datetime import timedelta
+
 import pytest
 
 from orders.execution import batch_run
-from orders.execution.wake_up import WakeUp
 from orders.models import Order
-from tests.desk import BTC_CLOSE
+from tests.desk import BTC_CLOSE, BTC_LIMIT
+from tests.waiting import LONG_S, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -20,12 +22,20 @@ def test_a_step_that_is_denied_wakes_who_waits_behind_it(deliver, test1, monkeyp
     assert told
 
 
-def test_those_who_wait_for_another_account_take_nobodys_place():
-    wake_up, woken = WakeUp(), []
-    for batch in range(1, 9):  # behind an account that does not answer
-        wake_up.wait(1, batch, lambda: None)
-    wake_up.wait(1, 9, lambda: woken.append(9))
+def test_an_account_that_does_not_answer_takes_no_place_among_the_woken(
+    deliver, test1, paper, edge, monkeypatch, settings
+):
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 50
+    monkeypatch.setattr(batch_run, "_RECHECK_S", LONG_S)  # who is not woken looks again after the lease's renewal
+    monkeypatch.setattr(batch_run, "LEASE", timedelta(seconds=4 * LONG_S))
+    held = edge.hold("place_order", api_key=test1.key("A1"))
+    alerts, started = 14, []
+    for number in range(alerts):
+        started.append(deliver(test1.alert(BTC_LIMIT, price=str(90000 - number), id=str(number))))
 
-    wake_up.notify(1)  # the step for which only batch 9 waits
-
-    assert woken == [9]
+    try:
+        eventually(
+            lambda: len(test1.posts("A2")) == alerts, what="A2 goes on although A1 hangs", within_s=10
+        )
+    finally:
+        held.release()
