@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_a_step_that_is_denied_wakes_who_waits_behind_it(deliver, test1, monkeypatch):
     told = []
-    monkeypatch.setattr(batch_run.wake_up, "notify", told.append)
+    monkeypatch.setattr(batch_run.wake_up, "notify", lambda *what: told.append(what))
 
     deliver(test1.alert(BTC_CLOSE))  # nothing is held
 
