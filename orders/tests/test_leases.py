@@ -27,8 +27,7 @@ def test_what_was_left_to_wait_goes_on_when_an_earlier_batch_is_over():
         batch(others, claimed_until=later),
     )
 
-    Batch.objects.finish(first.pk, by="me", now=NOW)
-    Batch.objects.wake_followers(first, now=NOW)
+    Batch.objects.finish(first, by="me", now=NOW)
 
     until = dict(Batch.objects.unfinished().values_list("pk", "claimed_until"))
     assert until == {left.pk: NOW, run.pk: later, foreign.pk: later}

@@ -341,7 +341,7 @@ def test_what_cannot_be_counted_is_not_allowed(monkeypatch):
         def add(self, key, value, timeout):
             return True
 
-        def incr(self, key):
+        def incr(self, key, amount):
             raise ValueError(key)
 
     monkeypatch.setattr(throttle, "cache", Forgetful())
