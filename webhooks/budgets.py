@@ -33,8 +33,11 @@ def spend_orders(count: int, *, token: int, user: int, may_refuse: bool) -> None
     )
     for scope, name, limit, text in scopes:
         is_within = throttle.is_within(scope, name, limit, amount=count)
-        if not is_within and may_refuse:
+        if is_within:
+            continue
+        if may_refuse:
             raise throttle.throttled_error(lazy_phrase(text, {"max": limit}))
+        return  # what passes above a budget of its own takes nothing from the wider budgets
 
 
 def _budgets() -> OrderBudgets:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 
+SENDER_WAITS_S = 2.9  # TradingView: 3 s from its sending
+
+
 @dataclass(slots=True)
 class Timing:
     """`received_at` is a time of the wall clock. The monotonic clock measures the later stages from there."""
@@ -27,6 +30,10 @@ class Timing:
     def left_s(self, budget_ms: int) -> float:
         """Returns the seconds left of the answer budget, never below 0."""
         return max(0.0, budget_ms / 1000 - (time.monotonic() - self.started))
+
+    def is_in_time(self) -> bool:
+        """Whether the sender still listens. An answer that comes later is none, and the sender sends again."""
+        return time.monotonic() - self.started < SENDER_WAITS_S
 
     def at(self, station: float | None) -> datetime | None:
         return None if station is None else self.received_at + timedelta(seconds=station - self.started)

@@ -7,6 +7,7 @@ A run that waits for its turn, an answer, a price or a pause holds no thread and
 import heapq
 import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from exchanges.shares import FairQueue
 logger = logging.getLogger(__name__)
 
 _CHECK_CONNECTION_AFTER_S = 1
+_END_WITHIN_S = 8  # of the process, less than serve's STOP_TIMEOUT_S
 
 
 class Run(Protocol):
@@ -77,6 +79,9 @@ class Engine:
         self._is_closing = False
         self._clock = threading.Thread(target=self._watch_timers, name="run-timers", daemon=True)
         self._clock.start()
+        self._pid = os.getpid()
+        # Before the pools of the process end: runs with orders at the exchange write the answers first.
+        threading._register_atexit(self._await_runs)  # type: ignore[attr-defined]
 
     def start(self, run: Run) -> None:
         entry = _Entry(run)
@@ -93,6 +98,11 @@ class Engine:
             self._guard.notify_all()
         self._clock.join()
         self._pool.shutdown()
+
+    def _await_runs(self) -> None:
+        if self._pid == os.getpid():
+            with self._guard:
+                self._guard.wait_for(lambda: not self._living, _END_WITHIN_S)
 
     def _notify(self, entry: _Entry, after_s: float) -> None:
         with self._guard:
