@@ -110,7 +110,8 @@ class Gateway:
         self.pause_times: dict[PauseKey, datetime] = {}
         self._used: dict[Line, tuple[int, int]] = {}  # a minute, and the request weight used in the minute
         self._patient: dict[Line, asyncio.Semaphore] = {}
-        self._doors: dict[int, asyncio.Semaphore] = {}  # by owner
+        # By owner, line and urgency: a host without connections holds up neither other hosts nor the owner's exits.
+        self._doors: dict[tuple[int, Line, bool], asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._leaving: FairQueue[tuple[Call, Callable[[Outcome], None]]] = FairQueue()
 
@@ -220,7 +221,8 @@ class Gateway:
         deliver(outcome)
 
     def _passage(self, call: Call) -> Passage:
-        return Passage(self._doors.setdefault(call.owner, asyncio.Semaphore(_HANDSHAKES_AT_A_TIME)))
+        key = (call.owner, call.line, call.is_urgent)
+        return Passage(self._doors.setdefault(key, asyncio.Semaphore(_HANDSHAKES_AT_A_TIME)))
 
     def _patience(self, call: Call) -> AbstractAsyncContextManager[None]:
         if not call.can_wait:
@@ -359,6 +361,7 @@ class Gateway:
             if self._pid == os.getpid():
                 return
             self._templates, self._running = {}, set()
+            self._leaving = FairQueue()  # the parent sends what was in it
             self._used, self._patient, self._doors = (
                 {},
                 {},

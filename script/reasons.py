@@ -334,6 +334,11 @@ RESULTS = {
         "Look for the order and its fills at the exchange, then close it by *The exchange never had this order* or book"
         " what happened.",
     ),
+    "order_budget": Advice(
+        "The message holds cancels or exits besides entries, and the entries are more than a budget of orders allows in"
+        " this minute: of the token, of the user, or of all (admin, *System risk*).",
+        "Send the entry again in the next minute; raise the budget where the strategy needs more orders.",
+    ),
     "earlier_order_unknown": Advice(
         "An earlier order of the same account and symbol has an unknown outcome. The order may have filled, so nothing"
         " may be added to the position yet.",

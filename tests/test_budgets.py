@@ -74,3 +74,21 @@ def test_a_dry_run_costs_nothing(deliver, test1):
     deliver(test1.alert(BTC_LIMIT, dry_run=True))
 
     assert deliver(test1.alert(BTC_LIMIT)).status_code == 200
+
+
+def test_exits_above_the_budget_of_their_user_take_nothing_from_everybody(deliver, paper, test1, bob):
+    limit(user_orders_per_minute=2, all_orders_per_minute=8)
+    other = open_desk(paper, "B1", group_name="other", owner=bob)
+    for _ in range(5):
+        deliver(test1.alert(BTC_CLOSE))  # two orders each, all of them let through
+
+    assert deliver(other.alert(BTC_LIMIT)).status_code == 200
+
+
+def test_a_cancel_takes_no_entries_past_the_budget(deliver, test1):
+    limit(token_orders_per_minute=2)
+    entries = [BTC_LIMIT | {"price": str(90000 - number)} for number in range(3)]  # on two accounts
+
+    answer = deliver(test1.alert(orders=[*entries, CANCEL_ALL | {"symbol": "BTCUSDT"}]))
+
+    assert Order.objects.exclude(submitted_at=None).count() <= 2, answer.json()

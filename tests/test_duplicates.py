@@ -1,11 +1,15 @@
 """The same alert again: answered again, and nothing more is sent (SPEC section 4, Duplicates)."""
 
+import asyncio
+import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.test import Client
 from django.utils import timezone
 
@@ -202,3 +206,50 @@ def test_nothing_after_noting_a_duplicate_turns_the_answer_into_an_error(
     assert (response.json()["duplicate"], response.json()["results"]) == (True, [])
     assert response.json()["webhook_id"] == first["webhook_id"]
     assert len(order_posts(paper)) == 2
+
+
+def test_a_repetition_is_answered_although_the_database_breaks_during_its_wait(deliver, test1, monkeypatch):
+    first = deliver(test1.alert(BTC_LIMIT, id="a1")).json()
+    monkeypatch.setattr(answer.Answer, "_is_settled", break_off)
+
+    response = deliver(test1.alert(BTC_LIMIT, id="a1"))
+
+    assert (response.status_code, response.json()["duplicate"]) == (200, True)
+    assert response.json()["webhook_id"] == first["webhook_id"]
+
+
+def test_an_answer_that_cannot_ask_for_the_end_of_its_batch_does_not_break(monkeypatch):
+    monkeypatch.setattr(answer.Answer, "_is_settled", break_off)
+    accepted = SimpleNamespace(budget_left_s=lambda: 0.2)
+
+    async def in_thread(act):
+        return act()
+
+    asyncio.run(
+        answer.Answer(WebhookLog(), None, accepted).settle(in_thread)
+    )  # the server has no answer for an exception
+
+
+def break_off(waiting):
+    raise OperationalError("server closed the connection unexpectedly")
+
+
+def test_an_answer_after_its_sender_gave_up_counts_as_none(deliver, paper, test1, settings):
+    """TradingView gives up after 3 s and sends the same body again 5 s later."""
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 2500
+    body = json.dumps(test1.alert(BTC_MARKET))
+    waited_s = 6  # for a thread, in a burst of alerts
+    late = services.receive_delivery(
+        body.encode(),
+        bearer=None,
+        address="127.0.0.1",
+        now=timezone.now() - timedelta(seconds=waited_s),
+        started=time.monotonic() - waited_s,
+    )
+    late.run.finished.wait(5)
+    late.build()
+
+    again = deliver(body).json()
+
+    assert len(order_posts(paper)) == 2  # one for each account
+    assert again["duplicate"] is True

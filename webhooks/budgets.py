@@ -9,16 +9,16 @@ from django.utils.translation import gettext_lazy as _
 
 from strategies.models import OrderBudgets, SystemRisk
 from webhooks import throttle
-from webhooks.errors import lazy_phrase
+from webhooks.errors import WebhookError, lazy_phrase
 
 _KNOWN_FOR_S = 10
 _KEY = "order-budgets"
 
 
-def spend_orders(count: int, *, token: int, user: int, may_refuse: bool) -> None:
-    """Counts the orders of a delivery. Raises WebhookError (throttled) above a budget, if the delivery may be refused.
+def spend_orders(count: int, *, token: int, user: int) -> WebhookError | None:
+    """Counts the entries of a delivery. Returns the refusal (throttled) above a budget, and else None.
 
-    `token` and `user` are primary keys.
+    `token` and `user` are primary keys. What a narrower budget refuses takes nothing from the wider budgets.
     """
     budgets = _budgets()
     scopes = (
@@ -32,9 +32,9 @@ def spend_orders(count: int, *, token: int, user: int, may_refuse: bool) -> None
         ("orders", "all", budgets.of_all, _("all senders together may send %(max)s orders a minute")),
     )
     for scope, name, limit, text in scopes:
-        is_within = throttle.is_within(scope, name, limit, amount=count)
-        if not is_within and may_refuse:
-            raise throttle.throttled_error(lazy_phrase(text, {"max": limit}))
+        if count and not throttle.is_within(scope, name, limit, amount=count):
+            return throttle.throttled_error(lazy_phrase(text, {"max": limit}))
+    return None
 
 
 def _budgets() -> OrderBudgets:

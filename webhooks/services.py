@@ -18,9 +18,10 @@ from exchanges.enums import MarketType
 from exchanges.failpoints import failpoint
 from exchanges.market_data.catalog import open_catalogs
 from orders.domain.enums import OrderStatus
+from orders.domain.reasons import Denied
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
-from orders.execution.planner import Plan, Planner, SymbolRefused
+from orders.execution.planner import Plan, Planner, SymbolRefused, deny_order
 from orders.outside.books_gap import check_watermark_once
 from orders.transactions import transaction_within
 from orders.turns.submission import preview_orders
@@ -102,11 +103,29 @@ def _check_delivery(signed: Signed, bearer: str | None, handling: Handling) -> A
     check_agreement(delivery, admission, default=dialect)
     plan = _plan_batch(delivery, admission, now)
     if not delivery.dry_run:
-        count = sum(order.status == OrderStatus.INITIALIZED for order in plan.orders)
-        token = admission.token
-        spend_orders(count, token=token.pk, user=token.user_id, may_refuse=not delivery.leaves)
+        _spend_budgets(delivery, admission, plan, now)
     handling.timing.validate()
     return Accepted(handling.timing, handling.address, delivery, admission, plan)
+
+
+def _spend_budgets(delivery: Delivery, admission: Admission, plan: Plan, now: datetime) -> None:
+    """Refuses or denies entries above a budget of orders; what may close or cancel something goes on.
+
+    A leg that names a position may close something. Raises WebhookError (throttled) for entries only.
+    """
+    entries = [
+        order
+        for order in plan.orders
+        if order.status == OrderStatus.INITIALIZED and not (order.is_closing or order.is_undecided)
+    ]
+    token = admission.token
+    refusal = spend_orders(len(entries), token=token.pk, user=token.user_id)
+    if refusal is None:
+        return
+    if not delivery.leaves:
+        raise refusal
+    for order in entries:
+        deny_order(order, Denied("order_budget"), now)
 
 
 def _plan_batch(delivery: Delivery, admission: Admission, now: datetime) -> Plan:

@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+SENDER_WAITS_S, _ON_THE_WAY_S = 2.9, 0.4  # TradingView waits 3 s from its sending
+
 
 @dataclass(slots=True)
 class Timing:
@@ -27,6 +29,14 @@ class Timing:
     def left_s(self, budget_ms: int) -> float:
         """Returns the seconds left of the answer budget, never below 0."""
         return max(0.0, budget_ms / 1000 - (time.monotonic() - self.started))
+
+    def is_in_time(self, budget_ms: int) -> bool:
+        """Whether the sender still listens. An answer that comes later is none, and the sender sends again.
+
+        Who set a larger answer budget has senders that wait as long.
+        """
+        waits_s = max(SENDER_WAITS_S, budget_ms / 1000 + _ON_THE_WAY_S)
+        return time.monotonic() - self.started < waits_s
 
     def at(self, station: float | None) -> datetime | None:
         return None if station is None else self.received_at + timedelta(seconds=station - self.started)

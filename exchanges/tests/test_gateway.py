@@ -702,3 +702,66 @@ def test_an_exit_leaves_before_the_entries_of_its_owner(leaving):
     entries = [ask("place_order", owner=1, tag="entry") for _ in range(20)]
 
     assert leaving([*entries, ask("place_order", owner=1, tag="exit", is_urgent=True)])[0] == "exit"
+
+
+# Doors
+
+
+@pytest.fixture
+def cannot_connect(monkeypatch, paper):
+    """Calls with the tag `stuck` get no connection until the end of the test; others are answered at once."""
+    over = threading.Event()
+
+    async def outcome(self, call, passage):
+        while call.tag == "stuck" and not over.is_set():
+            await asyncio.sleep(0.01)
+        passage.connect()
+        return module.Outcome(call)
+
+    monkeypatch.setattr(module.Gateway, "_outcome", outcome)
+    monkeypatch.setattr(module, "_HANDSHAKES_AT_A_TIME", 3)
+    gateway.set_clock("paper", FUTURES)  # the loop runs by then
+    gateway._doors.clear()
+    yield
+    over.set()
+    gateway._doors.clear()
+
+
+def answered_in_time(call):
+    answered = threading.Event()
+    gateway.start([call], lambda outcome: answered.set())
+    return answered.wait(2)
+
+
+def stuck(**more):
+    return [ask("place_order", tag="stuck", owner=1, **more) for _ in range(6)]
+
+
+def test_an_exit_waits_behind_no_entry_that_gets_no_connection(cannot_connect):
+    gateway.start(stuck(), lambda outcome: None)
+
+    assert answered_in_time(ask("place_order", owner=1, is_urgent=True))
+
+
+def test_an_exchange_that_gives_no_connection_holds_up_no_other_exchange_of_the_owner(cannot_connect):
+    gateway.start(stuck(), lambda outcome: None)
+
+    assert answered_in_time(ask("place_order", owner=1, market_type=SPOT))
+
+
+def test_a_look_up_at_a_door_keeps_no_other_owner_from_looking_up(cannot_connect):
+    gateway.start(stuck(), lambda outcome: None)
+    patient = [ask("fetch_order", owner=1, market_type=SPOT, can_wait=True) for _ in range(8)]
+    gateway.start(patient, lambda outcome: None)
+
+    assert answered_in_time(ask("fetch_order", owner=2, market_type=SPOT, can_wait=True))
+
+
+def test_a_forked_child_keeps_no_calls_of_its_parent(cannot_connect):
+    child = module.Gateway()  # not running, as in a child
+    child._leaving.put((ask(tag="of the parent"), print), owner=1, is_urgent=False)  # copied by the fork
+    answered = threading.Event()
+
+    child.start([ask("place_order", owner=1)], lambda outcome: answered.set())
+
+    assert answered.wait(2)

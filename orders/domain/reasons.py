@@ -114,6 +114,9 @@ TEXTS = {
         "The books of this account were last compared with the exchange %(age_s)s seconds ago; an entry needs a"
         " comparison within %(allowed_s)s seconds. %(why)s"
     ),
+    "order_budget": _(
+        "Too many orders were sent in this minute. Exits and cancels went on; send the entry again in the next minute."
+    ),
     "earlier_order_unknown": _(
         "It is not yet known what became of the earlier order %(client_order_id)s."
         " Send this again when the outcome is known."

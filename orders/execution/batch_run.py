@@ -225,11 +225,19 @@ class BatchRun:
         blocked = [(queue, step) for queue, step in idle if step.symbol not in queue.free_symbols]
         if blocked:
             # Before the look, so that no release between the look and the wait is missed.
-            wake_up.wait(self.batch.strategy_id, self.batch.pk, self._wake)
+            self._await_turns(blocked)
             self._free_symbols(blocked, earlier_steps(self.batch, [step for _, step in blocked]))
-            if all(step.symbol in queue.free_symbols for queue, step in blocked):
-                wake_up.forget(self.batch.strategy_id, self.batch.pk)
+            self._await_turns(
+                [(queue, step) for queue, step in blocked if step.symbol not in queue.free_symbols]
+            )
         return [(queue, step) for queue, step in idle if step.symbol in queue.free_symbols]
+
+    def _await_turns(self, blocked: Iterable[tuple[AccountQueue, Step]]) -> None:
+        accounts = {step.strategy_account_id for _, step in blocked}
+        if accounts:
+            wake_up.wait(self.batch.strategy_id, self.batch.pk, accounts, self._wake)
+        else:
+            wake_up.forget(self.batch.strategy_id, self.batch.pk)
 
     @staticmethod
     def _free_symbols(blocked: Iterable[tuple[AccountQueue, Step]], earlier: EarlierSteps) -> None:
@@ -263,6 +271,7 @@ class BatchRun:
         # An order that another run meanwhile moved to `queued` is not over: the order's turn comes again.
         over = [order for order in orders if id(order) not in not_over and order.status not in UNSENT]
         _leave_to_look_ups(over, self._clock())
+        self._tell_of_release(over)
         ended = [queues[id(order)] for order in over]
         self._pursue_goals(ended)
         self._advance_queues(ended)
@@ -281,7 +290,7 @@ class BatchRun:
         due = [key for key in keys if now - self._holdings_read.get(key, -_READ_EVERY_S) >= _READ_EVERY_S]
         if due:
             self._holdings_read |= dict.fromkeys(due, now)
-            read_holdings_soon(due, clock=self._clock, notify=self._wake)
+            read_holdings_soon(due, owner=self.owner, clock=self._clock, notify=self._wake)
 
     def _compare_accounts(self, accounts: set[int], orders: Sequence[Order]) -> None:
         due = accounts - self._compared
@@ -289,7 +298,7 @@ class BatchRun:
             self._compared |= due
             symbols = {order.symbol for order in orders if order.account_id in due}
             kind = MarketType(orders[0].market_type)
-            compare_soon(due, kind, symbols, clock=self._clock, notify=self._wake)
+            compare_soon(due, kind, symbols, owner=self.owner, clock=self._clock, notify=self._wake)
 
     def _begin_cancellations(
         self, cancellations: Sequence[Cancellation], queues: dict[int, AccountQueue]
@@ -378,7 +387,7 @@ class BatchRun:
         pursuit = pursue([pk for pk in queue_of if pk is not None], now=now)
         self._show_goals(pursuit)
         if pursuit.contradicted:
-            read_holdings_soon(pursuit.contradicted, clock=self._clock, notify=self._wake)
+            read_holdings_soon(pursuit.contradicted, owner=self.owner, clock=self._clock, notify=self._wake)
         beyond = mark_exits_beyond_positions(actor=self._by, now=now, only=_changed(pursuit))
         if beyond:
             self._client.cancel(beyond)
@@ -410,8 +419,12 @@ class BatchRun:
             pks = [step.pk for step in steps if isinstance(step, model) and step.released_at is None]
             if pks:
                 model.objects.filter(pk__in=pks).update(released_at=now)
-        if steps:
-            wake_up.notify(self.batch.strategy_id)
+        self._tell_of_release(steps)
+
+    def _tell_of_release(self, steps: Iterable[Step]) -> None:
+        accounts = {step.strategy_account_id for step in steps}
+        if accounts:
+            wake_up.notify(self.batch.strategy_id, accounts)
 
     def _advance_queues(self, queues: Iterable[AccountQueue]) -> None:
         for queue in queues:

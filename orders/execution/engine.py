@@ -7,6 +7,7 @@ A run that waits for its turn, an answer, a price or a pause holds no thread and
 import heapq
 import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,13 +16,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from django.db import close_old_connections, connection
+from django.db import Error, close_old_connections, connection
 
 from exchanges.shares import FairQueue
 
 logger = logging.getLogger(__name__)
 
 _CHECK_CONNECTION_AFTER_S = 1
+_END_WITHIN_S = 5  # of the process; with tradehub.asgi.DRAIN_S less than serve's STOP_TIMEOUT_S
 
 
 class Run(Protocol):
@@ -77,6 +79,10 @@ class Engine:
         self._is_closing = False
         self._clock = threading.Thread(target=self._watch_timers, name="run-timers", daemon=True)
         self._clock.start()
+        self._pid = os.getpid()
+        # Runs with orders at the exchange write the answers before the pools of the process end. The pools end by the
+        # same function of `threading`; `atexit` comes after them.
+        threading._register_atexit(self._await_runs)  # type: ignore[attr-defined]
 
     def start(self, run: Run) -> None:
         entry = _Entry(run)
@@ -98,6 +104,10 @@ class Engine:
             self._guard.notify_all()
         self._clock.join()
         self._pool.shutdown()
+
+    def _await_runs(self) -> None:
+        if self._pid == os.getpid():
+            self.drain(_END_WITHIN_S)
 
     def _notify(self, entry: _Entry, after_s: float) -> None:
         with self._guard:
@@ -121,17 +131,24 @@ class Engine:
         if entry.is_running:
             entry.is_wanted = True
             return
-        entry.is_ready, entry.look_at = True, None
+        self._pool.submit(self._advance_next)  # begins once the guard is free
         self._queue.put(entry, owner=entry.run.owner, is_urgent=entry.run.is_urgent)
-        self._pool.submit(self._advance_next)
+        entry.is_ready, entry.look_at = True, None
 
     def _watch_timers(self) -> None:
         with self._guard:
             while not self._is_closing:
-                for entry in self._timers.take_due(time.monotonic()):
-                    self._make_ready(entry)
+                self._make_due_ready()
                 heap = self._timers.heap
                 self._guard.wait(max(0.0, heap[0][0] - time.monotonic()) if heap else None)
+
+    def _make_due_ready(self) -> None:
+        for entry in self._timers.take_due(time.monotonic()):
+            try:
+                self._make_ready(entry)
+            except RuntimeError:  # no thread can be started: this run looks again later, and the others go on
+                logger.exception("no thread for a run")
+                self._look_later(entry, time.monotonic() + 1)
 
     def _advance_next(self) -> None:
         """Moves on the run whose turn it is: a place in the pool belongs to no run."""
@@ -161,16 +178,30 @@ _thread = threading.local()
 
 
 def _advance(run: Run) -> float | None:
-    if time.monotonic() - getattr(_thread, "used_at", 0.0) > _CHECK_CONNECTION_AFTER_S:
-        close_old_connections()  # the server may have gone since
+    _refresh_connection()
     try:
         return run.advance()
     except Exception:
         # Boundary: nobody waits for this thread's result. The lease runs out, and the tracker resumes the batch.
         logger.exception("run broke off")
-        close_old_connections()
         return None
     finally:
         _thread.used_at = time.monotonic()
         if not connection.settings_dict["CONN_MAX_AGE"]:
-            connection.close()
+            _close(connection.close)
+
+
+def _refresh_connection() -> None:
+    """Closes a connection that may have broken since its last use, or that broke in its last use."""
+    if (
+        connection.errors_occurred
+        or time.monotonic() - getattr(_thread, "used_at", 0.0) > _CHECK_CONNECTION_AFTER_S
+    ):
+        _close(close_old_connections)
+
+
+def _close(close: Callable[[], None]) -> None:
+    try:
+        close()
+    except Error:
+        logger.exception("database connection not closed")

@@ -6,8 +6,11 @@ for which an exit waits, or the account's time of comparison, for which an entry
 
 import logging
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -21,16 +24,29 @@ from orders.outside.holdings import compare_wanted, want_comparison
 
 logger = logging.getLogger(__name__)
 
+Work = tuple[Callable[[], object], Callable[[], None]]  # a comparison, and whom to notify afterwards
+
+
+@dataclass(slots=True)
+class Lane:
+    """The comparisons of one owner: at most half of the threads work for one owner."""
+
+    running: int = 0
+    waiting: deque[Work] = field(default_factory=deque)
+
+
+_guard = threading.Condition()
+_lanes: dict[int, Lane] = {}  # by owner
 _pool: dict[int, ThreadPoolExecutor] = {}  # by process id: a forked child must not use its parent's threads
 
 
 def read_holdings_soon(
-    keys: Iterable[HoldingKey], *, clock: Callable[[], datetime], notify: Callable[[], None]
+    keys: Iterable[HoldingKey], *, owner: int, clock: Callable[[], datetime], notify: Callable[[], None]
 ) -> None:
     """Asks for a comparison of the holdings and begins it in the background; `notify` is called afterwards."""
     wanted = sorted(set(keys))
     want_comparison(wanted, now=clock())
-    _executor().submit(_run, partial(compare_wanted, clock=clock, keys=wanted), notify)
+    _submit(owner, (partial(compare_wanted, clock=clock, keys=wanted), notify))
 
 
 def compare_soon(
@@ -38,22 +54,41 @@ def compare_soon(
     market_type: MarketType,
     symbols: Iterable[str],
     *,
+    owner: int,
     clock: Callable[[], datetime],
     notify: Callable[[], None],
 ) -> None:
     """Begins a comparison of the accounts in the background; `notify` is called afterwards."""
     work = partial(compare_now, sorted(set(accounts)), market_type, set(symbols), clock=clock)
-    _executor().submit(_run, work, notify)
+    _submit(owner, (work, notify))
 
 
 def shut_down() -> None:
     """Waits for the comparisons of this process and ends the threads."""
+    with _guard:
+        _guard.wait_for(lambda: not _lanes)
     for pool in _pool.values():
         pool.shutdown()
     _pool.clear()
 
 
-def _run(work: Callable[[], object], notify: Callable[[], None]) -> None:
+def _submit(owner: int, work: Work) -> None:
+    with _guard:
+        lane = _lanes.setdefault(owner, Lane())
+        lane.waiting.append(work)
+        _start_next(owner, lane)
+
+
+def _start_next(owner: int, lane: Lane) -> None:
+    if lane.waiting and lane.running < max(1, settings.EVIDENCE_THREADS // 2):
+        _executor().submit(_run, owner, *lane.waiting.popleft())
+        lane.running += 1
+    elif not lane.running:
+        del _lanes[owner]
+        _guard.notify_all()
+
+
+def _run(owner: int, work: Callable[[], object], notify: Callable[[], None]) -> None:
     close_old_connections()
     try:
         work()
@@ -62,6 +97,10 @@ def _run(work: Callable[[], object], notify: Callable[[], None]) -> None:
         logger.exception("comparison broke off")
     finally:
         close_old_connections()
+        with _guard:
+            lane = _lanes[owner]
+            lane.running -= 1
+            _start_next(owner, lane)
         notify()
 
 

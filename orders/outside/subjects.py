@@ -39,7 +39,14 @@ class Subject:
     def call(self, verb: str, *args: object) -> Call:
         credentials = vault.credentials_of(self.account)
         return Call(
-            self.account.exchange, self.market_type, verb, args, credentials, tag=self, can_wait=self.can_wait
+            self.account.exchange,
+            self.market_type,
+            verb,
+            args,
+            credentials,
+            tag=self,
+            can_wait=self.can_wait,
+            owner=self.account.owner_id,
         )
 
     def key_of(self, symbol: str) -> HoldingKey:

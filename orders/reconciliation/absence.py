@@ -151,9 +151,10 @@ def _known_at(order: Order) -> datetime:
 def _history_calls(order: Order) -> tuple[Call, Call]:
     since = _known_at(order) - _LOOK_BACK
     kind, credentials = MarketType(order.market_type), credentials_of(order.account)
+    owner = order.account.owner_id
     return (
-        Call(order.account.exchange, kind, "fetch_orders", (order.symbol, since), credentials),
-        Call(order.account.exchange, kind, "fetch_fills", (order.symbol, since), credentials),
+        Call(order.account.exchange, kind, "fetch_orders", (order.symbol, since), credentials, owner=owner),
+        Call(order.account.exchange, kind, "fetch_fills", (order.symbol, since), credentials, owner=owner),
     )
 
 

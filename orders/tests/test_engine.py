@@ -1,5 +1,7 @@
 """The engine with runs that only count: many runs on few threads, turns by owner, events and timers."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -151,3 +153,35 @@ def test_a_drain_waits_for_the_runs_and_not_for_ever(engine):
     assert not engine.drain(0.01)
     run.notify(0.0)
     assert engine.drain(LONG_S)
+
+
+ENDS_IN_THE_MIDDLE = """
+import threading
+import django
+django.setup()
+from orders.execution.engine import Engine
+
+class Run:
+    owner, is_urgent, turns = 1, False, 0
+    def advance(self):
+        self.turns += 1
+        if self.turns == 1:
+            begun.set()
+            return 60.0  # an order is at the exchange
+        print("answer written", flush=True)
+
+begun, run = threading.Event(), Run()
+Engine(2).start(run)
+begun.wait()
+answer = threading.Timer(0.5, lambda: run.notify(0.0))  # the answer comes on the exchanges' thread
+answer.daemon = True
+answer.start()
+"""
+
+
+def test_a_process_that_ends_writes_the_answers_of_its_orders_first():
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDS_IN_THE_MIDDLE], capture_output=True, text=True, timeout=LONG_S
+    )
+
+    assert ended.stdout == "answer written\n", ended.stderr[-400:]
