@@ -313,9 +313,10 @@ class BinanceSpot(CcxtAdapter):
             found += new
             if len(page) < _PAGE:
                 return number
-            if not new:
-                break
-            following = max(int(row[history.row_id]) for row in page) + 1
+            if not new and history.from_id in asked:
+                break  # the exchange shows the same page again
+            # Pages by id run past the end of a window: its first page may hold nothing new, and the rows behind may.
+            following = max(int(row[history.row_id]) for row in (*found, *page)) + 1
             asked = named | {history.from_id: str(following)} | (span if history.takes_span_with_id else {})
         raise Unavailable("There is more history than one question can read.", code="history_too_long")
 

@@ -1,5 +1,6 @@
 """The past of an account, whole: through the windows and pages that Binance allows."""
 
+import time
 from datetime import timedelta
 from decimal import Decimal
 
@@ -72,6 +73,25 @@ def test_every_order_is_found_in_pages_and_windows(paper, monkeypatch, market_ty
     names = [place(market_type, f"order-{number}").client_order_id for number in range(6)]
 
     found = ask(market_type, "fetch_orders", SYMBOLS[market_type], ago(minutes=5))
+
+    assert [report.client_order_id for report in found] == names
+
+
+@pytest.mark.parametrize("page", [2, 3])
+@MARKETS
+def test_pages_that_run_past_the_end_of_a_window_leave_no_gap_and_no_doubt(
+    paper, monkeypatch, market_type, page
+):
+    """Pages by id know no window: the rows of the next window are known by the time it is asked for."""
+    adapter = BinanceFutures if market_type is FUTURES else BinanceSpot
+    monkeypatch.setattr(binance, "_PAGE", page)
+    monkeypatch.setattr(adapter, "longest_span", timedelta(seconds=60))
+    names = [place(market_type, f"early-{number}").client_order_id for number in range(3)]
+    time.sleep(0.02)
+    boundary = timezone.now()
+    names += [place(market_type, f"late-{number}").client_order_id for number in range(6)]
+
+    found = ask(market_type, "fetch_orders", SYMBOLS[market_type], boundary - timedelta(seconds=60))
 
     assert [report.client_order_id for report in found] == names
 

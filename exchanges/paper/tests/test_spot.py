@@ -1,5 +1,6 @@
 """Spot through the real ccxt client."""
 
+import time
 from decimal import Decimal
 
 import ccxt
@@ -210,7 +211,10 @@ def test_what_does_not_exist_is_not_found_and_not_canceled(spot):
 
 
 def test_trades_are_paged_by_id_order_and_time(spot):
-    orders = [spot.create_order(BTC, "market", "buy", "0.1") for _ in range(3)]
+    orders = []
+    for _ in range(3):
+        orders.append(spot.create_order(BTC, "market", "buy", "0.1"))
+        time.sleep(0.002)  # ccxt sorts by milliseconds
     trades = spot.fetch_my_trades(BTC)
 
     assert spot.fetch_my_trades(BTC, None, None, {"orderId": orders[1]["id"]}) == [trades[1]]
