@@ -14,8 +14,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def patience(paper, settings):
+def patience(paper, settings, monkeypatch):
     settings.EXCHANGE_TIMEOUT_S = 30  # these tests know what comes of each answer: none may come too late
+    monkeypatch.setattr(batch_run, "_HAND_OVER_AFTER_S", 5)  # and no run gives up before the clock is pushed
 
 
 BUY = {"symbol": "BTCUSDT", "order_type": "MARKET", "side": "buy", "qty_per": "5"}
