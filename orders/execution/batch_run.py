@@ -92,10 +92,11 @@ class BatchRun:
         self._by = by
         self._clock = clock
         self._woken = threading.Event()
-        self._notify: Callable[[float], None] = lambda after_s: self._woken.set()
+        # Called by events on any thread: a look is worth it in so many seconds. The engine puts its own in place.
+        self.notify: Callable[[float], None] = lambda after_s: self._woken.set()
         self._has_begun = False
         self._client = ExecutionClient(actor=by, clock=clock, owner=owner)
-        self._client.notify_when_answered(lambda after_s: self._notify(after_s))
+        self._client.notify_when_answered(lambda after_s: self.notify(after_s))
         self._queues = account_queues([*orders, *cancellations])
         self._queue_of: dict[int, AccountQueue] = {}  # by order pk: the queue whose step made the call
         self._prices = ReferencePrices(clock, self._wake)
@@ -105,15 +106,6 @@ class BatchRun:
         self._compared: set[int] = set()  # accounts that this run had compared
         self._holdings_read: dict[HoldingKey, float] = {}  # when asked for, by the monotonic clock
         self._step_ended = False  # in this turn of the loop
-
-    @property
-    def notify(self) -> Callable[[float], None]:
-        """Called by events on any thread: a look is worth it in so many seconds."""
-        return self._notify
-
-    @notify.setter
-    def notify(self, notify: Callable[[float], None]) -> None:
-        self._notify = notify
 
     @property
     def is_urgent(self) -> bool:
@@ -204,7 +196,7 @@ class BatchRun:
         return min(until_renewal, self._client.next_group_in_s() or until_renewal)
 
     def _wake(self) -> None:
-        self._notify(0.0)
+        self.notify(0.0)
 
     def _cancel_waiting(self) -> None:
         unreleased = [cancellation for cancellation in self.cancellations if cancellation.released_at is None]
@@ -319,7 +311,7 @@ class BatchRun:
     def _hand_over_if_idle(self) -> bool:
         """Leaves the batch to the tracker after a long wait; returns whether the run left the batch.
 
-        An exchange may ask for a pause of hours, and no run keeps a thread for so long.
+        An exchange may ask for a pause of hours, and no run renews a lease for so long.
         """
         if self._idle_since is None or time.monotonic() - self._idle_since < _HAND_OVER_AFTER_S:
             return False
