@@ -1,33 +1,13 @@
 import time
-from decimal import Decimal
 
 import pytest
 from django.utils.translation import override
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType
 from exchanges.market_data.symbols import SymbolIndex, UnknownSymbol
-
-
-def market(symbol, market_type=MarketType.FUTURES, *, exchange_symbol="", is_active=True):
-    pair, _, _ = symbol.partition(":")
-    base, _, quote = pair.partition("/")
-    return MarketSpec(
-        symbol=symbol,
-        exchange_symbol=exchange_symbol or base + quote,
-        market_type=market_type,
-        base=base,
-        quote=quote,
-        tick_size=Decimal("0.01"),
-        lot_size=Decimal("0.001"),
-        min_quantity=Decimal("0.001"),
-        max_quantity=None,
-        min_notional=Decimal(5),
-        is_active=is_active,
-    )
-
+from exchanges.tests.test_symbols import market
 
 FUTURES = SymbolIndex(
     [

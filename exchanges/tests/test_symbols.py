@@ -17,7 +17,7 @@ from exchanges.market_data.symbols import (
 )
 
 
-def market(symbol, market_type, *, exchange_symbol="", is_active=True):
+def market(symbol, market_type=MarketType.FUTURES, *, exchange_symbol="", is_active=True):
     pair, _, _ = symbol.partition(":")
     base, _, quote = pair.partition("/")
     return MarketSpec(
