@@ -4,9 +4,13 @@ A pause ends for all processes when its time is over, when a person lifts it, or
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+import math
+import threading
+import time
+from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 
+from exchanges.database.prepared import Query
 from exchanges.gateway import gateway
 from exchanges.models import ExchangePause
 from exchanges.pause_record import PauseKey, key_digest
@@ -15,22 +19,39 @@ logger = logging.getLogger(__name__)
 
 _SLACK_S = 1  # each trip of a pause through the database makes the pause a little longer
 
+PAUSES = Query(lambda: ExchangePause.objects.order_by())  # the rows for `take_over`
+
 Rows = Mapping[PauseKey, ExchangePause]
 
 
-def synchronize(*, now: datetime) -> None:
+def synchronize(*, now: datetime, within_s: float = 0) -> None:
     """Takes over pauses and lifts of other processes, and stores the pauses of this process. Shortens no pause.
 
-    Runs one statement where nothing is new. Call this function outside of transactions, because other processes would
-    see a pause from inside a transaction too late.
+    Runs one statement where nothing is new, and none where the rows were read at most `within_s` seconds ago. Call this
+    function outside of transactions, because other processes would see a pause from inside a transaction too late.
     """
     answered = gateway.pause_record.take_probed()
+    if not answered and _latest.age_s() <= within_s:
+        return
     for key in answered:
         ExchangePause.objects.lift(key, now=now)
-    rows = {row.key: row for row in ExchangePause.objects.all()}
-    _take_lifts(rows, answered)
-    _take_over(rows, now)
-    _tell_others(rows, now)
+    asked_at = time.monotonic()
+    found = PAUSES.rows()
+    take_over(found, asked_at=asked_at, now=now, answered=answered)
+    _tell_others({row.key: row for row in found}, now)
+
+
+def take_over(
+    found: Iterable[ExchangePause], *, asked_at: float, now: datetime, answered: Set[PauseKey] = frozenset()
+) -> None:
+    """Takes over pauses and lifts from rows that the caller asked for at `asked_at` (monotonic clock).
+
+    Rows older than those taken over already are left alone: they could bring back what was lifted meanwhile.
+    """
+    if _latest.is_new(asked_at):
+        rows = {row.key: row for row in found}
+        _take_lifts(rows, answered)
+        _begin_pauses(rows, now)
 
 
 def lift_pause(exchange: str, api_key: str = "", *, now: datetime) -> None:
@@ -45,7 +66,28 @@ def lift_pauses(keys: Iterable[PauseKey], *, now: datetime) -> None:
     synchronize(now=now)
 
 
-def _take_lifts(rows: Rows, answered: set[PauseKey]) -> None:
+class _Latest:
+    """When the rows were asked for that this process took over last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked_at = -math.inf
+
+    def age_s(self) -> float:
+        return time.monotonic() - self._asked_at
+
+    def is_new(self, asked_at: float) -> bool:
+        with self._lock:
+            if asked_at < self._asked_at:
+                return False
+            self._asked_at = asked_at
+            return True
+
+
+_latest = _Latest()
+
+
+def _take_lifts(rows: Rows, answered: Set[PauseKey]) -> None:
     """Drops the pauses that were lifted since the last look. The first look of a process drops nothing."""
     seen = gateway.pause_lifts
     for key, row in rows.items():
@@ -54,7 +96,7 @@ def _take_lifts(rows: Rows, answered: set[PauseKey]) -> None:
     gateway.pause_lifts = {key: row.lifts for key, row in rows.items()}
 
 
-def _take_over(rows: Rows, now: datetime) -> None:
+def _begin_pauses(rows: Rows, now: datetime) -> None:
     """Takes each stored pause over once, because our own clock counts the rest of the pause better than the rows do."""
     for key, row in rows.items():
         if gateway.pause_times.get(key) != row.until:

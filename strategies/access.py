@@ -1,12 +1,72 @@
 """A token's reach in a strategy: the table of owners, subscribers and strangers in SPEC section 5."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from exchanges.database.prepared import Query, Slot, read_together
 from strategies.models import Strategy, StrategyAccount, Subscription, WebhookToken
 
 
 class NoAccess(Exception):
     """The token does not open this strategy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What a token and a group name lead to. `accounts` take part, and belong to the token's user or strategy."""
+
+    token: WebhookToken | None
+    strategy: Strategy | None
+    accounts: list[StrategyAccount]
+
+    def reachable(self) -> list[StrategyAccount]:
+        """As `reachable_accounts`, mostly without a statement, for an entrance with token and strategy."""
+        assert self.token is not None
+        assert self.strategy is not None
+        is_owner = self.token.user_id == self.strategy.owner_id
+        is_open = self.token.strategy_id in (None, self.strategy.pk) and (is_owner or self.strategy.is_public)
+        if is_open and self.accounts:  # an account of another user takes part only where this user follows
+            return self.accounts
+        return reachable_accounts(self.token, self.strategy)
+
+
+def find_entrance(clear: str, group_name: str, *, now: datetime) -> Entrance:
+    """Looks up a token by its clear text, and a strategy by its group name. One statement.
+
+    As for `TokenQuerySet.find`, every wrong token costs the same steps. Without a valid token no account is read.
+    """
+    sought = WebhookToken.sought(clear)
+    found, strategies, accounts = read_together(
+        _TOKEN,
+        _STRATEGY,
+        _ACCOUNTS,
+        prefix=sought.prefix,
+        digest=sought.digest,
+        group_name=group_name,
+        now=now,
+    )
+    token = sought.proven(next(iter(found), None))
+    accounts.sort(key=lambda row: (row.account.name, row.pk))
+    return Entrance(token, next(iter(strategies), None), accounts)
+
+
+def _sought_token() -> QuerySet[WebhookToken]:
+    return WebhookToken.objects.valid(now=Slot("now")).filter(prefix=Slot("prefix"), digest=Slot("digest"))
+
+
+def _accounts_of_token() -> QuerySet[StrategyAccount]:
+    reaches = Q(user=OuterRef("strategy__owner")) | Q(user=OuterRef("account__owner"))
+    return StrategyAccount.objects.taking_part().filter(
+        Exists(_sought_token().filter(reaches)), strategy__group_name=Slot("group_name")
+    )
+
+
+_TOKEN = Query(lambda: _sought_token().order_by())
+_STRATEGY = Query(lambda: Strategy.objects.filter(group_name=Slot("group_name")).order_by())
+_ACCOUNTS = Query(lambda: _accounts_of_token().order_by())
 
 
 def reachable_accounts(token: WebhookToken, strategy: Strategy) -> list[StrategyAccount]:

@@ -53,7 +53,8 @@ class Edge:
     """Of this process alone: its pauses are not told to other processes."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(pauses, "synchronize", lambda *, now: None)
+        patch.setattr(pauses, "synchronize", lambda **_: None)
+        patch.setattr(pauses, "take_over", lambda *_, **__: None)
         self._patch = patch
         self._held: list[Held] = []
         self._skipped_s = 0.0

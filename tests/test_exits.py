@@ -334,14 +334,14 @@ def test_what_a_pause_overtakes_waits_like_what_comes_behind_it(
     deliver, solo, settings, runs, edge, monkeypatch
 ):
     deliver(solo.alert(BTC_LIMIT, dry_run=True))  # markets are known
-    hold = state_lock.hold_shared
+    hold = state_lock.shared_hold
 
     def pause_and_hold():  # the order's turn has come, and it is not written as submitted yet
-        monkeypatch.setattr(state_lock, "hold_shared", hold)
+        monkeypatch.setattr(state_lock, "shared_hold", hold)
         edge.pause()
-        hold()
+        return hold()
 
-    monkeypatch.setattr(state_lock, "hold_shared", pause_and_hold)
+    monkeypatch.setattr(state_lock, "shared_hold", pause_and_hold)
     settings.WEBHOOK_ANSWER_BUDGET_MS = 100
 
     deliver(solo.alert(BTC_LIMIT))

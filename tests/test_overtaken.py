@@ -7,6 +7,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from exchanges.database.prepared import read_together
 from exchanges.enums import MarketType
 from exchanges.gateway import Call, gateway
 from exchanges.vault import credentials_of
@@ -17,7 +18,7 @@ from orders.models import Order, OrderEvent, Position
 from orders.models.order import OrderQuerySet
 from orders.models.transitions import Transition
 from orders.reconciliation.audit import audit_books
-from orders.turns import context
+from orders.turns import context, reads
 from tests.crash import abandon_all, track
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
 
@@ -163,23 +164,20 @@ def test_a_database_from_before_the_first_release_is_refused_with_a_sentence(db)
     recorder.record_unapplied("orders", "0002_events_are_append_only")
 
 
-def test_an_exit_reads_the_doubts_before_the_positions(deliver, paper, solo, monkeypatch):
+def test_an_exit_reads_the_doubts_and_the_positions_in_one_statement(deliver, paper, solo, monkeypatch):
     """On PostgreSQL fills may be booked between two statements: the exit must find the doubt, or the position."""
-    reads = []
-    for name in ("_read_unknown_outcomes", "_read_own_orders", "_read_positions"):
-        monkeypatch.setattr(context, name, noting(name, getattr(context, name), reads))
+    statements = []
+
+    def note_and_read(*queries, **values):
+        statements.append(queries)
+        return read_together(*queries, **values)
+
+    monkeypatch.setattr(context, "read_together", note_and_read)
     deliver(solo.alert(BTC_MARKET))
-    reads.clear()
+    statements.clear()
 
     (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
 
-    assert reads[-3:] == ["_read_unknown_outcomes", "_read_own_orders", "_read_positions"]
+    (queries,) = statements
+    assert {reads.UNKNOWN_OUTCOMES, reads.OWN_ORDERS, reads.POSITIONS} <= set(queries)
     assert close["order_status"] == "filled"
-
-
-def noting(name, read, reads):
-    def read_and_note(*given):
-        reads.append(name)
-        return read(*given)
-
-    return read_and_note

@@ -18,7 +18,7 @@ from orders.models import Order
 from orders.reconciliation import audit
 from orders.reconciliation.paper_audit import PaperAudit
 from orders.transactions import transaction_within
-from orders.turns.state_lock import hold_shared
+from orders.turns.state_lock import shared_hold
 from tests.desk import BTC_LIMIT, order_posts
 from tests.waiting import LONG_S, done_within
 from webhooks.models import WebhookLog
@@ -162,7 +162,8 @@ def test_a_halt_waits_for_those_who_are_on_their_way_out(test1):
     def send_for_longer_than_a_statement_may_wait():
         try:
             with transaction.atomic():
-                hold_shared()
+                with connection.cursor() as cursor:
+                    cursor.execute(shared_hold())
                 begun.set()
                 time.sleep(2.5)
                 ended.set()

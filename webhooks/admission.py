@@ -8,7 +8,7 @@ from django.conf import settings
 
 from exchanges.vault import CredentialsUnreadable
 from orders.exits.reach import Holdings, held_or_worked
-from strategies.access import NoAccess, former_accounts, reachable_accounts
+from strategies.access import Entrance, NoAccess, find_entrance, former_accounts, reachable_accounts
 from strategies.models import Strategy, StrategyAccount, WebhookToken
 from webhooks import throttle
 from webhooks.errors import WebhookError
@@ -26,6 +26,20 @@ class Lookups:
         self._now = now
         self._tokens: dict[str, WebhookToken | None] = {}
         self._strategies: dict[str, Strategy | None] = {}
+        self._entrance: Entrance | None = None
+
+    def enter(self, clear: str, group_name: str) -> None:
+        """Looks up both, and the accounts behind them, in one statement."""
+        self._entrance = entrance = find_entrance(clear, group_name, now=self._now)
+        self._tokens[clear] = entrance.token
+        self._strategies[group_name] = entrance.strategy
+
+    def reachable(self, token: WebhookToken, strategy: Strategy) -> list[StrategyAccount]:
+        """The strategy accounts within the token's reach. Raises NoAccess."""
+        entrance = self._entrance
+        if entrance is not None and (entrance.token, entrance.strategy) == (token, strategy):
+            return entrance.reachable()
+        return reachable_accounts(token, strategy)
 
     def token(self, clear: str) -> WebhookToken | None:
         if clear not in self._tokens:
@@ -70,7 +84,7 @@ def admit_delivery(delivery: Delivery, signed: Signed, lookups: Lookups, *, addr
         raise WebhookError("strategy_not_found", group_name=delivery.group_name)
     if token is None:
         raise WebhookError("invalid_token")
-    return _admission(delivery, token, strategy, address, signed_id)
+    return _admission(delivery, token, strategy, lookups, address, signed_id)
 
 
 def _signed_by(token: WebhookToken, signed: Signed) -> tuple[WebhookToken | None, str]:
@@ -90,12 +104,17 @@ def _count_failure(address: str) -> None:
 
 
 def _admission(
-    delivery: Delivery, token: WebhookToken, strategy: Strategy, address: str, signed_id: str
+    delivery: Delivery,
+    token: WebhookToken,
+    strategy: Strategy,
+    lookups: Lookups,
+    address: str,
+    signed_id: str,
 ) -> Admission:
     """The accounts that the delivery reaches: whoever takes part, and for exits and cancels whoever holds something."""
     is_member, taking_part = True, []
     try:
-        taking_part = reachable_accounts(token, strategy)
+        taking_part = lookups.reachable(token, strategy)
     except NoAccess:
         is_member = False
     if not strategy.is_active:

@@ -27,9 +27,10 @@ def dialect_of(body: bytes, lookups: Lookups, *, bearer: str | None) -> str:
     token of the header counts where the text has none, as for the check of the token. At most two statements.
     """
     text = body.decode("utf-8", errors="replace")
-    return _dialect_of_token(tokens_of(text) or {bearer or ""}, lookups) or _dialect_of_strategy(
-        group_of(text), lookups
-    )
+    tokens, group = tokens_of(text) or {bearer or ""}, group_of(text)
+    if group and len(tokens) == 1 and all(tokens):
+        lookups.enter(next(iter(tokens)), group)
+    return _dialect_of_token(tokens, lookups) or _dialect_of_strategy(group, lookups)
 
 
 def _dialect_of_token(tokens: Set[str], lookups: Lookups) -> str:

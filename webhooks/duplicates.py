@@ -1,14 +1,17 @@
 """Recognizes repeated deliveries (SPEC section 4, Duplicates). The caller holds the lock on the strategy's row."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils.translation import gettext as _
 
+from exchanges.database.prepared import Query
 from webhooks.admission import Admission
 from webhooks.errors import WebhookError
 from webhooks.message.payload import Delivery
-from webhooks.models import KEY_LIFETIME, WebhookLog
+from webhooks.models import KEY_LIFETIME, UNANSWERED_TWIN, UNANSWERED_WINDOW, WITH_KEY, WebhookLog
 
 logger = logging.getLogger(__name__)
 
@@ -23,15 +26,24 @@ def dedupe_key(delivery: Delivery) -> str | None:
     return f"body:{delivery.fingerprint}" if delivery.sent_at else None
 
 
-def find_first(delivery: Delivery, admission: Admission, *, now: datetime) -> WebhookLog | None:
-    """Returns the earlier delivery with the same claim, or None. Raises WebhookError (id_conflict)."""
-    strategy, user = admission.strategy.pk, admission.token.user_id
-    key = dedupe_key(delivery)
-    if key is None:
-        return WebhookLog.objects.unanswered_twin(strategy, user, delivery.fingerprint, now=now)
-    first = WebhookLog.objects.with_key(strategy, user, key)
-    if first is None:
-        return None
+def claimants(delivery: Delivery) -> Query[WebhookLog]:
+    """The query for deliveries with the same claim. Its slots: `values_of`."""
+    return UNANSWERED_TWIN if dedupe_key(delivery) is None else WITH_KEY
+
+
+def values_of(delivery: Delivery, admission: Admission, *, now: datetime) -> dict[str, Any]:
+    """The values of the slots of `claimants`, beside the slot `strategy`."""
+    key, user = dedupe_key(delivery), admission.token.user_id
+    if key is not None:
+        return {"user": user, "key": key}
+    return {"user": user, "fingerprint": delivery.fingerprint, "since": now - UNANSWERED_WINDOW}
+
+
+def first_of(found: Sequence[WebhookLog], delivery: Delivery, *, now: datetime) -> WebhookLog | None:
+    """Returns the earlier delivery among the `claimants`, or None. Raises WebhookError (id_conflict)."""
+    first = found[0] if found else None
+    if first is None or dedupe_key(delivery) is None:
+        return first
     if first.received_at < now - KEY_LIFETIME:
         WebhookLog.objects.filter(pk=first.pk).update(dedupe_key=None)  # the claim has lapsed
         return None

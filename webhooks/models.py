@@ -5,6 +5,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from exchanges.database.prepared import Query, Slot
+
 
 class DeliveryStatus(models.TextChoices):
     ACCEPTED = "accepted", _("Accepted")
@@ -18,27 +20,6 @@ UNANSWERED_WINDOW = timedelta(seconds=30)
 
 
 class WebhookLogQuerySet(models.QuerySet["WebhookLog"]):
-    def with_key(self, strategy_id: int, user_id: int, key: str) -> "WebhookLog | None":
-        return self.filter(strategy=strategy_id, user=user_id, dedupe_key=key).select_related("batch").first()
-
-    def unanswered_twin(
-        self, strategy_id: int, user_id: int, fingerprint: str, *, now: datetime
-    ) -> "WebhookLog | None":
-        """Returns the first accepted delivery of the same body without an answer yet: under way, or lost in a crash."""
-        return (
-            self.filter(
-                status=DeliveryStatus.ACCEPTED,
-                strategy=strategy_id,
-                user=user_id,
-                fingerprint=fingerprint,
-                answered_at__isnull=True,
-                received_at__gt=now - UNANSWERED_WINDOW,
-            )
-            .select_related("batch")
-            .order_by("pk")
-            .first()
-        )
-
     def of_strangers(self) -> "WebhookLogQuerySet":
         """Refused deliveries of senders who had not proved their identity: the row has no token."""
         return self.filter(status=DeliveryStatus.REFUSED, token__isnull=True)
@@ -113,3 +94,26 @@ class WebhookLog(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk}"
+
+
+def _with_key() -> WebhookLogQuerySet:
+    rows = WebhookLog.objects.filter(strategy=Slot("strategy"), user=Slot("user"), dedupe_key=Slot("key"))
+    return rows.select_related("batch").order_by()
+
+
+def _unanswered_twin() -> WebhookLogQuerySet:
+    rows = WebhookLog.objects.filter(
+        status=DeliveryStatus.ACCEPTED,
+        strategy=Slot("strategy"),
+        user=Slot("user"),
+        fingerprint=Slot("fingerprint"),
+        answered_at__isnull=True,
+        received_at__gt=Slot("since"),
+    )
+    return rows.select_related("batch").order_by("pk")[:1]
+
+
+# The delivery that holds a key, at most one.
+WITH_KEY = Query(_with_key)
+# The first accepted delivery of the same body without an answer yet: under way, or lost in a crash.
+UNANSWERED_TWIN = Query(_unanswered_twin)

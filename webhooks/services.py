@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import Error
+from django.db import DEFAULT_DB_ALIAS, Error
 
+from exchanges import pauses
 from exchanges.enums import MarketType
 from exchanges.failpoints import failpoint
 from exchanges.market_data.catalog import open_catalogs
@@ -22,6 +23,7 @@ from orders.domain.reasons import Denied
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from orders.execution.planner import Plan, Planner, SymbolRefused, deny_order
+from orders.models.bulk_write import insert_all
 from orders.outside.books_gap import check_watermark_once
 from orders.transactions import transaction_within
 from orders.turns.submission import preview_orders
@@ -179,7 +181,15 @@ def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
     failpoint("checked, not stored")
     with transaction_within(accepted.timing.left_s(max(settings.WEBHOOK_ANSWER_BUDGET_MS, _STORE_WITHIN_MS))):
         Strategy.objects.hear(admission.strategy.pk, now=now)
-        first = duplicates.find_first(delivery, admission, now=now)
+        asked_at = time.monotonic()
+        before, (claimants, paused) = batches.Before.read(
+            accepted.plan,
+            admission.strategy,
+            duplicates.claimants(delivery),
+            pauses.PAUSES,
+            **duplicates.values_of(delivery, admission, now=now),
+        )
+        first = duplicates.first_of(claimants, delivery, now=now)
         if first is not None:
             row = _delivery_row(accepted, DeliveryStatus.DUPLICATE, first=first)
             row.warnings += duplicates.warnings_about(delivery, first, now=now)
@@ -190,14 +200,15 @@ def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
             strategy=admission.strategy,
             signaled_at=delivery.sent_at,
             now=now,
-            is_alert=True,
+            before=before,
             owner=admission.token.user_id,
         )
         key = duplicates.dedupe_key(delivery)
         log = _delivery_row(accepted, DeliveryStatus.ACCEPTED, batch=run.batch, dedupe_key=key)
         log.warnings += run.warnings
-        log.save(force_insert=True)
+        insert_all([log], key=(), using=DEFAULT_DB_ALIAS)
         failpoint("inside the storing transaction")
+    pauses.take_over(paused, asked_at=asked_at, now=now)
     failpoint("stored, not started")
     return log, run
 

@@ -9,7 +9,7 @@ from exchanges.enums import OrderType
 from exchanges.errors import ExchangeError, Throttled
 from orders.domain.terms import RELATIVE, still_relative
 from orders.models import Batch, Order
-from orders.models.bulk_insert import insert_all
+from orders.models.bulk_write import insert_all
 from orders.transactions import require_transaction
 
 _MAX_ATTEMPTS = 5

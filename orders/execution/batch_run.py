@@ -112,6 +112,11 @@ class BatchRun:
         """Whether an exit or a cancel is next."""
         return any(_is_urgent(queue.steps[0]) for queue in self._queues.values())
 
+    def free_all_symbols(self) -> None:
+        """No step waits for an earlier batch: the caller knows that every earlier batch is over."""
+        for queue in self._queues.values():
+            queue.free_symbols |= {step.symbol for step in queue.steps}
+
     def run(self) -> None:
         """Advances the run on this thread until its end. The caller holds the batch's lease."""
         while (wait_s := self.advance()) is not None:

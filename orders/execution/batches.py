@@ -5,26 +5,31 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
+from typing import Any
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
+from exchanges.database.prepared import Query, read_together
 from orders.domain.enums import Evidence, OrderStatus
 from orders.execution.batch_run import LEASE, BatchRun
 from orders.execution.engine import Engine
 from orders.execution.planner import Plan
-from orders.execution.signals import compare_with_former
-from orders.models import Batch, Order, OrderEvent
-from orders.models.bulk_insert import insert_all
+from orders.execution.queue import UNRELEASED_STEPS
+from orders.execution.signals import FORMER_SIGNALS, compare_with_former
+from orders.models import Batch, Order, OrderEvent, Signal
+from orders.models.bulk_write import insert_all
 from orders.transactions import require_transaction
 from strategies.models import Strategy
 
 logger = logging.getLogger(__name__)
 
 _KEY_COLUMNS = ("strategy_account", "leg")  # of each order and of each cancel instruction in a new batch
+_ANY_BATCH = 2**63 - 1
 
 _making = threading.Lock()
 _engines: dict[int, Engine] = {}  # by process id: a forked child must not use its parent's threads
@@ -35,31 +40,60 @@ def process_name() -> str:
     return f"{socket.gethostname()[:40]}:{os.getpid()}"
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What an alert finds. Read under the lock on the strategy's row, so every earlier batch is known."""
+
+    signals: list[Signal]  # of the symbols of the alert's orders
+    has_unreleased_steps: bool
+
+    @staticmethod
+    def read(
+        plan: Plan, strategy: Strategy, *others: Query[Any], **values: Any
+    ) -> tuple["Before", list[list[Any]]]:
+        """Reads the rows of `others` in the same statement; `values` are those of their slots beside `strategy`."""
+        signals, orders, cancellations, *rest = read_together(
+            FORMER_SIGNALS,
+            *UNRELEASED_STEPS,
+            *others,
+            **values | {"strategy": strategy.pk, "batch": _ANY_BATCH},
+            symbols={order.symbol for order in plan.orders},
+        )
+        return Before(signals, bool(orders or cancellations)), rest
+
+
 def store_batch(
     plan: Plan,
     *,
     strategy: Strategy,
     signaled_at: datetime | None,
     now: datetime,
-    is_alert: bool = False,
+    before: Before | None = None,
     owner: int | None = None,
 ) -> BatchRun:
     """Writes the batch, claimed by this process, with all orders and cancel instructions.
 
     The run counts for the share of the user `owner`: the sender of an alert, by default the strategy's owner.
-    An alert is compared with the alerts before: what comes late enters nothing, and what is missing is told.
+    With `before`, which is of an alert, the alert is compared with the alerts before: what comes late enters nothing,
+    and what is missing is told.
 
     Raises RuntimeError outside of a transaction: one transaction stores a delivery together with the batch.
     """
     require_transaction()
     by = f"{process_name()}:{token_hex(4)}"
-    batch = Batch.objects.create(
+    batch = Batch(
         strategy=strategy, created_at=now, signaled_at=signaled_at, claimed_by=by, claimed_until=now + LEASE
     )
+    insert_all([batch], key=(), using=DEFAULT_DB_ALIAS)
     warnings: list[str] = []
-    if is_alert:
+    if before is not None:
         warnings = compare_with_former(
-            plan.orders, strategy=strategy, batch=batch, signaled_at=signaled_at, now=now
+            plan.orders,
+            strategy=strategy,
+            batch=batch,
+            signaled_at=signaled_at,
+            former=before.signals,
+            now=now,
         )
     _store_goals(plan.orders, batch)
     for order in plan.orders:
@@ -73,6 +107,8 @@ def store_batch(
     share = strategy.owner_id if owner is None else owner
     run = BatchRun(batch, plan.orders, plan.cancellations, by=by, clock=timezone.now, owner=share)
     run.warnings += warnings
+    if before is not None and not before.has_unreleased_steps:
+        run.free_all_symbols()
     return run
 
 

@@ -4,6 +4,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from django.db.models import QuerySet
+
+from exchanges.database.prepared import Query, Slot, read_together
 from orders.domain.keys import PositionKey
 from orders.models import Batch, Cancellation, ExitGoal, Order
 
@@ -55,12 +58,23 @@ def earlier_steps(batch: Batch, steps: Sequence[Step]) -> EarlierSteps:
 
     Batch ids grow in commit order within a strategy, so the steps of every earlier batch are visible here.
     """
-    strategy_accounts = {step.strategy_account_id for step in steps}
-    orders = Order.objects.unreleased().filter(batch__lt=batch.pk, strategy=batch.strategy_id)
-    cancellations = Cancellation.objects.unreleased().filter(
-        batch__lt=batch.pk, batch__strategy=batch.strategy_id
-    )
-    columns = ("strategy_account_id", "symbol")
-    rows = orders.order_by().values_list(*columns).union(cancellations.order_by().values_list(*columns))
-    positions = frozenset(PositionKey(*row) for row in rows if row[0] in strategy_accounts)
+    found = read_together(*UNRELEASED_STEPS, strategy=batch.strategy_id, batch=batch.pk)
+    return _earlier_steps(found, {step.strategy_account_id for step in steps})
+
+
+def _earlier_steps(found: Iterable[Iterable[tuple[int, str]]], strategy_accounts: set[int]) -> EarlierSteps:
+    positions = frozenset(PositionKey(*row) for rows in found for row in rows if row[0] in strategy_accounts)
     return EarlierSteps(positions, frozenset(key.strategy_account_id for key in positions))
+
+
+def _unreleased_orders() -> QuerySet[Order, tuple[int, str]]:
+    rows = Order.objects.unreleased().filter(strategy=Slot("strategy"), batch__lt=Slot("batch"))
+    return rows.order_by().values_list("strategy_account_id", "symbol").distinct()
+
+
+def _unreleased_cancellations() -> QuerySet[Cancellation, tuple[int, str]]:
+    rows = Cancellation.objects.unreleased().filter(batch__strategy=Slot("strategy"), batch__lt=Slot("batch"))
+    return rows.order_by().values_list("strategy_account_id", "symbol").distinct()
+
+
+UNRELEASED_STEPS = (Query(_unreleased_orders), Query(_unreleased_cancellations))

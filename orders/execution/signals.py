@@ -9,17 +9,27 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS
 from django.utils.translation import gettext_lazy as _
 
+from exchanges.database.prepared import Among, Query, Slot
 from orders.domain.enums import OrderStatus
 from orders.domain.reasons import Denied
 from orders.domain.signals import Known, Verdict, judge, known_size
 from orders.domain.terms import NO_ENTRY, Aim, PositionWord, Terms, position_text
 from orders.execution.planner import deny_order
 from orders.models import Batch, MissedAlert, Order, Signal
+from orders.models.bulk_write import insert_all, update_all
 from strategies.models import Strategy
 
 logger = logging.getLogger(__name__)
+
+FORMER_SIGNALS = Query(
+    lambda: Signal.objects.filter(Among("symbol", "symbols"), strategy=Slot("strategy")).order_by()
+)
+_COLUMNS = [
+    "signaled_at", "heard_at", "position", "size", "missed_from", "missed_to", "missed_at", "missed_before",
+]  # fmt: skip
 
 SUPERSEDED = "superseded"
 _AHEAD = timedelta(seconds=5)
@@ -34,13 +44,15 @@ def compare_with_former(
     strategy: Strategy,
     batch: Batch,
     signaled_at: datetime | None,
+    former: Iterable[Signal],
     now: datetime,
 ) -> list[str]:
     """Denies what comes late among the unsaved `orders`, marks what shows a gap, and notes the alert.
 
-    Returns a sentence per missed alert. The number of statements does not depend on the number of accounts.
+    `former` has the signals of the orders' symbols (FORMER_SIGNALS). Returns a sentence per missed alert. The number of
+    statements does not depend on the number of accounts.
     """
-    signals = _read_signals(orders, strategy, now)
+    signals = _by_symbol(orders, former, strategy, now)
     missed: list[MissedAlert] = []
     for (_leg, symbol), same in _by_leg_and_symbol(orders):
         signal = signals[symbol]
@@ -58,9 +70,11 @@ def compare_with_former(
     return [str(MISSED) % {"symbol": row.symbol, "known": row.known, "said": row.said} for row in missed]
 
 
-def _read_signals(orders: Iterable[Order], strategy: Strategy, now: datetime) -> dict[str, Signal]:
+def _by_symbol(
+    orders: Iterable[Order], former: Iterable[Signal], strategy: Strategy, now: datetime
+) -> dict[str, Signal]:
     symbols = {order.symbol for order in orders}
-    known = {row.symbol: row for row in Signal.objects.filter(strategy=strategy, symbol__in=symbols)}
+    known = {row.symbol: row for row in former}
     # A strategy that was never heard holds nothing: a first alert with a position before shows a gap.
     new = {
         symbol: Signal(strategy=strategy, symbol=symbol, heard_at=now, position=PositionWord.FLAT.value)
@@ -162,20 +176,8 @@ def _store(signals: Iterable[Signal], missed: Sequence[MissedAlert]) -> None:
     listed = list(signals)
     new = [row for row in listed if row.pk is None]
     known = [row for row in listed if row.pk is not None]
-    columns = [
-        "signaled_at",
-        "heard_at",
-        "position",
-        "size",
-        "missed_from",
-        "missed_to",
-        "missed_at",
-        "missed_before",
-    ]
-    if new:
-        Signal.objects.bulk_create(new)
-    if known:
-        Signal.objects.bulk_update(known, columns)
+    insert_all(new, key=["symbol"], using=DEFAULT_DB_ALIAS)
+    update_all(known, _COLUMNS, using=DEFAULT_DB_ALIAS)
     if missed:
         MissedAlert.objects.bulk_create(missed)
 

@@ -37,7 +37,7 @@ from orders.domain.reasons import TOO_SMALL
 from orders.exits.facts import Facts, attempt_of, count_refusal, holding_key, read_facts, view_of
 from orders.exits.goals import entry_after, next_attempt
 from orders.models import Batch, ExitGoal, Order, Position
-from orders.models.bulk_insert import insert_all
+from orders.models.bulk_write import insert_all, update_all
 from orders.models.exit_goal import PURSUED
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def pursue(pks: Iterable[int], *, now: datetime) -> Pursuit:
         pursuit = Pursuit({goal.pk: goal for goal in goals})
         for goal in goals:
             _take_step(goal, facts, markets.get(goal.pk), pursuit)
-        ExitGoal.objects.bulk_update(goals, _COLUMNS)
+        update_all(goals, _COLUMNS, using=DEFAULT_DB_ALIAS)
         _mark_dust(pursuit.dust)
         _store([*pursuit.attempts, *pursuit.entries.values()])
         failpoint("inside a transaction that pursues goals")

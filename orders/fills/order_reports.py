@@ -9,11 +9,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS
+
 from exchanges.adapters.protocol import Fill, OrderReport
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.lifecycle import FINAL, conclude_status, may_become
 from orders.fills.trade_booking import book_fills
 from orders.models import Order
+from orders.models.bulk_write import update_all
 from orders.models.transitions import Transition, atomic_statuses
 
 
@@ -154,7 +157,5 @@ def _amend_orders(observed: Sequence[Observation]) -> None:
             order.exchange_order_id = seen.report.order_id or order.exchange_order_id
             order.unknown_since = order.unknown_since if seen.lacks_trades else None
             amended[order.pk] = order
-    if amended:
-        Order.objects.bulk_update(
-            amended.values(), ["filled", "average", "exchange_order_id", "unknown_since"]
-        )
+    columns = ["filled", "average", "exchange_order_id", "unknown_since"]
+    update_all(list(amended.values()), columns, using=DEFAULT_DB_ALIAS)

@@ -7,16 +7,22 @@ from datetime import datetime
 from decimal import Context, Decimal, localcontext
 from typing import NamedTuple
 
+from django.db import DEFAULT_DB_ALIAS
+
 from exchanges.adapters.protocol import Fill
 from exchanges.enums import MarketType
 from orders.domain.keys import PositionKey
 from orders.domain.position_math import apply_fill
 from orders.models import Order, Position, Trade
+from orders.models.bulk_write import insert_all, update_all
 
 logger = logging.getLogger(__name__)
 
 # The columns that a change of the quantity changes. Nobody has looked yet whether the new quantity is dust.
 POSITION_COLUMNS = ["quantity", "cost", "realized_profit", "fees", "is_dust", "updated_at"]
+
+
+_TRADE_KEY = ["account_id", "market_type", "symbol", "trade_id"]
 
 
 class TradeKey(NamedTuple):
@@ -57,10 +63,11 @@ def book_fills(fills_by_order: Iterable[tuple[Order, Sequence[Fill]]], *, now: d
     booked = [order_fill for order_fill in fresh if _add_to_totals(order_fill)]
     if booked:
         positions = lock_positions({order_fill.order.position_key for order_fill in booked})
-        Trade.objects.bulk_create(
-            [_book_trade(order_fill, positions[order_fill.order.position_key], now) for order_fill in booked]
-        )
-        Position.objects.bulk_update(positions.values(), POSITION_COLUMNS)
+        trades = [
+            _book_trade(order_fill, positions[order_fill.order.position_key], now) for order_fill in booked
+        ]
+        insert_all(trades, key=_TRADE_KEY, using=DEFAULT_DB_ALIAS)
+        update_all(list(positions.values()), POSITION_COLUMNS, using=DEFAULT_DB_ALIAS)
 
 
 def _known_trades(order_fills: Iterable[OrderFill]) -> set[TradeKey]:

@@ -1,9 +1,12 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import models
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, Q, When
 from django.utils.translation import gettext_lazy as _
+
+from exchanges.database.prepared import Slot, Update
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):
@@ -35,13 +38,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
 
     def finish(self, batch: "Batch", *, by: str, now: datetime) -> None:
         """Ends the batch, and lets the strategy's later batches, left until a later time, go on at `now`."""
-        own = Q(pk=batch.pk, claimed_by=by)
-        later = Q(strategy=batch.strategy_id, pk__gt=batch.pk, claimed_by="", claimed_until__gt=now)
-        is_own = When(pk=batch.pk, then=Value(now))
-        self.unfinished().filter(own | later).update(
-            finished_at=Case(is_own, default=None),
-            claimed_until=Case(When(pk=batch.pk, then=None), default=Value(now)),
-        )
+        _FINISH.run(using=self.db, pk=batch.pk, strategy=batch.strategy_id, by=by, now=now)
 
 
 class Batch(models.Model):
@@ -69,3 +66,16 @@ class Batch(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk}"
+
+
+def _finish() -> tuple[BatchQuerySet, dict[str, Any]]:
+    pk, now = Slot("pk"), Slot("now", models.DateTimeField())
+    own = Q(pk=pk, claimed_by=Slot("by"))
+    later = Q(strategy=Slot("strategy"), pk__gt=pk, claimed_by="", claimed_until__gt=Slot("now"))
+    return Batch.objects.unfinished().filter(own | later), {
+        "finished_at": Case(When(pk=pk, then=now), default=None),
+        "claimed_until": Case(When(pk=pk, then=None), default=now),
+    }
+
+
+_FINISH = Update(_finish)

@@ -1,7 +1,7 @@
 """Builds the values of many rows for one statement, with little Python work and few parameters per row.
 
 The rows of a batch agree on most columns. A column of equal values is prepared and sent once. The other columns are
-listed row by row, in `WITH line(...) AS (VALUES ...)`.
+listed row by row, in `line(...) AS (VALUES ...)`, for a statement that begins with WITH.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ AnyField: TypeAlias = "Field[Any, Any]"  # Django fields take no type arguments 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The SQL of the values. `lines` goes before the statement, and `expressions` are the columns in order.
+    """The SQL of the values. `line` goes behind WITH, and `expressions` are the columns in order.
 
-    `params` fill the placeholders of `lines`, then the placeholders of `expressions`.
+    `params` fill the placeholders of `line`, then the placeholders of `expressions`.
     """
 
-    lines: str
+    line: str
     expressions: list[str]
     params: list[Any]
 
@@ -32,27 +32,28 @@ def spread_rows(
     connection: BaseDatabaseWrapper,
     *,
     listed: int = 1,
+    name: str = "line",
 ) -> Spread:
     """Returns the SQL of the values of `rows`, each row in the order of `fields`.
 
-    The first `listed` fields are listed row by row in any case. The SQL text contains numbers of columns and names of
-    types; every value is a parameter.
+    The first `listed` fields are listed row by row in any case, in the common table expression `name`. The SQL text
+    contains numbers of columns and names of types; every value is a parameter.
     """
     columns = [list(column) for column in zip(*rows, strict=True)]
     varying = [i for i, column in enumerate(columns) if i < listed or not _is_constant(column)]
     prepared = [_prepared_values(fields[i], columns[i], connection) for i in varying]
     names = ", ".join(f"c{i}" for i in varying)
     row = f"({', '.join(['%s'] * len(varying))})"
-    lines = f"WITH line({names}) AS (VALUES {', '.join([row] * len(rows))})"
-    params = [value for line in zip(*prepared, strict=True) for value in line]
+    line = f"{name}({names}) AS (VALUES {', '.join([row] * len(rows))})"
+    params = [value for values in zip(*prepared, strict=True) for value in values]
     expressions = []
     for i, field in enumerate(fields):
         if i in varying:
-            expressions.append(_typed_expression(f"line.c{i}", field, connection))
+            expressions.append(_typed_expression(f"{name}.c{i}", field, connection))
         else:
             expressions.append(_typed_expression("%s", field, connection))
             params.append(field.get_db_prep_save(columns[i][0], connection))
-    return Spread(lines, expressions, params)
+    return Spread(line, expressions, params)
 
 
 def _is_constant(column: list[Any]) -> bool:

@@ -103,8 +103,8 @@ def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
     """Applies each change whose order still has the source status. Returns the primary keys of the moved orders.
 
     Every instance is up to date afterwards: the instance of a moved order shows the change, and an order moved by
-    another process meanwhile is read again. Runs one statement per set of columns and one statement for the events,
-    however many orders; a further statement reads the orders moved by other processes.
+    another process meanwhile is read again. Runs one statement per set of columns (two on SQLite), however many orders;
+    a further statement reads the orders moved by other processes.
 
     The rollback of an outer transaction leaves the instances as they are: open it by `atomic_statuses`.
     Raises IllegalTransition before the first write.
@@ -117,10 +117,10 @@ def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
         require_transition(change.source, change.target, late=change.evidence is Evidence.QUERY)
         by_columns[tuple(sorted(change.fields))].append(change)
     moved: set[int] = set()
+    move = _move_with_events if connections[using].vendor == "postgresql" else _move_and_write_events
     with transaction.atomic(using=using, savepoint=False):
         for columns, group in by_columns.items():
-            moved |= _compare_and_set(columns, group, connections[using])
-        _write_events([change for change in wanted if change.order.pk in moved], connections[using])
+            moved |= move(columns, group, connections[using])
         failpoint("inside a transaction that changes statuses")
     _bring_up_to_date(wanted, moved)
     return moved
@@ -144,15 +144,52 @@ def _show_change(change: Transition) -> None:
     change.order.status = change.target
 
 
-def _compare_and_set(
+def _move_with_events(
     columns: Sequence[str], changes: Sequence[Transition], connection: BaseDatabaseWrapper
 ) -> set[int]:
+    """Moves the orders and writes the events in one statement, which SQLite does not know."""
+    update, events = _update(columns, changes, connection), _insert_of_events(changes, connection)
+    sql = (
+        f"WITH {update.line}, moved AS ({update.sql}), {events.line}, noted AS ({events.sql}"  # noqa: S608
+        f" WHERE EXISTS (SELECT 1 FROM moved WHERE moved.id = {events.pk})) SELECT id FROM moved"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*update.params, *events.params])
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _move_and_write_events(
+    columns: Sequence[str], changes: Sequence[Transition], connection: BaseDatabaseWrapper
+) -> set[int]:
+    update = _update(columns, changes, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(f"WITH {update.line} {update.sql}", update.params)
+        moved = {row[0] for row in cursor.fetchall()}
+        applied = [change for change in changes if change.order.pk in moved]
+        if applied:
+            events = _insert_of_events(applied, connection)
+            cursor.execute(f"WITH {events.line} {events.sql}", events.params)
+    return moved
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a statement: `sql` takes its rows from the common table expression `line`, whose key is `pk`."""
+
+    line: str
+    sql: str
+    pk: str
+    params: list[Any]
+
+
+def _update(columns: Sequence[str], changes: Sequence[Transition], connection: BaseDatabaseWrapper) -> _Part:
+    """The compare-and-set of the orders, which returns the primary keys of the moved orders."""
     order = OrderEvent._meta.get_field("order").related_model._meta
     fields: list[Any] = [order.get_field(name) for name in ("id", "status", "status", *columns)]
     rows = [
         (c.order.pk, str(c.source), str(c.target), *(c.fields[name] for name in columns)) for c in changes
     ]
-    spread = spread_rows(fields, rows, connection, listed=2)
+    spread = spread_rows(fields, rows, connection, listed=2, name="change")
     pk, source, *new = spread.expressions
     settings = ", ".join(
         f"{connection.ops.quote_name(field.column)} = {expression}"
@@ -160,25 +197,20 @@ def _compare_and_set(
     )
     # The SQL text contains only our own column names; every value is a parameter.
     sql = (
-        f"{spread.lines} UPDATE {order.db_table} SET {settings} FROM line"  # noqa: S608
+        f"UPDATE {order.db_table} SET {settings} FROM change"  # noqa: S608
         f" WHERE {order.db_table}.id = {pk} AND {order.db_table}.status = {source}"
         f" RETURNING {order.db_table}.id"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, spread.params)
-        return {row[0] for row in cursor.fetchall()}
+    return _Part(spread.line, sql, pk, spread.params)
 
 
-def _write_events(changes: Sequence[Transition], connection: BaseDatabaseWrapper) -> None:
-    """Writes all events with one plain INSERT: model instances for events would cost more than the status change."""
-    if not changes:
-        return
+def _insert_of_events(changes: Sequence[Transition], connection: BaseDatabaseWrapper) -> _Part:
+    """One plain INSERT: model instances for events would cost more than the status change."""
     fields: list[Any] = [OrderEvent._meta.get_field(name) for name in EVENT_COLUMNS]
-    spread = spread_rows(fields, [change.event() for change in changes], connection)
+    spread = spread_rows(fields, [change.event() for change in changes], connection, name="event")
     names = ", ".join(connection.ops.quote_name(f.column) for f in fields)
     sql = (
-        f"{spread.lines} INSERT INTO {OrderEvent._meta.db_table} ({names})"  # noqa: S608 - our own column names
-        f" SELECT {', '.join(spread.expressions)} FROM line"
+        f"INSERT INTO {OrderEvent._meta.db_table} ({names})"  # noqa: S608 - our own column names
+        f" SELECT {', '.join(spread.expressions)} FROM event"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, spread.params)
+    return _Part(spread.line, sql, spread.expressions[0], spread.params)

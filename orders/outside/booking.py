@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from django.db import DEFAULT_DB_ALIAS
+
 from exchanges.enums import OutsideKind
 from orders.domain.keys import HoldingKey, PositionKey
 from orders.domain.position_math import apply_adjustment
 from orders.fills.trade_booking import POSITION_COLUMNS, lock_positions
 from orders.models import Adjustment, OutsideEvent, Position
+from orders.models.bulk_write import update_all
 from orders.transactions import require_transaction
 
 
@@ -51,7 +54,7 @@ def book_adjustments(
         _book_adjustment(booking, positions[booking.position_key], actor=actor, reason=reason, now=now)
         for booking in bookings
     ]
-    Position.objects.bulk_update(positions.values(), POSITION_COLUMNS)
+    update_all(list(positions.values()), POSITION_COLUMNS, using=DEFAULT_DB_ALIAS)
     return Adjustment.objects.bulk_create(adjustments)
 
 

@@ -20,7 +20,7 @@ from orders.domain.enums import GoalState, ProtectionState
 from orders.domain.keys import PositionKey
 from orders.exits.resting import makes_room
 from orders.models import Batch, ExitGoal, Order, Protection
-from orders.models.bulk_insert import insert_all
+from orders.models.bulk_write import insert_all, update_all
 from orders.models.exit_goal import PURSUED
 from orders.protection.decision import NewGoal, Work, decide_position
 from orders.protection.facts import Markets, open_markets, price_key, read_protection_facts
@@ -129,7 +129,7 @@ def _store(works: Sequence[Work], claim: Claim | None, now: datetime) -> Upkeep:
     )
     for over in (True, False):
         rows = [row for row in changed if (row.state == ProtectionState.OVER) is over]
-        Protection.objects.bulk_update(rows, _COLUMNS)
+        update_all(rows, _COLUMNS, using=DEFAULT_DB_ALIAS)
     by_strategy: dict[int, list[Work]] = defaultdict(list)
     for work in works:
         if work.goals:

@@ -1,27 +1,32 @@
 """The order context: the database rows that decide about the orders of one turn, read once for all these orders."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, TypeVar
 
-from django.db.models import Count, QuerySet, Value
+from django.db.models import Count, QuerySet
 
+from exchanges.database.prepared import Query, read_together
 from exchanges.enums import MarketType, Side, TradingState
 from orders.domain.enums import OrderStatus
 from orders.domain.freshness import Comparison
 from orders.domain.keys import AccountSymbol, PositionKey
-from orders.domain.lifecycle import WORKING
 from orders.domain.risk_checks import Exposure, LevelState, OpenRemainder, strictest_of
-from orders.models import ExitGoal, HoldingCheck, Order, OutsideEvent, Position, PositionDifference
+from orders.models import ExitGoal, HoldingCheck, Order, Position, PositionDifference
 from orders.outside.books import waiting_symbols
-from orders.outside.freshness import stale_accounts
-from strategies.models import LIMIT_NAMES, Limits, Strategy, StrategyAccount, SystemRisk
+from orders.outside.freshness import STALE_ACCOUNTS, comparisons_of, oldest_comparison
+from orders.turns import reads
+from orders.turns.reads import Obstacle
+from strategies.models import Limits, Strategy, StrategyAccount, SystemRisk
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
+Take = Callable[[list[Any], Sequence[Order], "OrderContext"], None]
+
+# What every turn reads: read_permissions alone, and read_context with the rest.
+_LEVELS = (reads.SYSTEM, reads.STRATEGY, reads.PERMISSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +44,6 @@ class TradingPermission:
         limits = self.limits
         counted = (limits.max_open_orders, limits.max_orders_per_minute, limits.max_symbols)
         return limits.max_position_notional is not None or any(limit is not None for limit in counted)
-
-
-class Obstacle(StrEnum):
-    """What may stand in the way of an entry."""
-
-    UNKNOWN_OUTCOME = "unknown outcome"
-    DIFFERENCE = "difference"
-    EVENT = "event"
-    FULL_EXIT = "full exit"
 
 
 @dataclass(slots=True)
@@ -107,19 +103,22 @@ class OrderContext:
 
 
 def read_permissions(orders: Sequence[Order]) -> dict[int, TradingPermission]:
-    """Permissions by strategy account. `orders` are of one strategy. Three statements, however many orders."""
-    system = SystemRisk.current()
-    strategy = Strategy.objects.get(pk=orders[0].strategy_id)
+    """Permissions by strategy account. `orders` are of one strategy. One statement, however many orders."""
+    system, strategies, accounts = read_together(*_LEVELS, strategy=orders[0].strategy_id)
+    return _permissions_of(system, strategies, accounts)
+
+
+def _permissions_of(
+    stored: Sequence[SystemRisk], strategies: Sequence[Strategy], accounts: Iterable[tuple[Any, ...]]
+) -> dict[int, TradingPermission]:
+    system, strategy = SystemRisk.stored_or_unlimited(stored), strategies[0]
     above = strictest_of(_level_state("system", system), _level_state("strategy", strategy))
     wider = Limits.of(strategy, system)
-    columns = ["pk", "takes_part", "trading_state", "state_reason"]
-    columns += ["account__trading_state", "account__state_reason"]
-    rows = StrategyAccount.objects.with_participation(strategy).values_list(*columns, *LIMIT_NAMES)
     return {
         pk: TradingPermission(
             _strictest_level(above, *levels), wider.narrowed(limits), takes_part and strategy.is_active
         )
-        for pk, takes_part, *levels, limits in ((*row[:6], row[6:]) for row in rows)
+        for pk, takes_part, *levels, limits in ((*row[:6], row[6:]) for row in accounts)
     }
 
 
@@ -132,67 +131,176 @@ def _strictest_level(
     return strictest_of(above, LevelState("account", account_state, account_reason), own)
 
 
-def read_context(
-    orders: Sequence[Order], permissions: Mapping[int, TradingPermission], *, now: datetime
-) -> OrderContext:
-    """Reads the context in a fixed number of statements.
+def read_context(orders: Sequence[Order], *, now: datetime, first: str = "") -> OrderContext:
+    """Reads the context, mostly in one statement, and always in a fixed number of statements.
+
+    `first` is a statement that PostgreSQL runs before in the same trip (exchanges.database.prepared.read_together). All
+    facts are of one moment: on PostgreSQL each statement sees the commits before it, and an exit that found a position
+    and its doubts at different moments could miss both.
 
     Strategy accounts with counted limits stay locked until the transaction ends, so that the counts stay true.
     """
-    context = OrderContext(now, permissions)
-    counted = [pk for pk, permission in permissions.items() if permission.needs_counts]
-    if counted:
-        # Deliveries of different symbols run side by side, and only one of two may use up the last place of a limit.
-        list(StrategyAccount.objects.select_for_update(no_key=True).filter(pk__in=counted).order_by("pk"))
-        _read_open_orders(counted, context)
-        _count_recent_orders(counted, context)
-    # Doubts before positions: on PostgreSQL each statement sees the commits before it. Fills that are booked in between
-    # leave a doubt here, and the exit waits; the other way round the exit would find neither doubt nor position.
     exits, entries = _split(orders)
-    _read_obstacles(exits, entries, context)
-    if exits:
-        _read_own_orders(exits, context)
     sales = [order for order in entries if order.market_type == MarketType.SPOT and order.side == Side.SELL]
-    if sales:
-        _read_sales(sales, context)
-    if counted or exits or sales:
-        _read_positions(orders, context)
-    if exits:
-        _read_goals(exits, context)
-        _read_net_holdings(orders, context)
-        _read_net_orders(orders, context)
-    compared = {
-        order.account_id for order in orders if not order.is_closing or order.market_type == MarketType.SPOT
-    }
-    if compared:
-        context.stale_comparisons = stale_accounts(compared, now=now)
+    parts = _parts_of(exits, sales)
+    found = read_together(
+        *_LEVELS,
+        *(query for query, _ in parts),
+        first=first,
+        strategy=orders[0].strategy_id,
+        market_type=orders[0].market_type,
+        symbols={order.symbol for order in orders},
+        accounts=_compared_accounts(orders),
+        goals={order.goal_id for order in exits if order.goal_id and order.attempt > 1},
+        oldest=oldest_comparison(now=now),
+    )
+    context = OrderContext(now, _permissions_of(*found[: len(_LEVELS)]))
+    for (_, take), rows in zip(parts, found[len(_LEVELS) :], strict=True):
+        take(rows, orders, context)
+    if exits and entries:
+        _read_obstacles(frozenset(Obstacle), entries, context)
+    _read_counts(context, has_positions=bool(exits or sales))
     return context
 
 
-def _read_obstacles(exits: Sequence[Order], entries: Sequence[Order], context: OrderContext) -> None:
-    obstacles = frozenset(Obstacle) if exits else _obstacles_of(entries)
-    if Obstacle.UNKNOWN_OUTCOME in obstacles:
-        _read_unknown_outcomes([*exits, *entries], context)
-    if not entries:
+def _compared_accounts(orders: Iterable[Order]) -> set[int]:
+    return {
+        order.account_id for order in orders if not order.is_closing or order.market_type == MarketType.SPOT
+    }
+
+
+def _parts_of(exits: Sequence[Order], sales: Sequence[Order]) -> list[tuple[Query[Any], Take]]:
+    """The queries of a turn, each with what takes its rows into the context."""
+    parts: list[tuple[Query[Any], Take]] = [(STALE_ACCOUNTS, _take_stale)]
+    if not exits:
+        parts.append((reads.OBSTACLES, _take_obstacles))
+    if sales:
+        parts.append((reads.SALES, _take_sales))
+    if exits or sales:
+        parts.append((reads.POSITIONS, _take_positions))
+    if exits:
+        parts += [
+            (reads.UNKNOWN_OUTCOMES, _take_unknown_outcomes),
+            (reads.OWN_ORDERS, _take_own_orders),
+            (reads.FILLS_OF_GOALS, _take_fills_of_goals),
+            (reads.HOLDING_CHECKS, _take_holding_checks),
+            (reads.OLDER_GOALS, _take_older_goals),
+            (reads.NET_HOLDINGS, _take_net_holdings),
+            (reads.DECLARED_PARTS, _take_declared_parts),
+            (reads.NET_ORDERS, _take_net_orders),
+        ]
+    return parts
+
+
+def _read_counts(context: OrderContext, *, has_positions: bool) -> None:
+    counted = [pk for pk, permission in context.permissions.items() if permission.needs_counts]
+    if not counted:
         return
+    # Deliveries of different symbols run side by side, and only one of two may use up the last place of a limit.
+    list(StrategyAccount.objects.select_for_update(no_key=True).filter(pk__in=counted).order_by("pk"))
+    _read_open_orders(counted, context)
+    _count_recent_orders(counted, context)
+    if not has_positions:
+        _read_positions(counted, context)
+
+
+# Rows of the one statement
+
+
+def _take_stale(rows: list[Any], orders: Sequence[Order], context: OrderContext) -> None:
+    context.stale_comparisons = comparisons_of(rows)
+
+
+def _take_obstacles(rows: list[Any], orders: Sequence[Order], context: OrderContext) -> None:
+    obstacles = {obstacle for (obstacle,) in rows}
+    if Obstacle.UNKNOWN_OUTCOME in obstacles:
+        symbols = {order.symbol for order in orders}
+        _take_unknown_outcomes(reads.UNKNOWN_OUTCOMES.rows(symbols=symbols), orders, context)
+    _read_obstacles(obstacles, orders, context)
+
+
+def _take_unknown_outcomes(rows: list[Order], orders: Sequence[Order], context: OrderContext) -> None:
+    for row in rows:
+        context.unknown_outcomes[row.account_symbol] = row.client_order_id
+        # The other statuses are working, and _take_own_orders takes working orders.
+        if row.status == OrderStatus.SUBMITTED:
+            context.note_unsure(row)
+
+
+def _take_positions(rows: list[Any], orders: Sequence[Order], context: OrderContext) -> None:
+    for strategy_account, symbol, quantity, is_dust in rows:
+        exposure = context.exposures[strategy_account]
+        exposure.held[symbol] = quantity
+        if is_dust:
+            exposure.dust.add(symbol)
+
+
+def _take_sales(rows: list[Any], orders: Sequence[Order], context: OrderContext) -> None:
+    for strategy_account, symbol, quantity, filled in rows:
+        context.selling[PositionKey(strategy_account, symbol)] += quantity - filled
+
+
+def _take_own_orders(rows: list[Order], orders: Sequence[Order], context: OrderContext) -> None:
+    """Takes the open orders of the strategy in the symbols. An order is unsure until a look-up after the exit came."""
+    came_at = min(order.created_at for order in orders if order.is_closing)
+    for row in sorted(rows, key=lambda row: row.pk):
+        is_exit = row.is_closing or row.reduce_only
+        (context.own_exits if is_exit else context.own_entries)[row.position_key].append(row)
+        if row.answered_at is None or row.answered_at < came_at:
+            context.note_unsure(row)
+
+
+def _take_fills_of_goals(rows: list[Any], orders: Sequence[Order], context: OrderContext) -> None:
+    for goal_id, filled in rows:
+        context.closed_by_goal[goal_id] += filled
+
+
+def _take_holding_checks(rows: list[HoldingCheck], orders: Sequence[Order], context: OrderContext) -> None:
+    for check in rows:
+        context.holding_checks[AccountSymbol(check.account_id, check.symbol)] = check
+
+
+def _take_older_goals(rows: list[ExitGoal], orders: Sequence[Order], context: OrderContext) -> None:
+    places = {
+        order.position_key: (order.batch_id or 0, order.sequence) for order in orders if order.is_closing
+    }
+    for goal in rows:
+        if (goal.batch_id, goal.sequence) < places.get(goal.position_key, (0, 0)):
+            known = context.older_remains.get(goal.position_key, goal.to_remain)
+            context.older_remains[goal.position_key] = min(goal.to_remain, known)
+
+
+def _take_net_holdings(rows: list[Any], orders: Sequence[Order], context: OrderContext) -> None:
+    """An exchange that nets positions sees only the sum over all strategies of an account."""
+    for account, strategy_account, symbol, quantity in rows:
+        net = context.net_holdings[AccountSymbol(account, symbol)]
+        net.held += quantity
+        net.strategy_accounts.add(strategy_account)
+
+
+def _take_declared_parts(rows: list[Any], orders: Sequence[Order], context: OrderContext) -> None:
+    for account, symbol, external in rows:
+        net = context.net_holdings[AccountSymbol(account, symbol)]
+        net.external, net.held = external, net.held + external
+
+
+def _take_net_orders(rows: list[Any], orders: Sequence[Order], context: OrderContext) -> None:
+    for account, strategy_account, symbol, side, quantity, filled in rows:
+        net = context.net_holdings[AccountSymbol(account, symbol)]
+        net.open_by_strategy_account[strategy_account, Side(side)] += quantity - filled
+        net.strategy_accounts.add(strategy_account)
+
+
+# Further statements
+
+
+def _read_obstacles(obstacles: Collection[str], entries: Sequence[Order], context: OrderContext) -> None:
     if Obstacle.DIFFERENCE in obstacles:
         _read_differences(entries, context)
     if Obstacle.EVENT in obstacles:
         context.waiting_events = waiting_symbols({order.symbol for order in entries})
     if Obstacle.FULL_EXIT in obstacles:
         _read_full_goals(entries, context)
-
-
-def _obstacles_of(entries: Sequence[Order]) -> Collection[str]:
-    """What may stand in the way of the entries. One statement in place of four, because mostly nothing does."""
-    found: list[QuerySet[Any]] = [
-        Order.objects.of_unknown_outcome().annotate(obstacle=Value(Obstacle.UNKNOWN_OUTCOME)),
-        PositionDifference.objects.freezing().annotate(obstacle=Value(Obstacle.DIFFERENCE)),
-        OutsideEvent.objects.waiting().annotate(obstacle=Value(Obstacle.EVENT)),
-        ExitGoal.objects.pursued().full().annotate(obstacle=Value(Obstacle.FULL_EXIT)),
-    ]
-    first, *others = (_of_same_symbols(rows, entries).order_by().values_list("obstacle") for rows in found)
-    return {obstacle for (obstacle,) in first.union(*others)}
 
 
 def _split(orders: Sequence[Order]) -> tuple[list[Order], list[Order]]:
@@ -205,14 +313,10 @@ def _level_state(scope: str, row: SystemRisk | Strategy) -> LevelState:
     return LevelState(scope, row.trading_state, row.state_reason)
 
 
-def _read_positions(orders: Sequence[Order], context: OrderContext) -> None:
-    rows = Position.objects.held().filter(strategy_account__strategy=orders[0].strategy_id)
+def _read_positions(strategy_accounts: Sequence[int], context: OrderContext) -> None:
+    rows = Position.objects.held().filter(strategy_account__in=strategy_accounts)
     columns = ("strategy_account_id", "symbol", "quantity", "is_dust")
-    for strategy_account, symbol, quantity, is_dust in rows.values_list(*columns):
-        exposure = context.exposures[strategy_account]
-        exposure.held[symbol] = quantity
-        if is_dust:
-            exposure.dust.add(symbol)
+    _take_positions(list(rows.values_list(*columns)), (), context)
 
 
 def _read_open_orders(strategy_accounts: Sequence[int], context: OrderContext) -> None:
@@ -231,77 +335,6 @@ def _count_recent_orders(strategy_accounts: Sequence[int], context: OrderContext
     )
     for row in rows.annotate(count=Count("pk")):
         context.exposures[row["strategy_account_id"]].orders_last_minute = row["count"]
-
-
-def _read_unknown_outcomes(orders: Sequence[Order], context: OrderContext) -> None:
-    rows = _of_same_symbols(Order.objects.of_unknown_outcome(), orders)
-    for row in rows.select_related("account"):
-        context.unknown_outcomes[row.account_symbol] = row.client_order_id
-        # The other statuses are working, and _read_own_orders reads working orders.
-        if row.status == OrderStatus.SUBMITTED:
-            context.note_unsure(row)
-
-
-def _read_net_holdings(orders: Sequence[Order], context: OrderContext) -> None:
-    """An exchange that nets positions sees only the sum over all strategies of an account."""
-    rows = Position.objects.held().filter(strategy_account__strategy__market_type=orders[0].market_type)
-    columns = ("strategy_account__account_id", "strategy_account_id", "symbol", "quantity")
-    for account, strategy_account, symbol, quantity in _of_same_symbols(rows, orders).values_list(*columns):
-        net = context.net_holdings[AccountSymbol(account, symbol)]
-        net.held += quantity
-        net.strategy_accounts.add(strategy_account)
-    declared = PositionDifference.objects.filter(market_type=orders[0].market_type).exclude(external=0)
-    for account, symbol, external in _of_same_symbols(declared, orders).values_list(
-        "account_id", "symbol", "external"
-    ):
-        net = context.net_holdings[AccountSymbol(account, symbol)]
-        net.external, net.held = external, net.held + external
-
-
-def _read_net_orders(orders: Sequence[Order], context: OrderContext) -> None:
-    rows = Order.objects.open().filter(market_type=orders[0].market_type)
-    columns = ("account_id", "strategy_account_id", "symbol", "side", "quantity", "filled")
-    for account, strategy_account, symbol, side, quantity, filled in _of_same_symbols(
-        rows, orders
-    ).values_list(*columns):
-        net = context.net_holdings[AccountSymbol(account, symbol)]
-        net.open_by_strategy_account[strategy_account, Side(side)] += quantity - filled
-        net.strategy_accounts.add(strategy_account)
-
-
-def _read_own_orders(exits: Sequence[Order], context: OrderContext) -> None:
-    """Reads the open orders of the strategy in the symbols. An order is unsure until a look-up after the exit came."""
-    came_at = min(order.created_at for order in exits)
-    ours = Order.objects.filter(strategy=exits[0].strategy_id, status__in=WORKING)
-    for row in _of_same_symbols(ours, exits).select_related("account").order_by("pk"):
-        is_exit = row.is_closing or row.reduce_only
-        (context.own_exits if is_exit else context.own_entries)[row.position_key].append(row)
-        if row.answered_at is None or row.answered_at < came_at:
-            context.note_unsure(row)
-
-
-def _read_goals(exits: Sequence[Order], context: OrderContext) -> None:
-    """Reads what later attempts need: fills of the attempts before, checks of holdings, and older goals."""
-    goals = {order.goal_id for order in exits if order.goal_id and order.attempt > 1}
-    if goals:
-        attempts = Order.objects.filter(goal__in=goals).exclude(filled=0)
-        for goal_id, filled in attempts.values_list("goal_id", "filled"):
-            context.closed_by_goal[goal_id] += filled
-    for check in _of_same_symbols(HoldingCheck.objects.filter(market_type=exits[0].market_type), exits):
-        context.holding_checks[AccountSymbol(check.account_id, check.symbol)] = check
-    places = {order.position_key: (order.batch_id or 0, order.sequence) for order in exits}
-    older = ExitGoal.objects.pursued().filter(strategy=exits[0].strategy_id, to_remain__isnull=False)
-    for goal in _of_same_symbols(older, exits):
-        if (goal.batch_id, goal.sequence) < places.get(goal.position_key, (0, 0)):
-            known = context.older_remains.get(goal.position_key, goal.to_remain)
-            context.older_remains[goal.position_key] = min(goal.to_remain, known)
-
-
-def _read_sales(sales: Sequence[Order], context: OrderContext) -> None:
-    rows = Order.objects.open().filter(strategy=sales[0].strategy_id, side=Side.SELL)
-    columns = ("strategy_account_id", "symbol", "quantity", "filled")
-    for strategy_account, symbol, quantity, filled in _of_same_symbols(rows, sales).values_list(*columns):
-        context.selling[PositionKey(strategy_account, symbol)] += quantity - filled
 
 
 def _read_full_goals(entries: Sequence[Order], context: OrderContext) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import ROUND_UP, Decimal
 from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q
 
 from exchanges.adapters.protocol import MarketSpec
@@ -27,6 +28,7 @@ from orders.domain.sizing import WHOLE, minimum_that_would_do
 from orders.domain.terms import NO_ENTRY, Aim, Terms
 from orders.exits.goals import goal_of
 from orders.models import ExitGoal, MissedAlert, Order, Position
+from orders.models.bulk_write import update_all
 from orders.models.transitions import Transition, atomic_statuses
 from orders.turns.missed_alerts import missed_by_account, store_missed
 from orders.turns.reference_prices import ReferencePrices
@@ -323,4 +325,4 @@ def _store(orders: Sequence[Order]) -> None:
     ExitGoal.objects.bulk_create(goals)
     for order in orders:
         order.goal = order.goal  # again, because the goal has its primary key by now
-    Order.objects.bulk_update(orders, _COLUMNS)
+    update_all(orders, _COLUMNS, using=DEFAULT_DB_ALIAS)

@@ -12,12 +12,13 @@ from orders.transactions import require_transaction
 _KEY = 0x7468  # a free choice, but no other advisory lock of the database uses the same key
 
 
-def hold_shared() -> None:
-    """Holds the lock together with other senders until the transaction ends.
+def shared_hold() -> str:
+    """Returns the statement that holds the lock together with other senders until the transaction ends.
 
-    Raises RuntimeError without a transaction.
+    The statement is empty where the database needs none. Raises RuntimeError without a transaction.
     """
-    _take_lock("pg_advisory_xact_lock_shared")
+    require_transaction()
+    return f"SELECT pg_advisory_xact_lock_shared({_KEY})" if connection.vendor == "postgresql" else ""
 
 
 def hold_exclusive() -> None:
@@ -25,13 +26,8 @@ def hold_exclusive() -> None:
 
     The wait for senders has no time limit, because a halt must not be refused for slow senders.
     """
-    _take_lock("pg_advisory_xact_lock", first="SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
-
-
-def _take_lock(function: str, *, first: str = "") -> None:
     require_transaction()
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            if first:
-                cursor.execute(first)
-            cursor.execute(f"SELECT {function}(%s)", [_KEY])
+            cursor.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_KEY])

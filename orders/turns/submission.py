@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from exchanges import pauses, vault
 from exchanges.enums import MarketType, OrderType
@@ -15,7 +15,8 @@ from orders.domain.keys import HoldingKey
 from orders.domain.lifecycle import UNSENT
 from orders.exits.goals import entry_after
 from orders.exits.resting import makes_room
-from orders.models import ExitGoal, Order
+from orders.models import Order
+from orders.models.bulk_write import update_all
 from orders.models.transitions import Transition, atomic_statuses
 from orders.protection.registration import asks_for_protection, register_protections
 from orders.turns import state_lock
@@ -27,6 +28,7 @@ from orders.turns.reference_prices import ReferencePrices
 from orders.turns.relative_prices import has_relative_price
 
 _COMPARED_WITHIN = timedelta(seconds=5)  # an entry waits so long for a comparison of its account
+_PAUSES_WITHIN_S = 0.25  # what another process knows of a pause reaches this process so late at most
 _PRICE_OF_EXIT_WITHIN = timedelta(seconds=1)
 
 
@@ -51,7 +53,7 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
 
     An order that is neither sent nor waiting was denied, or another run moved the order meanwhile.
     """
-    pauses.synchronize(now=now)
+    pauses.synchronize(now=now, within_s=_PAUSES_WITHIN_S)
     catalogs = _catalogs_of(orders, now)
     undecided = decide_positions(orders, prices=prices, catalogs=catalogs, actor=actor, now=now)
     orders, undecided = _end_overdue(orders, undecided, prices, actor, now)
@@ -60,10 +62,10 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
     if not ready:
         return Turn([], waiting, [], [], [], set())
     with atomic_statuses(ready):
-        state_lock.hold_shared()
-        permissions = read_permissions(ready)
-        context = read_context(ready, permissions, now=now)
-        unpriced = [o for o in ready if not is_overdue(o, now) and _lacks_price(o, permissions, prices)]
+        context = read_context(ready, now=now, first=state_lock.shared_hold())
+        unpriced = [
+            o for o in ready if not is_overdue(o, now) and _lacks_price(o, context.permissions, prices)
+        ]
         unpriced += [o for o in ready if _waits_for_notional(o, prices, now)]
         in_the_way = _cancel_in_the_way(ready, context, actor)
         early = [o for o in ready if _comes_too_early(o, context)]
@@ -142,10 +144,10 @@ def _commit_orders(orders: Sequence[Order], check: PreTradeCheck, actor: str) ->
     moved = Order.objects.transition(check.decide_all(unmoved, actor))
     goals = [order.goal for order in unmoved if order.goal is not None and order.pk in moved]
     if goals:
-        ExitGoal.objects.bulk_update(goals, ["side", "to_remain", "wanted"])
+        update_all(goals, ["side", "to_remain", "wanted"], using=DEFAULT_DB_ALIAS)
     priced = [o.goal for o in unmoved if o.goal is not None and o.pk in moved and has_relative_price(o)]
     if priced:
-        ExitGoal.objects.bulk_update(priced, ["price", "stop_price"])
+        update_all(priced, ["price", "stop_price"], using=DEFAULT_DB_ALIAS)
     entries = [o for o in unmoved if o.pk in moved and asks_for_protection(o)]
     register_protections([o for o in entries if o.status == OrderStatus.SUBMITTED], now=check.context.now)
     return moved
@@ -177,7 +179,7 @@ def preview_orders(orders: Sequence[Order], *, now: datetime) -> list[Order]:
     previewed = [*planned, *entries]
     if previewed:
         with transaction.atomic():
-            check = PreTradeCheck(read_context(previewed, permissions, now=now), catalogs, prices)
+            check = PreTradeCheck(read_context(previewed, now=now), catalogs, prices)
         for order in previewed:
             check.preview(order)
     return entries

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,4 +93,8 @@ class SystemRisk(RiskLimits):
     @classmethod
     def current(cls) -> "SystemRisk":
         """Returns the stored row, else an unsaved row without limits."""
-        return cls.objects.filter(pk=1).first() or cls(pk=1)
+        return cls.stored_or_unlimited(cls.objects.filter(pk=1))
+
+    @classmethod
+    def stored_or_unlimited(cls, stored: "Iterable[SystemRisk]") -> "SystemRisk":
+        return next(iter(stored), None) or cls(pk=1)

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from exchanges.database.prepared import Slot, Update
 from exchanges.enums import MarketType
 from exchanges.models.fixed import refuse_change
 from strategies.models.risk import RiskLimits
@@ -57,7 +58,7 @@ class StrategyQuerySet(models.QuerySet["Strategy"]):
 
     def hear(self, pk: int, *, now: datetime) -> None:
         """Notes that the strategy was heard of, which ends its silence, and locks the row as `locked` does."""
-        self.filter(pk=pk).update(heard_at=now, silent_since=None)
+        _HEAR.run(using=self.db, pk=pk, now=now)
 
 
 class Strategy(RiskLimits):
@@ -140,3 +141,8 @@ class Strategy(RiskLimits):
     def is_in_use(self) -> bool:
         """Whether the strategy has strategy accounts or batches."""
         return self.pk is not None and (self.strategy_accounts.exists() or self.batch_set.exists())
+
+
+_HEAR = Update(
+    lambda: (Strategy.objects.filter(pk=Slot("pk")), {"heard_at": Slot("now"), "silent_since": None})
+)

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from exchanges import registry
@@ -23,14 +23,16 @@ RARELY_READ = [*LIMIT_NAMES, "trading_state", "state_reason", "state_changed_at"
 
 
 class StrategyAccountQuerySet(models.QuerySet["StrategyAccount"]):
-    def with_participation(self, strategy: Strategy) -> "StrategyAccountQuerySet":
-        """Strategy accounts of the strategy, each with the annotation `takes_part`."""
-        takes_part = ExpressionWrapper(_takes_part(strategy), output_field=BooleanField())
-        return self.filter(strategy=strategy).annotate(takes_part=takes_part)
+    def with_participation(self) -> "StrategyAccountQuerySet":
+        """Strategy accounts, each with the annotation `takes_part`."""
+        return self.annotate(takes_part=ExpressionWrapper(_takes_part(), output_field=BooleanField()))
 
     def taking_part_in(self, strategy: Strategy) -> "StrategyAccountQuerySet":
+        return self.taking_part().filter(strategy=strategy)
+
+    def taking_part(self) -> "StrategyAccountQuerySet":
         return (
-            self.filter(_takes_part(strategy), strategy=strategy)
+            self.filter(_takes_part())
             .select_related("account")
             .defer(*RARELY_READ, *(f"account__{name}" for name in RARELY_READ_OF_ACCOUNTS))
             .order_by("account__name", "pk")
@@ -49,10 +51,12 @@ class StrategyAccountQuerySet(models.QuerySet["StrategyAccount"]):
         return self.filter(account__owner=user_id)
 
 
-def _takes_part(strategy: Strategy) -> Q:
+def _takes_part() -> Q:
     """Active strategy accounts of active accounts, where the owner owns the strategy or follows the strategy now."""
-    follows = Subscription.objects.active().filter(strategy=strategy, user=OuterRef("account__owner"))
-    may_follow = Q(account__owner=strategy.owner_id) | Q(Exists(follows))
+    follows = Subscription.objects.active().filter(
+        strategy=OuterRef("strategy"), user=OuterRef("account__owner")
+    )
+    may_follow = Q(account__owner=F("strategy__owner")) | Q(Exists(follows))
     return Q(is_active=True, account__is_active=True) & may_follow
 
 

@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -5,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from exchanges.database.prepared import Slot
 from strategies import tokens
 
 T = TypeVar("T", bound="Token")
@@ -18,7 +20,7 @@ class TokenQuerySet(models.QuerySet[T]):
         row = self.create(prefix=issued.prefix, digest=issued.digest, **fields)
         return row, issued.clear
 
-    def valid(self, *, now: datetime) -> "TokenQuerySet[T]":
+    def valid(self, *, now: datetime | Slot) -> "TokenQuerySet[T]":
         unexpired = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
         return self.filter(unexpired, revoked_at__isnull=True, user__is_active=True)
 
@@ -29,10 +31,20 @@ class TokenQuerySet(models.QuerySet[T]):
         steps: a digest, a query without a result, a comparison. The database's comparison of digests may take any
         time without telling a guesser anything, because nobody can choose the digest of a guess.
         """
-        digest = tokens.digest_of(clear)
-        prefix = tokens.prefix_of(clear) if tokens.is_token(clear, self.model.mark) else ""
-        row = self.valid(now=now).filter(prefix=prefix, digest=digest).first()
-        is_found = tokens.digests_match(digest, row.digest if row else tokens.DUMMY_DIGEST)
+        sought = self.model.sought(clear)
+        return sought.proven(self.valid(now=now).filter(prefix=sought.prefix, digest=sought.digest).first())
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What the database is asked for to find a token: a query by the clear text would keep the text in logs."""
+
+    prefix: str
+    digest: str
+
+    def proven(self, row: T | None) -> T | None:
+        """The row found, after a comparison that costs the same with and without a row."""
+        is_found = tokens.digests_match(self.digest, row.digest if row else tokens.DUMMY_DIGEST)
         return row if is_found else None
 
 
@@ -56,6 +68,11 @@ class Token(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}… {self.name}".strip()
+
+    @classmethod
+    def sought(cls, clear: str) -> Sought:
+        prefix = tokens.prefix_of(clear) if tokens.is_token(clear, cls.mark) else ""
+        return Sought(prefix, tokens.digest_of(clear))
 
     def note_use(self, *, now: datetime) -> None:
         """Stores the time of use at most once a minute: few uses cost a write, and none waits for another's row."""

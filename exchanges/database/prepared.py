@@ -1,0 +1,272 @@
+"""Queries of the hot path: built by Django once, and run many times with new values, alone or several in one statement.
+
+Building and compiling a queryset costs several times what the database takes to answer. A `Query` keeps the SQL text of
+a queryset whose values are `Slot`s, and fills the slots when the query runs. `read_together` reads several queries in
+one statement: a round trip less for each, and all rows are of one moment.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import (
+    BooleanField,
+    CharField,
+    DateTimeField,
+    Expression,
+    F,
+    Field,
+    FloatField,
+    ForeignKey,
+    Func,
+    GenericIPAddressField,
+    IntegerField,
+    JSONField,
+    QuerySet,
+    TextField,
+    UUIDField,
+)
+from django.db.models.query import ModelIterable, get_related_populators
+from django.db.models.sql.subqueries import UpdateQuery
+
+from exchanges.fields import ExactDecimalField
+
+Row = TypeVar("Row")
+# What JSON does not keep of the values of PostgreSQL, and what makes the driver's values again.
+_FROM_JSON: dict[type[Any], Callable[[Any], Any]] = {
+    DateTimeField: datetime.fromisoformat,
+    ExactDecimalField: Decimal,
+    FloatField: float,
+    UUIDField: UUID,
+}
+_KEPT_BY_JSON = (
+    BooleanField,
+    CharField,
+    ForeignKey,
+    GenericIPAddressField,
+    IntegerField,
+    JSONField,
+    TextField,
+)
+Rows = Sequence[Sequence[Any]]
+
+
+class Slot(Expression):
+    """A value that is named when a query is built, and given when the query runs.
+
+    PostgreSQL has to be told the type (`kind`) of a value that stands in an expression.
+    """
+
+    def __init__(self, name: str, kind: "Field[Any, Any] | None" = None) -> None:
+        super().__init__(output_field=kind)
+        self.name, self.kind = name, kind
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        if self.kind is None or connection.vendor == "sqlite":
+            return "%s", (self,)
+        return f"CAST(%s AS {self.kind.db_type(connection)})", (self,)
+
+    def bind(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
+
+
+class _ListSlot(Slot):
+    def bind(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        return json.dumps(list(value)) if connection.vendor == "sqlite" else list(value)
+
+
+class Among(Func):
+    """A condition: the column has one of the values of the slot `name`, which may be any number of values."""
+
+    output_field = BooleanField()
+
+    def __init__(self, column: str, name: str) -> None:
+        super().__init__(F(column))
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
+        (column,) = self.get_source_expressions()
+        sql, params = compiler.compile(column)
+        listed = "IN (SELECT value FROM json_each(%s))" if connection.vendor == "sqlite" else "= ANY(%s)"
+        return f"{sql} {listed}", (*params, _ListSlot(self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """The SQL of a queryset on one database, and what turns the database's rows into the queryset's rows."""
+
+    sql: str
+    params: Sequence[Any]
+    columns: Sequence[Any]  # the expressions of the columns
+    converters: Sequence[tuple[int, Sequence[Callable[..., Any]], Any]]
+    make: Callable[[Rows], list[Any]]
+
+    def convert(self, rows: Iterable[Sequence[Any]], connection: BaseDatabaseWrapper) -> Rows:
+        converted = [list(row) for row in rows]
+        for position, converters, expression in self.converters:
+            for row in converted:
+                for converter in converters:
+                    row[position] = converter(row[position], expression, connection)
+        return converted
+
+
+def _bound(params: Iterable[Any], values: Mapping[str, Any], connection: BaseDatabaseWrapper) -> list[Any]:
+    return [p.bind(values[p.name], connection) if isinstance(p, Slot) else p for p in params]
+
+
+class Query(Generic[Row]):
+    """A queryset of model instances or of `values_list` whose values are slots. `rows` returns the queryset's rows.
+
+    `build` makes the queryset, once for each database. Values of slots are given by keyword.
+    """
+
+    def __init__(self, build: Callable[[], "QuerySet[Any, Row]"]) -> None:
+        self._build = build
+        self._compiled: dict[str, _Compiled] = {}
+
+    def rows(self, *, using: str = DEFAULT_DB_ALIAS, **values: Any) -> list[Row]:
+        connection, compiled = connections[using], self.compiled(using)
+        with connection.cursor() as cursor:
+            cursor.execute(compiled.sql, _bound(compiled.params, values, connection))
+            found = cursor.fetchall()
+        return compiled.make(compiled.convert(found, connection))
+
+    def first(self, *, using: str = DEFAULT_DB_ALIAS, **values: Any) -> Row | None:
+        return next(iter(self.rows(using=using, **values)), None)
+
+    def compiled(self, using: str) -> _Compiled:
+        if using not in self._compiled:
+            self._compiled[using] = _compile(self._build(), using)
+        return self._compiled[using]
+
+
+class Update:
+    """An UPDATE of a queryset's rows whose values are slots. `run` returns the number of rows.
+
+    `build` makes the queryset and the new values by field name, once for each database.
+    """
+
+    def __init__(self, build: Callable[[], "tuple[QuerySet[Any, Any], Mapping[str, Any]]"]) -> None:
+        self._build = build
+        self._compiled: dict[str, tuple[str, Sequence[Any]]] = {}
+
+    def run(self, *, using: str = DEFAULT_DB_ALIAS, **values: Any) -> int:
+        if using not in self._compiled:
+            queryset, new = self._build()
+            query: Any = queryset.query.chain(UpdateQuery)
+            query.add_update_values(new)
+            self._compiled[using] = query.get_compiler(using).as_sql()
+        connection, (sql, params) = connections[using], self._compiled[using]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, _bound(params, values, connection))
+            count: int = cursor.rowcount
+        return count
+
+
+_texts: dict[tuple[Any, ...], str] = {}  # of combined statements, by vendor and queries
+
+
+def read_together(
+    *queries: Query[Any], using: str = DEFAULT_DB_ALIAS, first: str = "", **values: Any
+) -> list[list[Any]]:
+    """Returns the rows of each query. One statement, and so the rows of one moment; `values` fill all slots.
+
+    The rows of a query come in any sequence. `first` is a statement without parameters that PostgreSQL runs right
+    before, in the same trip: the queries see what was committed until its end. At most 100 columns a query.
+    """
+    connection = connections[using]
+    compiled = [query.compiled(using) for query in queries]
+    key = (connection.vendor, *queries)
+    if key not in _texts:
+        _texts[key] = _sql_together(compiled, connection)
+    sql = _texts[key]
+    params = [param for one in compiled for param in _bound(one.params, values, connection)]
+    found: list[list[Any]] = [[] for _ in queries]
+    with connection.cursor() as cursor:
+        cursor.execute(f"{first}; {sql}" if first else sql, params)
+        for number, line in cursor.fetchall():
+            found[number].append(json.loads(line, parse_float=Decimal))
+    results = []
+    for one, lines in zip(compiled, found, strict=True):
+        rows = _as_from_driver(one, lines) if connection.vendor == "postgresql" else lines
+        results.append(one.make(one.convert(rows, connection)))
+    return results
+
+
+def _sql_together(compiled: Sequence[_Compiled], connection: BaseDatabaseWrapper) -> str:
+    array = "json_build_array" if connection.vendor == "postgresql" else "json_array"
+    as_text = "::text" if connection.vendor == "postgresql" else ""
+    parts, lines = [], []
+    for number, one in enumerate(compiled):
+        names = [f"c{i}" for i in range(len(one.columns))]
+        parts.append(f"q{number}({', '.join(names)}) AS ({one.sql})")
+        values = [_as_json(name, column, as_text) for name, column in zip(names, one.columns, strict=True)]
+        lines.append(f"SELECT {number}, {array}({', '.join(values)}){as_text} FROM q{number}")  # noqa: S608
+    return f"WITH {', '.join(parts)} {' UNION ALL '.join(lines)}"
+
+
+def _as_json(name: str, column: Any, as_text: str) -> str:
+    """JSON within the JSON stays a text, as the driver returns the text. Raises TypeError for types not thought of."""
+    kind = column.output_field
+    if type(kind) not in _FROM_JSON and not isinstance(kind, _KEPT_BY_JSON):
+        raise TypeError(f"read_together knows no way to keep a {type(kind).__name__}")
+    return name + as_text if isinstance(kind, JSONField) else name
+
+
+def _as_from_driver(compiled: _Compiled, lines: list[list[Any]]) -> list[list[Any]]:
+    """Gives the values the types that PostgreSQL's driver gives: JSON has no times, and no whole decimals."""
+    for position, column in enumerate(compiled.columns):
+        make = _FROM_JSON.get(type(column.output_field))
+        if make is None:
+            continue
+        for line in lines:
+            if line[position] is not None:
+                line[position] = make(line[position])
+    return lines
+
+
+def _compile(queryset: "QuerySet[Any, Any]", using: str) -> _Compiled:
+    connection = connections[using]
+    compiler = queryset.query.get_compiler(using)
+    sql, params = compiler.as_sql()
+    columns = [selected[0] for selected in compiler.select[: compiler.col_count]]
+    converters = [
+        (position, converters, expression)
+        for position, (converters, expression) in compiler.get_converters(columns).items()
+    ]
+    is_of_instances = queryset._iterable_class is ModelIterable
+    make = _maker_of_instances(compiler, connection.alias) if is_of_instances else _tuples
+    return _Compiled(sql, params, columns, converters, make)
+
+
+def _tuples(rows: Rows) -> list[Any]:
+    return [tuple(row) for row in rows]
+
+
+def _maker_of_instances(compiler: Any, using: str) -> Callable[[Rows], list[Any]]:
+    """What Django's own iteration over instances does, prepared once (django.db.models.query.ModelIterable)."""
+    info, select = compiler.klass_info, compiler.select
+    model, fields = info["model"], info["select_fields"]
+    start, end = fields[0], fields[-1] + 1
+    names = [selected[0].target.attname for selected in select[start:end]]
+    populators = get_related_populators(info, select, using)  # type: ignore[call-arg]  # of a later Django
+    annotations = list(compiler.annotation_col_map.items())
+
+    def make(rows: Rows) -> list[Any]:
+        found = []
+        for row in rows:
+            instance = model.from_db(using, names, row[start:end])
+            for populator in populators:
+                populator.populate(row, instance)
+            for name, position in annotations:
+                setattr(instance, name, row[position])
+            found.append(instance)
+        return found
+
+    return make

@@ -1,0 +1,74 @@
+"""Inserts and updates many rows of one model with little Python work per row.
+
+Django's `bulk_create` and `bulk_update` prepare each value of each row. The preparation takes several times as long as
+the database.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from orders.models.row_values import spread_rows
+
+_ROWS_PER_STATEMENT = 500  # SQLite takes at most 32766 values per statement
+
+
+def insert_all(rows: Sequence[models.Model], *, key: Sequence[str], using: str) -> None:
+    """Inserts new rows and sets the rows' primary keys. Sends no signals; the caller holds a transaction.
+
+    The values of the fields in `key` identify a row among `rows`, because a database may return the primary keys in any
+    order. A single row needs no key.
+    """
+    for start in range(0, len(rows), _ROWS_PER_STATEMENT):
+        _insert_rows(rows[start : start + _ROWS_PER_STATEMENT], key, connections[using])
+
+
+def _insert_rows(rows: Sequence[models.Model], key: Sequence[str], connection: BaseDatabaseWrapper) -> None:
+    meta = rows[0]._meta
+    fields: list[Any] = [meta.get_field(name) for name in key]
+    fields += [field for field in meta.concrete_fields if not field.primary_key and field not in fields]
+    values = [[field.pre_save(row, True) for field in fields] for row in rows]
+    spread = spread_rows(fields, values, connection)
+    names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    returned = ", ".join(["id", *(connection.ops.quote_name(field.column) for field in fields[: len(key)])])
+    # The SQL text contains only the model's own names; every value is a parameter.
+    sql = (
+        f"WITH {spread.line} INSERT INTO {meta.db_table} ({names})"  # noqa: S608
+        f" SELECT {', '.join(spread.expressions)} FROM line RETURNING {returned}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, spread.params)
+        keys = {tuple(named): pk for pk, *named in cursor.fetchall()}
+    for instance, line in zip(rows, values, strict=True):
+        instance.pk = keys[tuple(line[: len(key)])]
+        instance._state.adding = False
+        instance._state.db = connection.alias
+
+
+def update_all(rows: Sequence[models.Model], columns: Sequence[str], *, using: str) -> None:
+    """Writes the fields `columns` of rows that are in the database. Sends no signals."""
+    for start in range(0, len(rows), _ROWS_PER_STATEMENT):
+        _update_rows(rows[start : start + _ROWS_PER_STATEMENT], columns, connections[using])
+
+
+def _update_rows(
+    rows: Sequence[models.Model], columns: Sequence[str], connection: BaseDatabaseWrapper
+) -> None:
+    meta = rows[0]._meta
+    fields: list[Any] = [meta.pk, *(meta.get_field(name) for name in columns)]
+    spread = spread_rows(
+        fields, [[getattr(row, field.attname) for field in fields] for row in rows], connection
+    )
+    pk, *new = spread.expressions
+    settings = ", ".join(
+        f"{connection.ops.quote_name(field.column)} = {expression}"
+        for field, expression in zip(fields[1:], new, strict=True)
+    )
+    # `pk` is the first listed column and carries no parameter, so the parameters come in the order of the text.
+    sql = (
+        f"WITH {spread.line} UPDATE {meta.db_table} SET {settings} FROM line WHERE {meta.db_table}.id = {pk}"  # noqa: S608
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, spread.params)
