@@ -210,7 +210,7 @@ def test_scarce_weight_goes_by_turns_of_owners(deliver, paper, solo, monkeypatch
     alices = open_desk(paper, "A2", "A3", owner=solo.strategy.owner, group_name="more")
     for desk in (solo, alices, other):
         rest(deliver, desk)
-    monkeypatch.setattr(following, "_PART_OF_WEIGHT", 0.005)  # room for two lists
+    monkeypatch.setattr(following, "PART_OF_WEIGHT", 0.005)  # room for two lists
     followed = Following(later(10))
 
     followed.start(is_ours=lambda account: True)

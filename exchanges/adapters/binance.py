@@ -451,7 +451,7 @@ class BinanceFutures(BinanceSpot):
         has_reduce_only=True,
         has_leverage=True,
         weight_per_minute=2400,
-        weights=Weights(order=1, open_orders=1, all_open_orders=40, holdings=5),
+        weights=Weights(order=1, open_orders=1, all_open_orders=40, holdings=5, income=30),
         open_order_lists=(_PLAIN, _STOPS),
         has_income=True,
         history_days=90,

@@ -42,7 +42,7 @@ class MarketSpec:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The request weight of questions about orders and holdings.
+    """The request weight of questions about orders, holdings and income.
 
     `open_orders` is the weight of one list for one symbol, `all_open_orders` for all symbols; None where the exchange
     insists on a symbol.
@@ -52,6 +52,7 @@ class Weights:
     open_orders: int = 1
     all_open_orders: int | None = None
     holdings: int = 1
+    income: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ life.
 """
 
 import logging
-import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,15 +33,16 @@ from orders.reconciliation.open_order_lists import (
     cheapest_questions,
     one_by_one,
 )
+from orders.reconciliation.request_weight import Rooms
 
 logger = logging.getLogger(__name__)
 
 FOLLOW_EVERY = timedelta(seconds=5)
 FOLLOWED = WORKING - IN_FLIGHT
-# Questions that can wait may use half of an exchange's request weight: lists use so much of it, the rest is for
-# comparisons and look-ups.
-_PART_OF_WEIGHT = 0.3
-_ROOM_FOR = timedelta(seconds=10)  # unused weight is kept for so long
+# Questions that can wait may use half of an exchange's request weight: lists use so much, see also
+# orders.reconciliation.request_weight.
+PART_OF_WEIGHT = 0.25
+_KEEP_WEIGHT = timedelta(seconds=10)
 _NOT_NOW = frozenset({"budget", "paused"})  # the list was not asked for
 
 
@@ -77,39 +77,29 @@ class Answered(NamedTuple):
     listed: OpenOrders
 
 
-@dataclass(slots=True)
-class Room:
-    """The request weight that following may use at one host of an exchange, growing with time."""
-
-    left: float
-    at: datetime
-
-
 class Following:
     """Asks for lists and reads the answers; the caller looks up the orders that are returned.
 
     Not thread-safe: one thread starts the questions and takes the answers.
     """
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], datetime], *, trackers: Callable[[], int] = lambda: 1) -> None:
         self._clock = clock
         self._answers: AnswerQueue[Outcome] = AnswerQueue()
         self._asked: dict[Place, datetime] = {}
         self._waiting: dict[Place, int] = defaultdict(int)  # lists under way
         self._failed: set[Place] = set()  # places whose last list was no answer
-        self._rooms: dict[Line, Room] = {}
+        self._rooms = Rooms(PART_OF_WEIGHT, keep=_KEEP_WEIGHT, trackers=trackers)
 
     @property
     def under_way(self) -> int:
         return sum(self._waiting.values())
 
-    def start(
-        self, *, is_ours: Callable[[int], bool], trackers: int = 1, everything: bool = False
-    ) -> list[Order]:
+    def start(self, *, is_ours: Callable[[int], bool], everything: bool = False) -> list[Order]:
         """Asks for the due lists. Returns the due orders about which no list tells.
 
-        `is_ours` tells by account what falls to this tracker; `trackers` share the request weight of an address. With
-        `everything`, all working orders are due, and the weight is not shared out over time.
+        `is_ours` tells by account what falls to this tracker. With `everything`, all working orders are due, and the
+        weight is not shared out over time.
         """
         now = self._clock()
         limit = now if everything else now - FOLLOW_EVERY
@@ -121,7 +111,7 @@ class Following:
         plans = {
             place: self._questions(place, followed[place]) for place in due if followed[place].line in known
         }
-        chosen = plans if everything else self._within_weight(plans, followed, now, trackers)
+        chosen = plans if everything else self._within_weight(plans, followed, now)
         self._asked |= dict.fromkeys(chosen, now)
         self._ask({place: plans[place] for place in chosen}, now)
         return _orders_alone({place: plans[place].alone for place in chosen}, limit)
@@ -146,11 +136,7 @@ class Following:
         return choose(followed.counts, gateway.capabilities(*followed.line))
 
     def _within_weight(
-        self,
-        plans: Mapping[Place, Questions],
-        followed: Mapping[Place, Followed],
-        now: datetime,
-        trackers: int,
+        self, plans: Mapping[Place, Questions], followed: Mapping[Place, Followed], now: datetime
     ) -> list[Place]:
         """The places for whose questions there is room: by turns of owners, the oldest answer first."""
         queue: FairQueue[Place] = FairQueue()
@@ -158,23 +144,9 @@ class Following:
             queue.put(place, owner=followed[place].owner, is_urgent=False)
         chosen = []
         for place in (queue.pop() for _ in range(len(queue))):
-            room = self._room(followed[place].line, now, trackers)
-            if room.left > 0:
-                room.left -= plans[place].weight
+            if self._rooms.spend(followed[place].line, plans[place].weight, now=now):
                 chosen.append(place)
         return chosen
-
-    def _room(self, line: Line, now: datetime, trackers: int) -> Room:
-        """The room at the host, as of now; without end where the exchange's limit is unknown."""
-        per_minute = gateway.capabilities(*line).weight_per_minute
-        per_s = math.inf if per_minute is None else per_minute * _PART_OF_WEIGHT / 60 / trackers
-        most = per_s * _ROOM_FOR.total_seconds()
-        room = self._rooms.setdefault(line, Room(most, now))
-        waited_s = (now - room.at).total_seconds()
-        if waited_s > 0:
-            room.left = min(most, room.left + per_s * waited_s)
-        room.at = now
-        return room
 
     def _ask(self, plans: Mapping[Place, Questions], now: datetime) -> None:
         accounts = Account.objects.in_bulk({place.account_id for place in plans})
@@ -209,8 +181,8 @@ class Following:
     def _note_failure(self, call: Call, error: ExchangeError) -> None:
         if error.code not in _NOT_NOW:
             self._failed.add(call.tag.place)
-        elif call.line in self._rooms:
-            self._rooms[call.line].left = 0.0
+        else:
+            self._rooms.empty(call.line)
 
 
 def _read_followed(is_ours: Callable[[int], bool]) -> dict[Place, Followed]:

@@ -28,7 +28,7 @@ class Sharing:
         """Says that this tracker lives, and looks for the others."""
         LiveTracker.objects.update_or_create(name=self._name, defaults={"seen_at": now})
         LiveTracker.objects.filter(seen_at__lt=now - _FORGET_AFTER).delete()
-        self._live = (self._name, *(name for name in _live_names(now) if name != self._name))
+        self._live = (self._name, *(name for name in live_names(now) if name != self._name))
 
     def leave(self) -> None:
         """Says that this tracker ends, so that the others take its accounts at once."""
@@ -45,7 +45,7 @@ class Sharing:
 
 def is_any_alive(*, now: datetime) -> bool:
     """Whether a tracker's own process works; the worker's safety run then leaves the following to the tracker."""
-    return bool(_live_names(now))
+    return bool(live_names(now))
 
 
 def is_certainly_gone(name: str) -> bool:
@@ -63,8 +63,8 @@ def is_certainly_gone(name: str) -> bool:
     return False
 
 
-def _live_names(now: datetime) -> list[str]:
-    """A time well in the future is of a clock that was set back, and proves no life."""
+def live_names(now: datetime) -> list[str]:
+    """The trackers that live. A time well in the future is of a clock that was set back, and proves no life."""
     rows = LiveTracker.objects.filter(seen_at__gt=now - LIVE_FOR, seen_at__lt=now + LIVE_FOR)
     return [name for name in rows.values_list("name", flat=True) if not is_certainly_gone(name)]
 

@@ -18,8 +18,10 @@ from django.db import close_old_connections
 from exchanges import pauses
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, OrderNotFound
+from exchanges.gateway import Line, gateway
 from exchanges.market_data import catalog
 from exchanges.market_data.prices import Key, fetch_fresh
+from exchanges.models import Account
 from orders.controls.circuit_breaker import trip_circuit_breakers
 from orders.controls.heartbeat import note_silence
 from orders.domain.enums import OrderStatus
@@ -37,14 +39,17 @@ from orders.outside.income import READ_EVERY, collect_income
 from orders.protection.prices import PriceWatch
 from orders.protection.upkeep import keep_protections, watched_prices
 from orders.reconciliation.absence import conclude_absent, note_absent, note_found
-from orders.reconciliation.comparison import compare_accounts
+from orders.reconciliation.comparison import ComparisonWeight, compare_accounts
 from orders.reconciliation.following import Following
+from orders.reconciliation.request_weight import Rooms
 from orders.reconciliation.sharing import Sharing, is_any_alive, is_certainly_gone
 
 logger = logging.getLogger(__name__)
 
 RECONCILE_EVERY_S = 30
 _LOOK_AGAIN_S = 0.02
+_PART_OF_INCOME = 0.03  # of an exchange's request weight, of which questions that can wait may use half
+_REST_OF_INCOME_S = 60  # until the accounts without room are tried again
 _URGENT_AT_ONCE = 20  # look-ups in one turn that take request weight from orders
 _ROUNDS = 20  # of one complete pass: an exit above the largest market order takes one round per part
 SOONEST, LATEST = timedelta(seconds=1), timedelta(seconds=30)
@@ -61,7 +66,9 @@ class Tracker:
         self._canceling: set[int] = set()
         self._runs: dict[int, BatchRun] = {}  # by batch
         self._sharing = Sharing(f"{self._name}:{token_hex(4)}")
-        self._following = Following(clock)
+        self._following = Following(clock, trackers=self._count_trackers)
+        self._comparison_weight = ComparisonWeight.shared_by(self._count_trackers)
+        self._income_weight = Rooms(_PART_OF_INCOME, keep=timedelta(minutes=1), trackers=self._count_trackers)
         self._background = ThreadPoolExecutor(settings.TRACKER_THREADS, thread_name_prefix="reconcile")
         self._comparing: Future[list[Order]] | None = None
         self._comparing_wanted: Future[None] | None = None
@@ -71,8 +78,8 @@ class Tracker:
     def pass_once(self, *, everything: bool = True) -> None:
         """Does all work that is possible now, and waits for the work's end.
 
-        Without `everything`, working orders looked up lately and accounts compared lately are left out, and a live
-        tracker is trusted to follow the working orders.
+        Without `everything`, working orders looked up lately and accounts compared lately are left out, and comparing
+        and following are left to a live tracker.
         """
         watch_books(now=self._clock())
         pauses.synchronize(now=self._clock())
@@ -84,14 +91,14 @@ class Tracker:
             self._resume_abandoned()
         # Look-ups before the comparison: an order's own answer tells more of the order than the account's history.
         self._look_up(self._unsure_orders(everything=True))
-        self._look_up_contradicted(compare_accounts(clock=self._clock, everything=everything))
-        self._wait_for_calls()
-        collect_income(clock=self._clock, everything=everything)
-        trip_circuit_breakers(now=self._clock())
-        note_silence(now=self._clock())
         if everything or not is_any_alive(now=self._clock()):
+            self._look_up_contradicted(compare_accounts(clock=self._clock, everything=everything))
+            self._wait_for_calls()
+            collect_income(clock=self._clock, everything=everything)
             self._follow(everything=everything)
             self._wait_for_calls()
+        trip_circuit_breakers(now=self._clock())
+        note_silence(now=self._clock())
         for _ in range(_ROUNDS):
             compare_wanted(clock=self._clock)
             is_busy = self._pursue_goals()
@@ -143,9 +150,24 @@ class Tracker:
             with_income = time.monotonic() >= self._income_at
             if with_income:
                 self._income_at = time.monotonic() + READ_EVERY.total_seconds()
-            self._comparing = self._background.submit(_compare_on_thread, self._clock, with_income)
+            self._comparing = self._background.submit(self._compare_on_thread, with_income)
             trip_circuit_breakers(now=self._clock())
             note_silence(now=self._clock())
+
+    def _compare_on_thread(self, with_income: bool) -> list[Order]:
+        close_old_connections()
+        try:
+            contradicted = compare_accounts(clock=self._clock, weight=self._comparison_weight)
+            if with_income and not collect_income(clock=self._clock, has_room=self._has_room_for_income):
+                self._income_at = time.monotonic() + _REST_OF_INCOME_S
+            return contradicted
+        finally:
+            close_old_connections()
+
+    def _has_room_for_income(self, account: Account) -> bool:
+        line = Line(account.exchange, MarketType.FUTURES)
+        weight = gateway.capabilities(*line).weights.income
+        return self._income_weight.spend(line, weight, now=self._clock())
 
     def _compare_wanted_in_background(self) -> None:
         """Compares the holdings for which evidence asks, beside the regular comparison: an exit may wait for it."""
@@ -173,6 +195,9 @@ class Tracker:
                 self._collect(timeout_s=left)
             else:
                 time.sleep(min(left, 0.1))
+
+    def _count_trackers(self) -> int:
+        return self._sharing.trackers
 
     def leave(self) -> None:
         """Hands the accounts over to the other trackers. Called at the end of the process."""
@@ -210,7 +235,7 @@ class Tracker:
 
     def _follow(self, *, everything: bool = False) -> None:
         is_ours = (lambda _: True) if everything else self._sharing.has
-        alone = self._following.start(is_ours=is_ours, trackers=self._sharing.trackers, everything=everything)
+        alone = self._following.start(is_ours=is_ours, everything=everything)
         self._start_look_ups(alone, can_wait=True)
 
     def _start_look_ups(self, orders: Iterable[Order], *, can_wait: bool = False) -> None:
@@ -250,7 +275,7 @@ class Tracker:
         self._under_way.clear()
         self._canceling.clear()
         self._client = ExecutionClient(actor=self._name, clock=self._clock)
-        self._following = Following(self._clock)
+        self._following = Following(self._clock, trackers=self._count_trackers)
 
     def _cancel_again(self, found: Iterable[OrderCall]) -> None:
         """Sends the cancel of a `pending_cancel` order again where the exchange still has the order open.
@@ -295,17 +320,6 @@ class Tracker:
             self._under_way |= {order.pk for order in orders}
             self._canceling |= {order.pk for order in orders}
             self._client.cancel(orders)
-
-
-def _compare_on_thread(clock: Callable[[], datetime], with_income: bool) -> list[Order]:
-    close_old_connections()
-    try:
-        contradicted = compare_accounts(clock=clock)
-        if with_income:
-            collect_income(clock=clock)
-        return contradicted
-    finally:
-        close_old_connections()
 
 
 def _compare_wanted_on_thread(clock: Callable[[], datetime]) -> None:
