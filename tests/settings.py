@@ -7,10 +7,10 @@ os.environ.update(
         "SECRET_KEY": "tests-only-" + "x" * 50,
         "CREDENTIAL_KEYS": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9uMTI=",
         "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", "sqlite:///var/test.sqlite3"),
-        "CACHE_URL": "locmemcache://",
+        "CACHE_URL": os.environ.get("TEST_CACHE_URL", "locmemcache://"),
         "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
         "LOG_LEVEL": "WARNING",
-        "Q_REDIS_URL": "",
+        "Q_REDIS_URL": os.environ.get("TEST_Q_REDIS_URL", ""),
         "WATERMARK_FILE": "",
     }
 )

@@ -6,7 +6,7 @@ https://developers.binance.com/docs/binance-spot-api-docs/rest-api
 https://developers.binance.com/docs/derivatives/usds-margined-futures
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -39,6 +39,7 @@ from exchanges.adapters.protocol import (
     OrderReport,
     OrderRequest,
     PositionReport,
+    Weights,
 )
 from exchanges.adapters.transport import StrictTransport
 from exchanges.amounts import EXACT
@@ -93,6 +94,7 @@ _PAGE = 1000  # the most rows of one answer
 _MOST_PAGES = 50  # of one question
 _PLAIN = frozenset({OrderType.MARKET, OrderType.LIMIT})
 _STOPS = frozenset({OrderType.STOP_LIMIT, OrderType.STOP_MARKET})
+_ALL_TYPES = _PLAIN | _STOPS
 _TIMES_IN_FORCE = {
     TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK", TimeInForce.POST_ONLY: "GTX",
 }  # fmt: skip
@@ -160,6 +162,8 @@ class BinanceSpot(CcxtAdapter):
         times_in_force=frozenset(TimeInForce) - {TimeInForce.POST_ONLY},
         order_types=_PLAIN | _STOPS,
         weight_per_minute=6000,
+        weights=Weights(order=4, open_orders=6, all_open_orders=80, holdings=20),
+        open_order_lists=(_ALL_TYPES,),
         forgets_unfilled_after=timedelta(days=90),
     )
     trading_permission = "enableSpotAndMarginTrading"
@@ -191,7 +195,9 @@ class BinanceSpot(CcxtAdapter):
                 raise
             return confirmed_report(self._raw_report(raw, key.symbol), key.client_order_id)
 
-    async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
+    async def fetch_open_orders(
+        self, symbol: str = "", order_types: Collection[OrderType] = _ALL_TYPES
+    ) -> Sequence[OrderReport]:
         async with self._asking():
             rows = _read_rows(await self.client.privateGetOpenOrders(self._symbol_parameters(symbol)))
             return [self._raw_report(raw, symbol) for raw in rows]
@@ -445,6 +451,8 @@ class BinanceFutures(BinanceSpot):
         has_reduce_only=True,
         has_leverage=True,
         weight_per_minute=2400,
+        weights=Weights(order=1, open_orders=1, all_open_orders=40, holdings=5, income=30),
+        open_order_lists=(_PLAIN, _STOPS),
         has_income=True,
         history_days=90,
         forgets_unfilled_after=timedelta(days=3),
@@ -488,14 +496,18 @@ class BinanceFutures(BinanceSpot):
             )
             return await self._followed(report) if report.working_order_id else report
 
-    async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
+    async def fetch_open_orders(
+        self, symbol: str = "", order_types: Collection[OrderType] = _ALL_TYPES
+    ) -> Sequence[OrderReport]:
+        asked, reports = self._symbol_parameters(symbol), []
         async with self._asking():
-            plain = _read_rows(await self.client.fapiPrivateGetOpenOrders(self._symbol_parameters(symbol)))
-            algo = _read_rows(await self.client.fapiPrivateGetOpenAlgoOrders(self._symbol_parameters(symbol)))
-            return [
-                *(self._raw_report(raw, symbol) for raw in plain),
-                *(self._algo_report(raw, symbol) for raw in algo),
-            ]
+            if not _PLAIN.isdisjoint(order_types):
+                plain = _read_rows(await self.client.fapiPrivateGetOpenOrders(asked))
+                reports += [self._raw_report(raw, symbol) for raw in plain]
+            if not _STOPS.isdisjoint(order_types):
+                algo = _read_rows(await self.client.fapiPrivateGetOpenAlgoOrders(asked))
+                reports += [self._algo_report(raw, symbol) for raw in algo]
+        return reports
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
         async with self._asking():

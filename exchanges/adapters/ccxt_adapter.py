@@ -1,6 +1,6 @@
 """The adapter for any exchange through ccxt's unified methods. An exchange with traps of its own gets a subclass."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +19,7 @@ from exchanges.adapters.protocol import (
     OrderReport,
     OrderRequest,
     PositionReport,
+    Weights,
 )
 from exchanges.amounts import EXACT, plain
 from exchanges.enums import MarketType, OrderType, OutsideKind, ReportStatus, Side
@@ -143,6 +144,7 @@ class CcxtAdapter:
         is_futures = self.market_type is MarketType.FUTURES
         history = features.get("fetchClosedOrders") or {}
         canceled_days = history.get("daysBackCanceled")
+        needs_symbol = (features.get("fetchOpenOrders") or {}).get("symbolRequired") is not False
         return Capabilities(
             _PLAIN | _TRIGGERED if triggers else _PLAIN,
             finds_by_client_order_id=False,
@@ -151,6 +153,7 @@ class CcxtAdapter:
             has_income=is_futures and bool(self.client.has.get("fetchFundingHistory")),
             history_days=history.get("daysBack") or None,
             forgets_unfilled_after=timedelta(days=canceled_days) if canceled_days else None,
+            weights=Weights(all_open_orders=None if needs_symbol else 1),
             # Whether the minimum concerns orders that only reduce is documented nowhere, so the exchange decides.
             checks_notional_of_exits=not is_futures,
         )
@@ -192,7 +195,9 @@ class CcxtAdapter:
             report = self._report(await self.client.fetch_order(key.order_id, key.symbol))
             return confirmed_report(report, key.client_order_id, is_echoed=False)
 
-    async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
+    async def fetch_open_orders(
+        self, symbol: str = "", order_types: Collection[OrderType] = tuple(OrderType)
+    ) -> Sequence[OrderReport]:
         async with self._asking():
             limit = self._limit("fetchOpenOrders")
             orders = await self.client.fetch_open_orders(symbol or None, None, limit)

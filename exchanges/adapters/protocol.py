@@ -1,6 +1,6 @@
 """The protocol of all exchange adapters: frozen dataclasses go in, reports come out, with Decimals throughout."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -41,6 +41,21 @@ class MarketSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Weights:
+    """The request weight of questions about orders, holdings and income.
+
+    `open_orders` is the weight of one list for one symbol, `all_open_orders` for all symbols; None where the exchange
+    insists on a symbol.
+    """
+
+    order: int = 1
+    open_orders: int = 1
+    all_open_orders: int | None = None
+    holdings: int = 1
+    income: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """The capabilities of an exchange.
 
@@ -58,6 +73,9 @@ class Capabilities:
         5  # the exchange accepts no request that arrives later than this time after sending
     )
     weight_per_minute: int | None = None  # the request weight allowed to one address; None where unknown
+    weights: Weights = Weights()
+    # The exchange's lists of open orders, by the order types that a list certainly holds.
+    open_order_lists: tuple[frozenset[OrderType], ...] = (frozenset({OrderType.MARKET, OrderType.LIMIT}),)
     has_income: bool = False  # `fetch_income` tells the money that came or went without a trade
     # The days for which the exchange lists orders, None where no end is known, and the time after which the exchange
     # forgets an order that ended without a fill. The absence of an older order proves nothing.
@@ -205,8 +223,13 @@ class ExchangeAdapter(Protocol):
 
     async def fetch_order(self, key: OrderKey) -> OrderReport: ...
 
-    async def fetch_open_orders(self, symbol: str = "") -> Sequence[OrderReport]:
-        """The open orders of one symbol, or of all symbols. Some exchanges count all symbols forty times as much."""
+    async def fetch_open_orders(
+        self, symbol: str = "", order_types: Collection[OrderType] = tuple(OrderType)
+    ) -> Sequence[OrderReport]:
+        """The open orders of one symbol, or of all symbols. Some exchanges count all symbols forty times as much.
+
+        Contains every order of `order_types`, and may leave out orders of other types.
+        """
         ...
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:

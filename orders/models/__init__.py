@@ -1,5 +1,5 @@
 from orders.models.batch import Batch
-from orders.models.books import BookAudit, BooksGap, HoldingCheck, TrackerPulse
+from orders.models.books import BookAudit, BooksGap, HoldingCheck, LiveTracker, TrackerPulse
 from orders.models.cancellation import Cancellation
 from orders.models.event import OrderEvent
 from orders.models.exit_goal import ExitGoal
@@ -13,6 +13,6 @@ from orders.models.trade import Trade
 
 __all__ = [
     "Adjustment", "Batch", "BookAudit", "BooksGap", "Cancellation", "ExitGoal", "ExternalOrder", "FailedOrder",
-    "HoldingCheck", "MissedAlert", "OpenOrder", "Order", "OrderEvent", "OutsideEvent", "PendingOrder", "Position",
-    "PositionDifference", "Protection", "Signal", "TrackerPulse", "Trade",
+    "HoldingCheck", "LiveTracker", "MissedAlert", "OpenOrder", "Order", "OrderEvent", "OutsideEvent", "PendingOrder",
+    "Position", "PositionDifference", "Protection", "Signal", "TrackerPulse", "Trade",
 ]  # fmt: skip

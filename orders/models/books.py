@@ -104,6 +104,20 @@ class TrackerPulse(models.Model):
         return before if stored else None
 
 
+class LiveTracker(models.Model):
+    """A tracker that takes part in the division of accounts, with the time of its last turn."""
+
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    seen_at = models.DateTimeField(_("last turn at"))
+
+    class Meta:
+        verbose_name = _("live tracker")
+        verbose_name_plural = _("live trackers")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class BookAudit(models.Model):
     """The result of one audit of the rules of SPEC section 7, with the broken rules in `problems`."""
 

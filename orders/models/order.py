@@ -135,8 +135,9 @@ class Order(StatusRow):
     closed_at = models.DateTimeField(_("closed at"), null=True)
     released_at = models.DateTimeField(_("released at"), null=True, editable=False)
     unknown_since = models.DateTimeField(_("unknown since"), null=True)
+    asked_at = models.DateTimeField(null=True, editable=False)  # by a look-up or a cancel, answered or not
     checked_at = models.DateTimeField(
-        _("checked at"), null=True, help_text=_("When the exchange was last asked.")
+        _("checked at"), null=True, help_text=_("When the exchange was last asked and answered.")
     )
     answered_at = models.DateTimeField(
         _("answered at"), null=True, editable=False

@@ -96,7 +96,7 @@ def cancel_of(
     if OrderStatus(order.status) in UNSENT:
         ended = {"reason": "canceled_before_sending", "closed_at": now, "released_at": now}
         return Transition(order, OrderStatus.CANCELED, now, evidence, actor, ended | named)
-    return Transition(order, OrderStatus.PENDING_CANCEL, now, evidence, actor, {**named, "checked_at": now})
+    return Transition(order, OrderStatus.PENDING_CANCEL, now, evidence, actor, {**named, "asked_at": now})
 
 
 def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Exists, Min, OuterRef, Q
+from django.db.models import Exists, F, Min, OuterRef, Q
 
 from exchanges.adapters.protocol import Income
 from exchanges.enums import MarketType, OutsideKind
@@ -34,13 +34,19 @@ _PAID = (OutsideKind.FUNDING, OutsideKind.LIQUIDATION)  # the kinds that a posit
 _NOTHING = Decimal(0)
 
 
-def collect_income(*, clock: Callable[[], datetime], everything: bool = False) -> None:
+def collect_income(
+    *,
+    clock: Callable[[], datetime],
+    everything: bool = False,
+    has_room: Callable[[Account], bool] = lambda account: True,
+) -> bool:
     """Reads the income of every account with futures orders at most every 10 minutes. With `everything`, all are due.
 
-    Two processes at the same time divide the accounts between them.
+    Two processes at the same time divide the accounts between them. An account for which the exchange `has_room` no
+    request weight stays due. Returns whether no account stayed due.
     """
     now = clock()
-    since = _claim_wallets(now, everything)
+    since, left = _claim_wallets(now, everything, has_room)
     accounts = Account.objects.in_bulk(since)
     subjects = [Subject(account, MarketType.FUTURES) for account in accounts.values()]
     calls = [
@@ -55,10 +61,13 @@ def collect_income(*, clock: Callable[[], datetime], everything: bool = False) -
             _record_income(account.pk, outcome.value, now=clock())
         read.append(account.pk)
     HoldingCheck.objects.filter(account__in=read, **_WALLET).update(agreed_at=now)
+    return not left
 
 
-def _claim_wallets(now: datetime, everything: bool) -> dict[int, datetime]:
-    """Claims the accounts whose income is due. Returns the time from which to read, by account."""
+def _claim_wallets(
+    now: datetime, everything: bool, has_room: Callable[[Account], bool]
+) -> tuple[dict[int, datetime], set[int]]:
+    """Claims the accounts whose income is due. Returns the time from which to read, and the accounts left due."""
     orders = Order.objects.filter(market_type=MarketType.FUTURES, submitted_at__isnull=False).order_by()
     held = Position.objects.held().filter(strategy_account__account=OuterRef("account"))
     in_use = orders.filter(Q(account__is_active=True) | Exists(held))
@@ -67,13 +76,20 @@ def _claim_wallets(now: datetime, everything: bool) -> dict[int, datetime]:
         [HoldingCheck(account_id=pk, **_WALLET) for pk in sorted(first)], ignore_conflicts=True
     )
     due: dict[int, datetime] = {}
+    left: set[int] = set()
+    accounts = Account.objects.in_bulk(first)
     with transaction.atomic():
         rows = HoldingCheck.objects.filter(account__in=first, **_WALLET)
+        rows = rows.order_by(F("checked_at").asc(nulls_first=True), "pk")
         for row in rows.select_for_update(skip_locked=True, no_key=True):
-            if everything or row.checked_at is None or now - row.checked_at >= READ_EVERY:
+            if not everything and row.checked_at is not None and now - row.checked_at < READ_EVERY:
+                continue
+            if everything or has_room(accounts[row.account_id]):
                 due[row.account_id] = (row.agreed_at or first[row.account_id]) - _LATE
+            else:
+                left.add(row.account_id)
         HoldingCheck.objects.filter(account__in=due, **_WALLET).update(checked_at=now)
-    return due
+    return due, left
 
 
 @transaction.atomic

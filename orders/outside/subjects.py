@@ -56,7 +56,7 @@ class Subject:
 def symbols_in_use(accounts: Iterable[int]) -> dict[tuple[int, str], set[str]]:
     """Returns the symbols with a position or an open order, by account and market type."""
     held = Position.objects.held().filter(strategy_account__account__in=accounts)
-    worked = Order.objects.open().filter(account__in=accounts)
+    worked = Order.objects.open().filter(account__in=accounts).order_by().distinct()
     columns = ("strategy_account__account_id", "strategy_account__strategy__market_type", "symbol")
     symbols: dict[tuple[int, str], set[str]] = defaultdict(set)
     for account, kind, symbol in [

@@ -7,21 +7,23 @@ proves nothing about an account.
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from exchanges.adapters.protocol import OrderReport
 from exchanges.enums import MarketType
-from exchanges.gateway import gateway
+from exchanges.gateway import Line, gateway
 from exchanges.models import Account
 from orders.domain.enums import OrderStatus
 from orders.domain.keys import HoldingKey
 from orders.models import Order, Position
 from orders.outside.account_comparison import compare_subjects, is_due
 from orders.outside.subjects import Subject, market_types_in_use, only_ready, symbols_in_use
+from orders.reconciliation.request_weight import Rooms
 from strategies.models import StrategyAccount
 
 LOOK_BACK = timedelta(hours=24)
@@ -29,59 +31,109 @@ LOOK_BACK = timedelta(hours=24)
 COMPARE_EVERY = timedelta(seconds=30)
 SWEEP_EVERY = timedelta(hours=1)
 COMPARE_UNUSED_EVERY = timedelta(minutes=4)  # so that the first entry finds a comparison that is young enough
+# Of an exchange's request weight, of which questions that can wait may use half.
+_PART_OF_WEIGHT, _PART_OF_SWEEPS = 0.12, 0.03
 _JUST_CLOSED = timedelta(minutes=5)
 
 
-def compare_accounts(*, clock: Callable[[], datetime], everything: bool = False) -> list[Order]:
+@dataclass(frozen=True, slots=True)
+class ComparisonWeight:
+    """The request weight of comparisons, and the part of it that sweeps may use."""
+
+    comparisons: Rooms
+    sweeps: Rooms
+
+    @classmethod
+    def shared_by(cls, trackers: Callable[[], int]) -> "ComparisonWeight":
+        return cls(
+            Rooms(_PART_OF_WEIGHT, keep=timedelta(minutes=1), trackers=trackers),
+            Rooms(_PART_OF_SWEEPS, keep=timedelta(minutes=2), trackers=trackers),
+        )
+
+
+def compare_accounts(
+    *, clock: Callable[[], datetime], everything: bool = False, weight: ComparisonWeight | None = None
+) -> list[Order]:
     """Compares every due account with its exchange. Returns the closed orders contradicted by the exchange.
 
     Two processes at the same time divide the due accounts between them. With `everything`, all accounts in use are due,
-    and all symbols are compared.
+    and all symbols are compared. With `weight`, accounts without room stay due, those that waited least.
     """
-    subjects = _due_subjects(clock(), everything)
+    subjects = _due_subjects(clock(), everything, weight)
     compare_subjects(subjects, clock=clock)
     return _contradicted_orders(only_ready(subjects, now=clock()), clock())
 
 
-def _due_subjects(now: datetime, everything: bool) -> list[Subject]:
-    accounts = _claim_accounts(now, everything)
-    symbols = symbols_in_use(accounts)
-    subjects = [
-        Subject(
-            accounts[account],
-            MarketType(kind),
-            frozenset(symbols[account, kind]),
-            everything or is_due(accounts[account].swept_at, SWEEP_EVERY, now),
-        )
-        for account, kind in market_types_in_use(accounts)
-    ]
-    random.shuffle(subjects)  # an exchange without room for all questions leaves out other accounts each time
-    return subjects
-
-
 @transaction.atomic
-def _claim_accounts(now: datetime, everything: bool) -> dict[int, Account]:
-    """Claims the accounts in use whose comparison is due. Returns the rows with the times from before the claim.
+def _due_subjects(now: datetime, everything: bool, weight: ComparisonWeight | None) -> list[Subject]:
+    """Claims the accounts whose comparison is due and has room. The rows have the times from before the claim.
+
+    Another process does not compare a claimed account until the account's next comparison is due.
+    """
+    accounts = _due_accounts(now, everything)
+    symbols = symbols_in_use(accounts)
+    subjects: dict[int, list[Subject]] = defaultdict(list)
+    for account, kind in market_types_in_use(accounts):
+        used = frozenset(symbols[account, kind])
+        subjects[account].append(Subject(accounts[account], MarketType(kind), used))
+    claimed: list[Subject] = []
+    for account, row in accounts.items():
+        is_swept = everything or is_due(row.swept_at, SWEEP_EVERY, now)
+        if weight is None:
+            claimed += [replace(subject, is_swept=is_swept) for subject in subjects[account]]
+        elif with_room := _with_room(subjects[account], is_swept, weight, now):
+            claimed += with_room
+    asked = {subject.account.pk for subject in claimed} | (accounts.keys() - subjects.keys())
+    Account.objects.filter(pk__in=asked).update(compare_claimed_at=now)
+    swept = {subject.account.pk for subject in claimed if subject.is_swept}
+    Account.objects.filter(pk__in=swept).update(swept_at=now)
+    random.shuffle(claimed)  # an exchange without room for all questions leaves out other accounts each time
+    return claimed
+
+
+def _due_accounts(now: datetime, everything: bool) -> dict[int, Account]:
+    """The accounts in use whose comparison is due, locked, the longest wait first.
 
     An account that was switched off is in use as long as the account holds or works something. An account that never
     had an order is compared less often.
-
-    Another process does not compare a claimed account until the account's next comparison is due.
     """
     orders = Order.objects.filter(account=OuterRef("pk"))
     held = Position.objects.held().filter(strategy_account__account=OuterRef("pk"))
     takes_part = StrategyAccount.objects.filter(account=OuterRef("pk"), is_active=True)
     in_use = Q(is_active=True) & (Exists(orders) | Exists(takes_part)) | Exists(orders.open()) | Exists(held)
     rows = Account.objects.filter(in_use).annotate(has_orders=Exists(orders))
-    accounts = {
+    return {
         row.pk: row
-        for row in rows.select_for_update(skip_locked=True)
+        for row in rows.select_for_update(skip_locked=True).order_by(
+            F("compare_claimed_at").asc(nulls_first=True), "pk"
+        )
         if everything or is_due(row.compare_claimed_at, _pace_of(row), now)
     }
-    Account.objects.filter(pk__in=accounts).update(compare_claimed_at=now)
-    swept = [pk for pk, row in accounts.items() if is_due(row.swept_at, SWEEP_EVERY, now)]
-    Account.objects.filter(pk__in=swept).update(swept_at=now)
-    return accounts
+
+
+def _with_room(
+    subjects: Sequence[Subject], is_swept: bool, weight: ComparisonWeight, now: datetime
+) -> list[Subject]:
+    """The account's subjects for which there is room: swept where due and sweeps have room, else plain."""
+    chosen = []
+    for subject in subjects:
+        line = Line(subject.account.exchange, subject.market_type)
+        swept = replace(subject, is_swept=True)
+        plain, more = _weight_of(subject), _weight_of(swept) - _weight_of(subject)
+        if not weight.comparisons.spend(line, plain, now=now):
+            continue
+        takes_sweep = is_swept and weight.sweeps.spend(line, more, now=now)
+        chosen.append(swept if takes_sweep else subject)
+    return chosen if len(chosen) == len(subjects) else []
+
+
+def _weight_of(subject: Subject) -> int:
+    abilities = gateway.capabilities(subject.account.exchange, subject.market_type)
+    weights = abilities.weights
+    of_lists = len(subject.symbols) * weights.open_orders
+    if subject.is_swept:
+        of_lists = weights.all_open_orders or weights.open_orders
+    return weights.holdings + of_lists * len(abilities.open_order_lists)
 
 
 def _pace_of(account: Any) -> timedelta:

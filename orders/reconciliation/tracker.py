@@ -5,13 +5,12 @@ and a trade counts once.
 """
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
+from secrets import token_hex
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -19,12 +18,14 @@ from django.db import close_old_connections
 from exchanges import pauses
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, OrderNotFound
+from exchanges.gateway import Line, gateway
 from exchanges.market_data import catalog
 from exchanges.market_data.prices import Key, fetch_fresh
+from exchanges.models import Account
 from orders.controls.circuit_breaker import trip_circuit_breakers
 from orders.controls.heartbeat import note_silence
 from orders.domain.enums import OrderStatus
-from orders.domain.lifecycle import IN_FLIGHT, OPEN, still_open
+from orders.domain.lifecycle import OPEN, still_open
 from orders.execution import batches
 from orders.execution.batch_run import LEASE, BatchRun, resume_batch
 from orders.execution.client import ExecutionClient, OrderCall
@@ -38,13 +39,18 @@ from orders.outside.income import READ_EVERY, collect_income
 from orders.protection.prices import PriceWatch
 from orders.protection.upkeep import keep_protections, watched_prices
 from orders.reconciliation.absence import conclude_absent, note_absent, note_found
-from orders.reconciliation.comparison import compare_accounts
+from orders.reconciliation.comparison import ComparisonWeight, compare_accounts
+from orders.reconciliation.following import Following
+from orders.reconciliation.request_weight import Rooms
+from orders.reconciliation.sharing import Sharing, is_any_alive, is_certainly_gone
 
 logger = logging.getLogger(__name__)
 
 RECONCILE_EVERY_S = 30
-FOLLOW_EVERY = timedelta(seconds=5)
 _LOOK_AGAIN_S = 0.02
+_PART_OF_INCOME = 0.03  # of an exchange's request weight, of which questions that can wait may use half
+_REST_OF_INCOME_S = 60  # until the accounts without room are tried again
+_URGENT_AT_ONCE = 20  # look-ups in one turn that take request weight from orders
 _ROUNDS = 20  # of one complete pass: an exit above the largest market order takes one round per part
 SOONEST, LATEST = timedelta(seconds=1), timedelta(seconds=30)
 
@@ -59,6 +65,10 @@ class Tracker:
         self._under_way: set[int] = set()
         self._canceling: set[int] = set()
         self._runs: dict[int, BatchRun] = {}  # by batch
+        self._sharing = Sharing(f"{self._name}:{token_hex(4)}")
+        self._following = Following(clock, trackers=self._count_trackers)
+        self._comparison_weight = ComparisonWeight.shared_by(self._count_trackers)
+        self._income_weight = Rooms(_PART_OF_INCOME, keep=timedelta(minutes=1), trackers=self._count_trackers)
         self._background = ThreadPoolExecutor(settings.TRACKER_THREADS, thread_name_prefix="reconcile")
         self._comparing: Future[list[Order]] | None = None
         self._comparing_wanted: Future[None] | None = None
@@ -68,7 +78,8 @@ class Tracker:
     def pass_once(self, *, everything: bool = True) -> None:
         """Does all work that is possible now, and waits for the work's end.
 
-        Without `everything`, working orders looked up lately and accounts compared lately are left out.
+        Without `everything`, working orders looked up lately and accounts compared lately are left out, and comparing
+        and following are left to a live tracker.
         """
         watch_books(now=self._clock())
         pauses.synchronize(now=self._clock())
@@ -80,12 +91,14 @@ class Tracker:
             self._resume_abandoned()
         # Look-ups before the comparison: an order's own answer tells more of the order than the account's history.
         self._look_up(self._unsure_orders(everything=True))
-        self._look_up_contradicted(compare_accounts(clock=self._clock, everything=everything))
-        self._wait_for_calls()
-        collect_income(clock=self._clock, everything=everything)
+        if everything or not is_any_alive(now=self._clock()):
+            self._look_up_contradicted(compare_accounts(clock=self._clock, everything=everything))
+            self._wait_for_calls()
+            collect_income(clock=self._clock, everything=everything)
+            self._follow(everything=everything)
+            self._wait_for_calls()
         trip_circuit_breakers(now=self._clock())
         note_silence(now=self._clock())
-        self._look_up(self._working_orders(everything=everything), can_wait=True)
         for _ in range(_ROUNDS):
             compare_wanted(clock=self._clock)
             is_busy = self._pursue_goals()
@@ -105,8 +118,20 @@ class Tracker:
         self._wait_for_calls()
 
     def _wait_for_calls(self) -> None:
-        while self._client.under_way:
-            self._finish_calls(self._client.collect(timeout_s=settings.EXCHANGE_TIMEOUT_S))
+        while self._client.under_way or self._following.under_way:
+            self._collect(timeout_s=settings.EXCHANGE_TIMEOUT_S)
+
+    def _collect(self, *, timeout_s: float) -> None:
+        """Waits for answers to look-ups and lists, and acts on the answers."""
+        if self._following.under_way:
+            timeout_s = min(timeout_s, _LOOK_AGAIN_S)
+        if self._client.under_way:
+            self._finish_calls(self._client.collect(timeout_s=timeout_s))
+            changed = self._following.take()
+        else:
+            changed = self._following.wait(timeout_s)
+        self._start_look_ups(changed[:_URGENT_AT_ONCE])
+        self._start_look_ups(changed[_URGENT_AT_ONCE:], can_wait=True)
 
     def _look_up_contradicted(self, contradicted: Sequence[Order]) -> None:
         """Looks up the closed orders contradicted by the exchange; the answer may reopen an order."""
@@ -125,9 +150,24 @@ class Tracker:
             with_income = time.monotonic() >= self._income_at
             if with_income:
                 self._income_at = time.monotonic() + READ_EVERY.total_seconds()
-            self._comparing = self._background.submit(_compare_on_thread, self._clock, with_income)
+            self._comparing = self._background.submit(self._compare_on_thread, with_income)
             trip_circuit_breakers(now=self._clock())
             note_silence(now=self._clock())
+
+    def _compare_on_thread(self, with_income: bool) -> list[Order]:
+        close_old_connections()
+        try:
+            contradicted = compare_accounts(clock=self._clock, weight=self._comparison_weight)
+            if with_income and not collect_income(clock=self._clock, has_room=self._has_room_for_income):
+                self._income_at = time.monotonic() + _REST_OF_INCOME_S
+            return contradicted
+        finally:
+            close_old_connections()
+
+    def _has_room_for_income(self, account: Account) -> bool:
+        line = Line(account.exchange, MarketType.FUTURES)
+        weight = gateway.capabilities(*line).weights.income
+        return self._income_weight.spend(line, weight, now=self._clock())
 
     def _compare_wanted_in_background(self) -> None:
         """Compares the holdings for which evidence asks, beside the regular comparison: an exit may wait for it."""
@@ -141,19 +181,27 @@ class Tracker:
         """Runs one turn of the loop: starts the due work and writes answers for `for_s` seconds."""
         until = time.monotonic() + for_s
         watch_books(now=self._clock())
+        self._sharing.note_turn(now=self._clock())
         pauses.synchronize(now=self._clock())
         self._resume_abandoned()
         self._reconcile_in_background()
         self._compare_wanted_in_background()
-        self._start_look_ups(self._unsure_orders())
-        self._start_look_ups(self._working_orders(), can_wait=True)
+        self._start_look_ups(o for o in self._unsure_orders() if self._sharing.has(o.account_id))
+        self._follow()
         self._pursue_goals()
         self._keep_protections(self._prices.look(watched_prices()))
         while (left := until - time.monotonic()) > 0:
-            if self._client.under_way:
-                self._finish_calls(self._client.collect(timeout_s=left))
+            if self._client.under_way or self._following.under_way:
+                self._collect(timeout_s=left)
             else:
                 time.sleep(min(left, 0.1))
+
+    def _count_trackers(self) -> int:
+        return self._sharing.trackers
+
+    def leave(self) -> None:
+        """Hands the accounts over to the other trackers. Called at the end of the process."""
+        self._sharing.leave()
 
     # Batches
 
@@ -185,17 +233,17 @@ class Tracker:
         rows = Order.objects.in_flight().filter(released_at__isnull=False).select_related("account")
         return [order for order in rows if everything or _is_due(order, now)]
 
-    def _working_orders(self, *, everything: bool = False) -> list[Order]:
-        rows = Order.objects.working().exclude(status__in=IN_FLIGHT).select_related("account").order_by("?")
-        limit = self._clock() - FOLLOW_EVERY
-        return [order for order in rows if everything or (order.checked_at or order.created_at) < limit]
+    def _follow(self, *, everything: bool = False) -> None:
+        is_ours = (lambda _: True) if everything else self._sharing.has
+        alone = self._following.start(is_ours=is_ours, everything=everything)
+        self._start_look_ups(alone, can_wait=True)
 
     def _start_look_ups(self, orders: Iterable[Order], *, can_wait: bool = False) -> None:
         due = [order for order in orders if order.pk not in self._under_way]
         if not due:
             return
         self._open_catalogs(due)
-        Order.objects.filter(pk__in=[order.pk for order in due]).update(checked_at=self._clock())
+        Order.objects.filter(pk__in=[order.pk for order in due]).update(asked_at=self._clock())
         self._under_way |= {order.pk for order in due}
         self._client.look_up(due, can_wait=can_wait)
 
@@ -213,6 +261,7 @@ class Tracker:
         now = self._clock()
         self._under_way -= {order_call.order.pk for order_call in over}
         note_found(e.order for e in over if e.error is None)
+        _stamp_answered([e.order for e in over if e.error is None or isinstance(e.error, OrderNotFound)], now)
         absent = [e.order for e in over if isinstance(e.error, OrderNotFound) and e.order.status in OPEN]
         if absent:
             note_absent(absent, now=now)
@@ -226,6 +275,7 @@ class Tracker:
         self._under_way.clear()
         self._canceling.clear()
         self._client = ExecutionClient(actor=self._name, clock=self._clock)
+        self._following = Following(self._clock, trackers=self._count_trackers)
 
     def _cancel_again(self, found: Iterable[OrderCall]) -> None:
         """Sends the cancel of a `pending_cancel` order again where the exchange still has the order open.
@@ -272,17 +322,6 @@ class Tracker:
             self._client.cancel(orders)
 
 
-def _compare_on_thread(clock: Callable[[], datetime], with_income: bool) -> list[Order]:
-    close_old_connections()
-    try:
-        contradicted = compare_accounts(clock=clock)
-        if with_income:
-            collect_income(clock=clock)
-        return contradicted
-    finally:
-        close_old_connections()
-
-
 def _compare_wanted_on_thread(clock: Callable[[], datetime]) -> None:
     close_old_connections()
     try:
@@ -299,22 +338,12 @@ def _reopen_unfinished() -> None:
 
 
 def _is_abandoned(batch: Batch, now: datetime) -> bool:
-    return batch.claimed_until is None or batch.claimed_until < now or _is_dead(batch.claimed_by)
+    return batch.claimed_until is None or batch.claimed_until < now or is_certainly_gone(batch.claimed_by)
 
 
-def _is_dead(claimed_by: str) -> bool:
-    """Whether the process named in `claimed_by` is certainly gone: a process id of this machine without a process."""
-    host, _, rest = claimed_by.removeprefix("tracker:").partition(":")
-    pid = rest.partition(":")[0]
-    if host != socket.gethostname()[:40] or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+def _stamp_answered(orders: Sequence[Order], now: datetime) -> None:
+    if orders:
+        Order.objects.filter(pk__in=[order.pk for order in orders]).update(checked_at=now)
 
 
 def _is_due(order: Order, now: datetime) -> bool:
@@ -324,7 +353,7 @@ def _is_due(order: Order, now: datetime) -> bool:
     answer, so the look-up comes only after the time-out of the call.
     """
     since = order.unknown_since or order.submitted_at or order.created_at
-    asked = order.checked_at or order.submitted_at or order.created_at
+    asked = order.asked_at or order.submitted_at or order.created_at
     if order.unknown_since is None:
         return now - asked > timedelta(seconds=settings.EXCHANGE_TIMEOUT_S + 2)
     return now - asked >= min(max((now - since) / 2, SOONEST), LATEST)

@@ -12,6 +12,7 @@ from tests.chaos.databases import postgres_cluster, postgres_database, sqlite_da
 from tests.chaos.kills import Run, all_cases
 from tests.chaos.stack import Stack
 from tests.chaos.storm import Storm
+from tests.redis_server import redis_server
 
 BATCH = 60  # cases on one stack: few enough that none outlives ORDER_MAX_WAIT_S
 
@@ -48,13 +49,29 @@ def kills(options: argparse.Namespace, kind: str) -> None:
 
 
 def storm(options: argparse.Namespace, kind: str) -> None:
-    with database(kind) as url, Stack(url) as stack:
-        raging = Storm(stack, random.Random(options.seed), fault_percent=options.fault_percent, say=say)
+    with database(kind) as url, queue(options.processes) as environment, Stack(url, **environment) as stack:
+        raging = Storm(
+            stack,
+            random.Random(options.seed),
+            fault_percent=options.fault_percent,
+            processes=options.processes,
+            say=say,
+        )
         if options.what == "random":
             raging.rage(kills=options.kills)
         else:
             raging.blow(minutes=options.minutes)
     say(f"{kind}: {raging.kills} kills, {raging.faults} faults, {raging.compared}. Books equal the ledger.")
+
+
+@contextmanager
+def queue(processes: int) -> Iterator[dict[str, str]]:
+    """The environment of several processes: a Redis server for the workers' queue and the cache."""
+    if processes == 1:
+        yield {}
+        return
+    with redis_server() as redis:
+        yield {"TEST_Q_REDIS_URL": redis.url, "TEST_CACHE_URL": f"{redis.url[:-1]}1"}
 
 
 RUNS: dict[str, Callable[[argparse.Namespace, str], None]] = {
@@ -71,6 +88,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5, help="for faults: how long, on each database")
     parser.add_argument("--fault-percent", type=int, help="share of alerts that meet a fault")
     parser.add_argument("--database", choices=["sqlite", "postgres", "both"], default="both")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="for random and faults: how many web servers and trackers, with as many workers and a Redis server",
+    )
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     signal.signal(
@@ -81,7 +104,8 @@ def main() -> int:
     for kind in ("sqlite", "postgres") if options.database == "both" else (options.database,):
         size = {"kills": "", "random": f" --kills {options.kills}", "faults": f" --minutes {options.minutes}"}
         again = f"script/chaos {options.what}{size[options.what]} --database {kind} --seed {options.seed}"
-        again += f" --fault-percent {options.fault_percent}" if options.what != "kills" else ""
+        if options.what != "kills":
+            again += f" --fault-percent {options.fault_percent} --processes {options.processes}"
         started = time.monotonic()
         say(f"seed {options.seed}; again with: {again}")
         try:

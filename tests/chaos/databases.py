@@ -60,6 +60,7 @@ class PostgresCluster:
     binaries: Path
     folder: Path
     port: int
+    connections: int = 200
 
     @property
     def url(self) -> str:
@@ -67,8 +68,8 @@ class PostgresCluster:
 
     def start(self) -> None:
         options = (
-            f"-c listen_addresses=127.0.0.1 -p {self.port} -k {self.folder} -c max_connections=200 "
-            "-c shared_buffers=64MB"
+            f"-c listen_addresses=127.0.0.1 -p {self.port} -k {self.folder} "
+            f"-c max_connections={self.connections} -c shared_buffers=64MB"
         )
         self._run("pg_ctl", "-l", str(self.folder / "log"), "-w", "-t", "60", "-s", "-o", options, "start")
 
@@ -89,12 +90,12 @@ class PostgresCluster:
 
 
 @contextmanager
-def postgres_cluster() -> Iterator[PostgresCluster]:
+def postgres_cluster(*, connections: int = 200) -> Iterator[PostgresCluster]:
     binaries = postgres_binaries()
     if binaries is None:
         raise LookupError("No PostgreSQL server binary: set POSTGRES_BIN.")
     folder = Path(tempfile.mkdtemp(prefix="tradehub-postgres.", dir="/tmp"))
-    cluster = PostgresCluster(binaries, folder, free_port())
+    cluster = PostgresCluster(binaries, folder, free_port(), connections)
     try:
         cluster.make()
         cluster.start()

@@ -1,5 +1,6 @@
 """What the harness asks of the product's own database. Each runs in a child of the zygote; JSON in, JSON out."""
 
+from collections import Counter
 from typing import Any
 
 from django.conf import settings
@@ -7,12 +8,14 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
+from django_q.models import Success
 
 from exchanges.models import Account, ExchangePause
 from exchanges.vault import credentials_of
 from orders.domain.enums import GoalState, OrderStatus
 from orders.domain.lifecycle import IllegalTransition, replay_events
 from orders.models import Batch, ExitGoal, Order, Position, Trade
+from orders.reconciliation.sharing import live_names
 from tests.factories import AccountFactory, StrategyAccountFactory, StrategyFactory, UserFactory, issue_token
 from webhooks.models import WebhookLog
 
@@ -25,10 +28,12 @@ def migrate() -> None:
 
 
 def seed(desks: list[Json]) -> list[Json]:
-    """Strategies with accounts of their own: `{"name", "accounts", "market_type", "capital"}` each."""
-    owner = UserFactory(username="alice")
-    token = issue_token(owner)
-    return [_desk(owner, token, **desk) for desk in desks]
+    """Strategies with accounts of their own: `{"name", "accounts", "market_type", "capital", "owner"}` each."""
+    owners = {name: UserFactory(username=name) for name in {desk.get("owner", "alice") for desk in desks}}
+    tokens = {name: issue_token(owner) for name, owner in owners.items()}
+    return [
+        _desk(owners[name], tokens[name], **desk) for desk in desks for name in [desk.pop("owner", "alice")]
+    ]
 
 
 def _desk(
@@ -158,6 +163,15 @@ def queue_size() -> int:
         return cursor.fetchone()[0]
 
 
+def task_counts() -> Json:
+    """How often each scheduled task was done, by the name of the schedule."""
+    return dict(Counter(Success.objects.values_list("group", flat=True)))
+
+
+def live_trackers() -> int:
+    return len(live_names(timezone.now()))
+
+
 def last_delivery() -> Json:
     return WebhookLog.objects.values("pk", "status", "batch_id").latest("pk")
 
@@ -194,6 +208,8 @@ CALLS = {
         track_once,
         enqueue_tracking,
         queue_size,
+        task_counts,
+        live_trackers,
         last_delivery,
         rows_after,
         unreadable_accounts,

@@ -160,8 +160,8 @@ class Stack:
         self.wait_for_port(port)
         return process
 
-    def start_tracker(self, failpoints: str = "") -> Process:
-        return self.start("tracker", failpoints=failpoints)
+    def start_tracker(self, failpoints: str = "", *, name: str = "tracker") -> Process:
+        return self.start("tracker", name=name, failpoints=failpoints)
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
         """Kills it and waits until it is gone. SIGKILL takes its own children along."""

@@ -46,6 +46,7 @@ class Storm:
         desks: int = 24,
         senders: int = 2,
         fault_percent: int = 0,
+        processes: int = 1,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.stack, self.dice, self.say = stack, dice, say
@@ -56,8 +57,13 @@ class Storm:
         self.compared: Json = {}
         self._lock = threading.Lock()
         self._broken: list[BaseException] = []
-        stack.start_web()
-        stack.start_tracker()
+        numbers = ["", *map(str, range(2, processes + 1))]
+        self.webs, self.trackers = ([f"{kind}{number}" for number in numbers] for kind in ("web", "tracker"))
+        for web, tracker in zip(self.webs, self.trackers, strict=True):
+            stack.start_web(name=web)
+            stack.start_tracker(name=tracker)
+        for number in numbers[1:] and numbers:  # a single process of each kind is shown without workers
+            stack.start("worker", name=f"worker{number}")
 
     def rage(self, *, kills: int, check_every: int = 200) -> None:
         while self.kills < kills:
@@ -86,11 +92,13 @@ class Storm:
         for _ in range(times):
             self._wait_for_a_moment()
             if self.dice.random() < 0.7:
-                self.stack.kill("web")
-                self.stack.start_web()
+                web = self.dice.choice(self.webs)
+                self.stack.kill(web)
+                self.stack.start_web(name=web)
             else:
-                self.stack.kill("tracker")
-                self.stack.start_tracker()
+                tracker = self.dice.choice(self.trackers)
+                self.stack.kill(tracker)
+                self.stack.start_tracker(name=tracker)
             self.kills += 1
 
     def _wait_for_a_moment(self) -> None:
@@ -133,7 +141,7 @@ class Storm:
         for _ in range(4):  # as TradingView repeats what got no good answer
             with self._lock:
                 self.sent += 1
-            answer = self.stack.send(alert)
+            answer = self.stack.send(alert, port=self._port_of_one(dice))
             if answer is not None and answer.status == 200:
                 with self._lock:
                     self.answered += 1
@@ -142,6 +150,10 @@ class Storm:
             assert answer is None or answer.status == 503, f"{answer}"
             if stop.wait(0.2):
                 return
+
+    def _port_of_one(self, dice: random.Random) -> int:
+        process = self.stack.running.get(dice.choice(self.webs))
+        return process.port if process else 0
 
     def _trouble(self, dice: random.Random, desk: Desk) -> None:
         if dice.random() < 0.05:

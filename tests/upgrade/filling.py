@@ -26,6 +26,7 @@ from orders.controls.trading_state import change_trading_state
 from orders.execution import batches
 from orders.models import Order
 from orders.reconciliation.audit import audit_books
+from orders.reconciliation.sharing import Sharing
 from orders.reconciliation.tracker import Tracker
 from strategies.models import StrategyAccount, SystemRisk
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, ETH_MARKET, Desk, open_at, open_desk
@@ -83,6 +84,7 @@ def trade(paper: PaperControl) -> None:
         clock=timezone.now,
     )
     audit_books(now=timezone.now())
+    Sharing("tracker:filling:1").note_turn(now=timezone.now())
 
 
 def follow(desk: Desk) -> None:

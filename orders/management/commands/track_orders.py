@@ -2,6 +2,7 @@ import logging
 import signal
 import threading
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -41,3 +42,5 @@ class Command(BaseCommand):
                 logger.exception("the database did not answer; trying again")
                 tracker.forget_calls()
                 stop.wait(settings.TRACK_INTERVAL_S)
+        with suppress(DatabaseError):  # the others notice by themselves, a little later
+            tracker.leave()
