@@ -68,7 +68,7 @@ def _verdict_on_errors(strategy_account: StrategyAccount, limits: Limits) -> Ver
     )
     if strategy_account.state_changed_at:
         rows = rows.filter(created_at__gt=strategy_account.state_changed_at)
-    last = list(rows.order_by("-pk").values_list("status", flat=True)[:allowed])
+    last = list(rows.order_by("-submitted_at", "-pk").values_list("status", flat=True)[:allowed])
     if len(last) == allowed and set(last) == {OrderStatus.REJECTED}:
         return TradingState.HALTED, StateReason.of("errors_in_a_row", count=str(allowed))
     return None
