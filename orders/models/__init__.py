@@ -5,6 +5,7 @@ from orders.models.books import (
     BookAudit,
     BooksGap,
     HoldingCheck,
+    ResultMark,
     TrackerPulse,
 )
 from orders.models.cancellation import Cancellation
@@ -21,6 +22,6 @@ from orders.models.trade import Trade
 __all__ = [
     "Adjustment", "AuditProgress", "AuditedPosition", "Batch", "BookAudit", "BooksGap", "Cancellation",
     "ExitGoal", "ExternalOrder", "FailedOrder", "HoldingCheck", "MissedAlert", "OpenOrder", "Order",
-    "OrderEvent", "OutsideEvent", "PendingOrder", "Position", "PositionDifference", "Protection", "Signal",
-    "TrackerPulse", "Trade",
+    "OrderEvent", "OutsideEvent", "PendingOrder", "Position", "PositionDifference", "Protection", "ResultMark",
+    "Signal", "TrackerPulse", "Trade",
 ]  # fmt: skip

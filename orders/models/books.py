@@ -140,7 +140,7 @@ class BookAudit(models.Model):
 class AuditProgress(models.Model):
     """How far the audit has come: a single row. Everything up to these primary keys was checked.
 
-    No row with a smaller primary key appears any more (orders.reconciliation.settled_rows). The orders and adjustments
+    No row with a smaller primary key appears any more (orders.settled_rows). The orders and adjustments
     that break a rule stay listed, and are checked by each audit, until a person has mended them.
     """
 
@@ -190,3 +190,31 @@ class AuditedPosition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.quantity}"
+
+
+class ResultMark(models.Model):
+    """The remembered results of a strategy account since `since`, up to the two keys (orders.controls.results).
+
+    `net` is the sum, `best` its highest value, and `day_net` the part since midnight (UTC) of `day`.
+    """
+
+    strategy_account = models.OneToOneField(
+        "strategies.StrategyAccount",
+        models.PROTECT,
+        related_name="+",
+        verbose_name=_("strategy account"),
+    )
+    since = models.DateTimeField(null=True)  # the last change of the trading state
+    trade_pk = models.BigIntegerField(default=0)
+    adjustment_pk = models.BigIntegerField(default=0)
+    net = ExactDecimalField(_("net result"), default=0)
+    best = ExactDecimalField(_("best net result"), default=0)
+    day = models.DateField(_("day"), null=True)
+    day_net = ExactDecimalField(_("net result of the day"), default=0)
+
+    class Meta:
+        verbose_name = _("remembered result")
+        verbose_name_plural = _("remembered results")
+
+    def __str__(self) -> str:
+        return f"{self.strategy_account}"

@@ -98,14 +98,10 @@ class Order(StatusRow):
         _("part"), default=0, help_text=_("0, or 1 for the entry that follows the exit of a reversal.")
     )
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=1)
-    # Composite indexes that begin with the same column take the place of these three columns' own.
     strategy = models.ForeignKey(
-        "strategies.Strategy",
-        models.PROTECT,
-        db_index=False,
-        related_name="orders",
-        verbose_name=_("strategy"),
+        "strategies.Strategy", models.PROTECT, related_name="orders", verbose_name=_("strategy")
     )
+    # Composite indexes that begin with the same column take the place of these two columns' own.
     strategy_account = models.ForeignKey(
         "strategies.StrategyAccount",
         models.PROTECT,
@@ -232,8 +228,6 @@ class Order(StatusRow):
                 condition=Q(submitted_at__isnull=False) & ~Q(status="filled"),
                 name="order_closed_unfilled",
             ),
-            # A sweep of the history of an account: which symbols its strategies traded lately.
-            models.Index(fields=["strategy", "symbol", "created_at"], name="order_by_strategy_symbol"),
             # A CANCEL by exchange order id, fills of orders without a name, and the admin's search.
             models.Index(fields=["exchange_order_id", "strategy"], name="order_by_exchange_id"),
             # A CANCEL by tag reads this index.

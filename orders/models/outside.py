@@ -118,7 +118,7 @@ class Adjustment(models.Model):
         ordering = ["-executed_at", "-pk"]
         indexes = [
             # The circuit breaker reads the results of a strategy account since a time.
-            models.Index(fields=["strategy_account", "executed_at"], name="adjustment_by_strategy_account"),
+            models.Index(fields=["strategy_account", "recorded_at"], name="adjustment_by_strategy_account"),
             # Funding is shared by what was held at its time.
             models.Index(fields=["account", "symbol", "executed_at"], name="adjustment_by_holding"),
             # The paper audit leaves out holdings with a fresh adjustment.

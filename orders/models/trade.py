@@ -64,7 +64,7 @@ class Trade(models.Model):
         ]
         indexes = [
             # The circuit breaker reads the results of a strategy account since a time.
-            models.Index(fields=["strategy_account", "executed_at"], name="trade_by_strategy_account"),
+            models.Index(fields=["strategy_account", "recorded_at"], name="trade_by_strategy_account"),
             # Funding is shared by what was held at its time; discovery looks for fills that are booked.
             models.Index(fields=["account", "symbol", "executed_at"], name="trade_by_holding"),
             # Fresh trades, at each comparison and each exit: their holding is in motion.

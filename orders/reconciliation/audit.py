@@ -31,7 +31,7 @@ from orders.reconciliation.position_sums import (
     read_remembered,
     remember,
 )
-from orders.reconciliation.settled_rows import Keys, settled_keys
+from orders.settled_rows import Keys, settled_keys
 from orders.transactions import no_time_limits
 
 BEHIND = "audit_behind"
@@ -39,6 +39,7 @@ PORTION = 50_000  # rows of each table that one audit reads
 _SHOWN = 1_000  # problems that one row stores
 _KEPT = 10_000  # broken orders that each audit checks again
 _COMPARED = 5_000  # changed orders that an audit compares with the paper exchange
+_PATIENCE_S = 3.0  # transactions take milliseconds
 _AGO = timedelta(minutes=1)
 
 
@@ -85,7 +86,7 @@ def audit_changes(*, now: datetime) -> BookAudit:
     """Checks what changed since the audit before, what was broken then, and all positions. Stores the result."""
     result = Result()
     with no_time_limits():
-        settled = settled_keys()
+        settled = settled_keys(patience_s=_PATIENCE_S)
         before = read_remembered()
         progress = AuditProgress.objects.get(pk=1)
         moves = read_new_moves(before.upto, settled, portion=PORTION)
@@ -173,7 +174,7 @@ def audit_books(
     result = Result(notes=list(notes))
     orders = Order.objects.all() if since is None else Order.objects.filter(created_at__gte=since)
     with no_time_limits():
-        settled, checked = settled_keys(), 0
+        settled, checked = settled_keys(patience_s=_PATIENCE_S), 0
         for pks in _pages_of(orders, CHUNK):
             checked += len(pks)
             result.add_orders(broken_orders(pks))

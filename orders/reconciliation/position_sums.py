@@ -13,7 +13,7 @@ from exchanges.enums import Side
 from orders.domain.keys import PositionKey
 from orders.models import Adjustment, AuditedPosition, AuditProgress, Position, Trade
 from orders.reconciliation.book_rules import Finding
-from orders.reconciliation.settled_rows import Keys
+from orders.settled_rows import Keys
 
 _PAGE = 5_000
 _NOTHING = Decimal(0)

@@ -22,7 +22,7 @@ from orders.models import (
     PositionDifference,
     Trade,
 )
-from orders.reconciliation import audit, book_rules, paper_audit, settled_rows
+from orders.reconciliation import audit, book_rules, paper_audit
 from orders.reconciliation.audit import audit_books, audit_changes
 from orders.reconciliation.book_rules import Finding, check_orders
 from orders.reconciliation.position_differences import declare_external
@@ -252,7 +252,7 @@ def test_the_whole_audit_catches_up_at_once(deliver, test1):
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="one transaction writes at a time")
 def test_a_trade_that_appears_behind_a_later_one_is_counted(deliver, test1, monkeypatch):
-    monkeypatch.setattr(settled_rows, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(audit, "_PATIENCE_S", 0.1)
     deliver(test1.alert(BTC_MARKET))
     trade = Trade.objects.first()
     with in_another_session() as execute:

@@ -15,7 +15,6 @@ from django.db.models import Max
 
 from orders.models import Adjustment, Order, OrderEvent, Trade
 
-_PATIENCE_S = 3.0  # transactions take milliseconds
 _LOOK_AGAIN_S = 0.02
 _TABLES: list[type[models.Model]] = [Order, OrderEvent, Trade, Adjustment]
 _WRITERS = """
@@ -35,10 +34,10 @@ class Keys(NamedTuple):
     adjustment: int = 0
 
 
-def settled_keys() -> Keys | None:
-    """Returns the largest settled keys, or None where a transaction stays open for seconds."""
+def settled_keys(*, patience_s: float) -> Keys | None:
+    """Returns the largest settled keys, or None where a transaction stays open for longer than `patience_s`."""
     largest = Keys(*(_largest_key(model) for model in _TABLES))
-    until = time.monotonic() + _PATIENCE_S
+    until = time.monotonic() + patience_s
     waited_for = _writers()
     while waited_for and time.monotonic() < until:
         time.sleep(_LOOK_AGAIN_S)
