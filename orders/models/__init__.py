@@ -1,5 +1,6 @@
 from orders.models.batch import Batch
 from orders.models.books import (
+    ArchiveGate,
     AuditedPosition,
     AuditProgress,
     BookAudit,
@@ -20,8 +21,8 @@ from orders.models.signal import MissedAlert, Signal
 from orders.models.trade import Trade
 
 __all__ = [
-    "Adjustment", "AuditProgress", "AuditedPosition", "Batch", "BookAudit", "BooksGap", "Cancellation",
-    "ExitGoal", "ExternalOrder", "FailedOrder", "HoldingCheck", "MissedAlert", "OpenOrder", "Order",
+    "Adjustment", "ArchiveGate", "AuditProgress", "AuditedPosition", "Batch", "BookAudit", "BooksGap",
+    "Cancellation", "ExitGoal", "ExternalOrder", "FailedOrder", "HoldingCheck", "MissedAlert", "OpenOrder", "Order",
     "OrderEvent", "OutsideEvent", "PendingOrder", "Position", "PositionDifference", "Protection", "ResultMark",
     "Signal", "TrackerPulse", "Trade",
 ]  # fmt: skip

@@ -218,3 +218,16 @@ class ResultMark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.strategy_account}"
+
+
+class ArchiveGate(models.Model):
+    """An order whose events may be deleted. A row exists only inside a transaction of orders.archive."""
+
+    order_pk = models.BigIntegerField(unique=True)
+
+    class Meta:
+        verbose_name = _("gate of the archive")
+        verbose_name_plural = _("gates of the archive")
+
+    def __str__(self) -> str:
+        return f"#{self.order_pk}"

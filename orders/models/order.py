@@ -152,6 +152,9 @@ class Order(StatusRow):
     )  # when the exchange was asked for its latest complete answer (status and all trades), or earlier
     absent_reads = models.PositiveSmallIntegerField(_("times not found"), default=0)
     absent_read_at = models.DateTimeField(null=True, editable=False)  # when `absent_reads` last grew
+    archived_as = models.CharField(  # the status up to which orders.archive moved the events out
+        _("archived as"), max_length=20, blank=True, default="", editable=False
+    )
 
     goal = models.ForeignKey(
         "orders.ExitGoal", models.PROTECT, null=True, related_name="attempts", verbose_name=_("exit goal")

@@ -59,7 +59,7 @@ def check_orders(pks: Iterable[int]) -> Iterator[Finding]:
     orders = Order.objects.filter(pk__in=wanted).order_by("pk")
     holders = dict(orders.values_list("pk", "strategy_account__account"))
     needed = ("client_order_id", "status", "quantity", "filled", "closed_at", "account", "strategy_account")
-    for row in orders.only(*needed):
+    for row in orders.only(*needed, "archived_as"):
         for problem in _check_order(row, filled[row.pk], events[row.pk]):
             yield Finding(row.pk, f"order {row.client_order_id}: {problem}")
         yield from _check_accounts(row, holders.get(row.pk), places[row.pk])
@@ -90,7 +90,8 @@ def _check_order(order: Order, traded: Decimal, events: Events) -> Iterator[str]
 
 def _check_replay(order: Order, events: Events) -> Iterator[str]:
     try:
-        replayed = replay_events(events)
+        begin = OrderStatus(order.archived_as or OrderStatus.INITIALIZED)
+        replayed = replay_events(events, begin=begin)
     except IllegalTransition as error:
         yield f"its events do not follow one another: {error}"
         return

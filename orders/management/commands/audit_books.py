@@ -1,6 +1,4 @@
-import time
 from argparse import ArgumentParser
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from django.utils.translation import override
 
+from orders.pace import pace_of
 from orders.reconciliation.audit import audit_books
 from orders.reconciliation.exchange_audit import audit_exchanges
 
@@ -51,15 +50,3 @@ class Command(BaseCommand):
         if result.problems:
             raise CommandError(f"{len(result.problems)} problems in {result.checked_orders} orders.")
         self.stdout.write(f"{result.checked_orders} orders checked, no problems.")
-
-
-def pace_of(load: int) -> Callable[[], None]:
-    """Returns a function that rests after a portion of work, for as long as `load` percent of work leaves."""
-    began = time.monotonic()
-
-    def rest() -> None:
-        nonlocal began
-        time.sleep((time.monotonic() - began) * (100 - load) / load)
-        began = time.monotonic()
-
-    return rest
