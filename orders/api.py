@@ -6,6 +6,7 @@ Rows of other users' accounts get 404, as if the rows did not exist.
 from typing import Protocol, TypeVar
 
 from django.db.models import Model, QuerySet
+from rest_framework.pagination import CursorPagination
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from orders.models import Order, Position, Trade
@@ -20,9 +21,17 @@ class OwnedRows(Protocol[Row]):
     def visible_to(self, user_id: int) -> QuerySet[Row]: ...
 
 
+class NewestFirst(CursorPagination):
+    """Pages by primary key: a page costs the same wherever it lies, and new rows move none of the older ones."""
+
+    ordering = "-pk"
+    page_size = 100
+
+
 class OwnRowsViewSet(ReadOnlyModelViewSet[Row]):
     """Rows of the signed-in user's own accounts, narrowed by the query parameters in `filters`."""
 
+    pagination_class = NewestFirst
     rows: OwnedRows[Row]
     filters: dict[str, str]
 
@@ -60,9 +69,7 @@ class TradeViewSet(OwnRowsViewSet[Trade]):
 
 
 class PositionViewSet(OwnRowsViewSet[Position]):
-    rows = Position.objects.select_related(
-        "strategy_account__strategy", "strategy_account__account"
-    ).order_by("pk")
+    rows = Position.objects.select_related("strategy_account__strategy", "strategy_account__account")
     serializer_class = PositionSerializer
     filters = {
         "strategy": "strategy_account__strategy__group_name",

@@ -18,10 +18,10 @@ def track_orders() -> None:
 
 
 def audit_books() -> int:
-    """Audits the orders of the last two days, every minute. `manage.py audit_books` audits the whole database."""
+    """Audits what changed since the audit before, every minute. `manage.py audit_books` audits the whole database."""
     now = timezone.now()
     BookAudit.objects.filter(at__lt=now - timedelta(days=30)).delete()
-    return len(audit.audit_books(now=now, since=now - timedelta(days=2)).problems)
+    return len(audit.audit_changes(now=now).problems)
 
 
 def refresh_prices() -> int:

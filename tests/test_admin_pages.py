@@ -7,6 +7,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import RequestFactory
 from django.urls import reverse
 
+from orders.admin import lists
+from orders.models import Order
 from tests.desk import BTC_MARKET
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,6 +34,60 @@ def test_a_models_pages_open(admin_client, traded, model):
     statuses = {page: admin_client.get(page).status_code for page in pages}
 
     assert set(statuses.values()) == {200}, statuses
+
+
+def listed(client, address):
+    page = client.get(address).context["cl"]
+    return [row.pk for row in page.result_list], page
+
+
+def test_a_list_counts_so_far_and_leads_to_the_older_rows(admin_client, deliver, test1, traded, monkeypatch):
+    deliver(test1.alert(BTC_MARKET, qty_per=3))
+    monkeypatch.setattr(lists, "COUNTED", 2)
+    monkeypatch.setattr(admin.site._registry[Order], "list_per_page", 1)
+    rows = list(Order.objects.order_by("-pk").values_list("pk", flat=True))
+    address = reverse("admin:orders_order_changelist")
+    newer, page = listed(admin_client, address)
+
+    older, last = listed(admin_client, f"{address}{page.older_url}")
+
+    assert (newer, older) == ([rows[0]], [rows[2]])
+    assert (page.result_count, last.result_count, last.older_url) == (2, 2, "")
+    assert "?id__lt=" in admin_client.get(address).content.decode()
+
+
+SEARCHES = {
+    "orders_order": ["client_order_id", "exchange_order_id", "account__name", "strategy__group_name"],
+    "orders_trade": ["order__client_order_id", "account__name"],
+    "orders_orderevent": ["order__client_order_id"],
+    "webhooks_webhooklog": ["strategy__group_name", "token__prefix"],
+}
+
+
+@pytest.mark.parametrize(("page", "field"), [(page, field) for page in SEARCHES for field in SEARCHES[page]])
+def test_a_search_finds_rows_by_their_names(admin_client, traded, page, field):
+    model = apps.get_model(*page.split("_"))
+    row = model.objects.order_by("pk").values_list("pk", field).first()
+    address = reverse(f"admin:{page}_changelist")
+
+    found, _ = listed(admin_client, f"{address}?q={row[1]}")
+    nothing, _ = listed(admin_client, f"{address}?q=nobody")
+
+    assert (row[0] in found, nothing) == (True, [])
+
+
+@pytest.mark.parametrize(("filtered", "count"), [("symbol=BTC/USDT:USDT", 2), ("symbol=ETH/USDT:USDT", 0)])
+def test_a_list_is_narrowed_by_symbol(admin_client, traded, filtered, count):
+    found, _ = listed(admin_client, f"{reverse('admin:orders_trade_changelist')}?{filtered}")
+
+    assert len(found) == count
+
+
+@pytest.mark.parametrize(("code", "count"), [("", 2), ("below_lot", 0)])
+def test_orders_are_narrowed_by_reason(admin_client, traded, code, count):
+    found, _ = listed(admin_client, f"{reverse('admin:orders_order_changelist')}?reason={code}")
+
+    assert len(found) == count
 
 
 def test_rows_that_record_money_offer_no_change(admin_client, traded):

@@ -6,9 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from orders.api import NewestFirst
 from orders.models import Order, Position, Trade
 from strategies.models import ApiToken
-from tests.desk import BTC_MARKET, open_desk
+from tests.desk import BTC_LIMIT, BTC_MARKET, open_desk
 from tests.factories import AccountFactory, SubscriptionFactory, issue_api_token
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -144,3 +145,18 @@ def test_amounts_are_exact_text(client, traded, alice):
 
     assert (order["quantity"], order["filled"], order["average"]) == ("0.526", "0.526", "95000")
     assert (position["quantity"], position["entry_price"], position["fees"]) == ("0.526", "95000", "24.985")
+
+
+def test_pages_follow_one_another_and_new_rows_move_none(client, deliver, traded, alice, monkeypatch):
+    monkeypatch.setattr(NewestFirst, "page_size", 1)
+    deliver(traded.alert(BTC_LIMIT))
+    shown, address = [], "/api/orders/"
+    while address:
+        page = client.get(address, **as_user(alice)).json()
+        shown += [row["id"] for row in page["results"]]
+        if len(shown) == 1:
+            deliver(traded.alert(BTC_LIMIT))
+        address = page["next"]
+
+    assert shown == sorted(shown, reverse=True)
+    assert len(shown) == Order.objects.filter(account__owner=alice).count() - 1

@@ -1,15 +1,22 @@
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import ReadOnlyAdmin
+from orders.admin.lists import GrowingAdmin, KnownCodeFilter
+from webhooks.errors import TEXTS
 from webhooks.models import WebhookLog
 
 
+class ErrorCodeFilter(KnownCodeFilter):
+    title = _("error code")
+    parameter_name = "error_code"
+    codes = TEXTS
+
+
 @admin.register(WebhookLog)
-class WebhookLogAdmin(ReadOnlyAdmin):
+class WebhookLogAdmin(GrowingAdmin):
     list_display = [
         "id", "received_at", "status", "strategy", "token", "error_code", "total_processing_time_ms", "answered_at",
     ]  # fmt: skip
-    list_filter = ["status", "error_code", "strategy", "received_at"]
+    list_filter = ["status", ErrorCodeFilter, "strategy", "received_at"]
     list_select_related = ["strategy", "token"]
-    search_fields = ["strategy__group_name", "token__prefix", "error_code"]
-    date_hierarchy = "received_at"
+    search_fields = ["strategy__group_name__icontains", "token__prefix__icontains"]

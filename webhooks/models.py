@@ -90,6 +90,12 @@ class WebhookLog(models.Model):
                 condition=Q(status="accepted", answered_at__isnull=True),
                 name="delivery_unanswered_by_sender",
             ),
+            # Read by drop_old_deliveries.
+            models.Index(
+                fields=["received_at"],
+                condition=Q(status="refused", token__isnull=True),
+                name="delivery_of_stranger",
+            ),
         ]
 
     def __str__(self) -> str:

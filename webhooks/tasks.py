@@ -1,13 +1,16 @@
 """Scheduled tasks of the worker. A task may run twice."""
 
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
 
+from orders.archive import Line, in_portions, row_values
 from webhooks.models import WebhookLog, WebhookLogQuerySet
 
 STRANGERS_KEPT = timedelta(days=7)
+_DELIVERY, _ARCHIVED_AT_ONCE = "delivery", 500
 PORTION = 5_000  # rows that one DELETE looks up and names
 
 
@@ -25,3 +28,26 @@ def _drop_rows(rows: WebhookLogQuerySet) -> int:
     while portion := list(rows.order_by("pk").values_list("pk", flat=True)[:PORTION]):
         dropped += WebhookLog.objects.filter(pk__in=portion).delete()[0]
     return dropped
+
+
+# The archive: deliveries are written to a file first (orders.archive)
+
+
+def delivery_lines(before: datetime) -> Iterator[Line]:
+    """One line for each delivery that was received before `before`."""
+    last = 0
+    while page := list(
+        WebhookLog.objects.older_than(before).filter(pk__gt=last).order_by("pk")[:_ARCHIVED_AT_ONCE]
+    ):
+        yield from ({"kind": _DELIVERY, "rows": [row_values(row)]} for row in page)
+        last = page[-1].pk
+
+
+def delete_deliveries(lines: Iterable[Line], *, pace: Callable[[], None]) -> int:
+    """Deletes the deliveries that the lines hold. A later repetition of a deleted delivery loses only its reference."""
+    deleted = 0
+    for portion in in_portions(lines, _DELIVERY):
+        rows = WebhookLog.objects.filter(pk__in=[row["id"] for line in portion for row in line["rows"]])
+        deleted += rows.delete()[1].get(WebhookLog._meta.label, 0)
+        pace()
+    return deleted

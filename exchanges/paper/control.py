@@ -40,7 +40,10 @@ def post_outage(exchange: ExchangeState, body: object, query: Query, now: int) -
 
 
 def get_state(exchange: ExchangeState, body: object, query: Query, now: int) -> object:
-    return ledger_json(exchange.ledger, query.get("api_key", [""])[0])
+    since = query.get("since", ["0"])[0]
+    if not since.isdigit():
+        raise Refusal(-1104, "since is a time in milliseconds.")
+    return ledger_json(exchange.ledger, query.get("api_key", [""])[0], int(since))
 
 
 def delete_state(exchange: ExchangeState, body: object, query: Query, now: int) -> object:

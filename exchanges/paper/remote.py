@@ -1,6 +1,7 @@
 """A client of the control API of a running paper exchange, for audits, the demo and tests."""
 
 import json
+from datetime import datetime
 from http.client import HTTPException  # noqa: TID251 - to the control API only
 from typing import Any
 from urllib.error import HTTPError
@@ -21,8 +22,10 @@ class PaperControl:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def state(self, api_key: str = "") -> Json:
-        return self._call_object("GET", f"state?api_key={api_key}" if api_key else "state")
+    def state(self, api_key: str = "", *, since: datetime | None = None) -> Json:
+        """All accounts or one; with `since`, only what happened to orders since then."""
+        since_ms = int(since.timestamp() * 1000) if since else 0
+        return self._call_object("GET", f"state?api_key={api_key}&since={since_ms}")
 
     def account(self, api_key: str) -> Json:
         """The state of one account."""

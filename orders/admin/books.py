@@ -137,8 +137,8 @@ class MissedAlertAdmin(ReadOnlyAdmin):
 
 @admin.register(BookAudit)
 class BookAuditAdmin(ReadOnlyAdmin):
-    list_display = ["at", "checked_orders", "clean"]
-    list_filter = ["at"]
+    list_display = ["at", "is_whole", "checked_orders", "clean"]
+    list_filter = ["is_whole", "at"]
 
     @admin.display(description=_("clean"), boolean=True)
     def clean(self, row: BookAudit) -> bool:

@@ -7,7 +7,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import ModelAdmin, ReadOnlyAdmin, TabularInline
+from exchanges.admin import ModelAdmin, TabularInline
+from orders.admin.lists import GrowingAdmin, KnownCodeFilter, TradedSymbolFilter
+from orders.domain.reasons import TEXTS
 from orders.execution.cancel_by_person import cancel_orders
 from orders.models import (
     Batch,
@@ -53,21 +55,25 @@ class TradeInline(TabularInline[Trade, Order]):
         return False
 
 
-class OrderAdmin(ReadOnlyAdmin):
+class ReasonFilter(KnownCodeFilter):
+    title = _("reason")
+    parameter_name = "reason"
+    codes = TEXTS
+
+
+class OrderAdmin(GrowingAdmin):
     list_display = [
         "id", "status", "strategy", "account", "symbol", "side", "order_type", "quantity", "price", "filled",
         "average", "reason", "created_at",
     ]  # fmt: skip
-    list_filter = ["status", "strategy", "order_type", "reason", "created_at"]
+    list_filter = ["status", "strategy", "order_type", TradedSymbolFilter, ReasonFilter, "created_at"]
     list_select_related = ["strategy", "account"]
     search_fields = [
-        "client_order_id",
-        "exchange_order_id",
-        "symbol",
-        "account__name",
-        "strategy__group_name",
+        "client_order_id__exact",
+        "exchange_order_id__exact",
+        "account__name__icontains",
+        "strategy__group_name__icontains",
     ]
-    date_hierarchy = "created_at"
     inlines = [TradeInline, OrderEventInline]
 
 
@@ -129,33 +135,32 @@ class OpenOrderAdmin(OrderAdmin):
 
 
 @admin.register(Trade)
-class TradeAdmin(ReadOnlyAdmin):
+class TradeAdmin(GrowingAdmin):
     list_display = [
         "executed_at", "strategy_account", "symbol", "side", "quantity", "price", "fee", "fee_currency",
         "realized_profit",
     ]  # fmt: skip
-    list_filter = ["strategy_account__strategy", "symbol", "side", "executed_at"]
+    list_filter = ["strategy_account__strategy", TradedSymbolFilter, "side", "executed_at"]
     list_select_related = ["strategy_account__strategy", "strategy_account__account"]
-    search_fields = ["symbol", "trade_id", "order__client_order_id", "account__name"]
-    date_hierarchy = "executed_at"
+    search_fields = ["order__client_order_id__exact", "account__name__icontains"]
 
 
 @admin.register(OrderEvent)
-class OrderEventAdmin(ReadOnlyAdmin):
+class OrderEventAdmin(GrowingAdmin):
     list_display = ["at", "order", "from_status", "to_status", "evidence", "actor", "reason", "exchange_code"]
     list_filter = ["to_status", "evidence", "at"]
     list_select_related = ["order"]
-    search_fields = ["order__client_order_id", "actor"]
+    search_fields = ["order__client_order_id__exact"]
 
 
 @admin.register(Batch)
-class BatchAdmin(ReadOnlyAdmin):
+class BatchAdmin(GrowingAdmin):
     list_display = ["id", "strategy", "created_at", "finished_at", "claimed_by"]
     list_filter = ["finished_at", "strategy"]
     list_select_related = ["strategy"]
 
 
 @admin.register(Cancellation)
-class CancellationAdmin(ReadOnlyAdmin):
+class CancellationAdmin(GrowingAdmin):
     list_display = ["id", "batch", "strategy_account", "symbol", "side", "released_at"]
     list_select_related = ["batch", "strategy_account__strategy", "strategy_account__account"]

@@ -70,14 +70,14 @@ def require_transition(source: S, target: S, *, late: bool = False) -> None:
         raise IllegalTransition(source, target)
 
 
-def replay_events(events: Iterable[tuple[S, S]]) -> S:
-    """Walks an order's recorded changes, (source, target), from `initialized` on and returns the last status.
+def replay_events(events: Iterable[tuple[S, S]], *, begin: S = S.INITIALIZED) -> S:
+    """Walks an order's recorded changes, (source, target), from `begin` on and returns the last status.
 
     Changes on late evidence are legal here, because the changes were legal when the events were recorded. Raises
     IllegalTransition for a change outside of the table, and for a change from another status than the change before
     ended with.
     """
-    current = S.INITIALIZED
+    current = begin
     for source, target in events:
         if source != current:
             raise IllegalTransition(current, target)

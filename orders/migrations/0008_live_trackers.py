@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orders', '0006_missed_alerts_of_accounts'),
+        ('orders', '0007_growth'),
     ]
 
     operations = [

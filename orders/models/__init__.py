@@ -1,5 +1,15 @@
 from orders.models.batch import Batch
-from orders.models.books import BookAudit, BooksGap, HoldingCheck, LiveTracker, TrackerPulse
+from orders.models.books import (
+    ArchiveGate,
+    AuditedPosition,
+    AuditProgress,
+    BookAudit,
+    BooksGap,
+    HoldingCheck,
+    LiveTracker,
+    ResultMark,
+    TrackerPulse,
+)
 from orders.models.cancellation import Cancellation
 from orders.models.event import OrderEvent
 from orders.models.exit_goal import ExitGoal
@@ -12,7 +22,8 @@ from orders.models.signal import MissedAlert, Signal
 from orders.models.trade import Trade
 
 __all__ = [
-    "Adjustment", "Batch", "BookAudit", "BooksGap", "Cancellation", "ExitGoal", "ExternalOrder", "FailedOrder",
-    "HoldingCheck", "LiveTracker", "MissedAlert", "OpenOrder", "Order", "OrderEvent", "OutsideEvent", "PendingOrder",
-    "Position", "PositionDifference", "Protection", "Signal", "TrackerPulse", "Trade",
+    "Adjustment", "ArchiveGate", "AuditProgress", "AuditedPosition", "Batch", "BookAudit", "BooksGap",
+    "Cancellation", "ExitGoal", "ExternalOrder", "FailedOrder", "HoldingCheck", "LiveTracker", "MissedAlert",
+    "OpenOrder", "Order", "OrderEvent", "OutsideEvent", "PendingOrder", "Position", "PositionDifference", "Protection",
+    "ResultMark", "Signal", "TrackerPulse", "Trade",
 ]  # fmt: skip

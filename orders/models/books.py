@@ -15,6 +15,9 @@ NOTES = {
         "An account was not compared with its exchange: the exchange did not answer every question."
     ),
     "credentials_unreadable": _("The credentials of an account cannot be decrypted: it was not compared."),
+    "audit_behind": _(
+        "More changed than one audit reads: the next audits catch up, and manage.py audit_books does so at once."
+    ),
 }
 
 
@@ -122,6 +125,9 @@ class BookAudit(models.Model):
     """The result of one audit of the rules of SPEC section 7, with the broken rules in `problems`."""
 
     at = models.DateTimeField(_("at"), db_index=True)  # the index is read by health and retention
+    is_whole = models.BooleanField(
+        _("whole"), default=False, help_text=_("All rows, and not only what changed since the audit before.")
+    )
     checked_orders = models.PositiveIntegerField(_("orders checked"))
     problems = models.JSONField(_("problems"), default=list)
     notes = models.JSONField(_("not compared"), default=list)  # keys of NOTES
@@ -143,3 +149,99 @@ class BookAudit(models.Model):
     def note_texts(self) -> list[str]:
         """The sentences of `notes`, the comparisons left out, in the active language."""
         return [str(NOTES.get(code, code)) for code in self.notes]
+
+
+class AuditProgress(models.Model):
+    """How far the audit has come: a single row. Everything up to these primary keys was checked.
+
+    No row with a smaller primary key appears any more (orders.settled_rows). The orders and adjustments
+    that break a rule stay listed, and are checked by each audit, until a person has mended them.
+    """
+
+    order_pk = models.BigIntegerField(default=0)
+    event_pk = models.BigIntegerField(default=0)
+    trade_pk = models.BigIntegerField(default=0)
+    adjustment_pk = models.BigIntegerField(default=0)
+    broken_orders = models.JSONField(default=list)
+    broken_adjustments = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name = _("progress of the audit")
+        verbose_name_plural = _("progress of the audit")
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="one_audit_progress")]
+
+    def __str__(self) -> str:
+        return f"{self.trade_pk}/{self.adjustment_pk}"
+
+    @classmethod
+    def locked(cls) -> "AuditProgress":
+        """Returns the row, locked until the transaction ends: one audit at a time moves the progress."""
+        first: Any = cls(pk=1)
+        cls.objects.bulk_create([first], ignore_conflicts=True)
+        return cls.objects.select_for_update(no_key=True).get(pk=1)
+
+
+class AuditedPosition(models.Model):
+    """The sum of the checked trades and adjustments of a position: those up to AuditProgress."""
+
+    strategy_account = models.ForeignKey(
+        "strategies.StrategyAccount",
+        models.PROTECT,
+        related_name="+",
+        verbose_name=_("strategy account"),
+    )
+    symbol = models.CharField(_("symbol"), max_length=80)
+    quantity = ExactDecimalField(_("quantity"), default=0)
+
+    class Meta:
+        verbose_name = _("audited position")
+        verbose_name_plural = _("audited positions")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["strategy_account", "symbol"], name="one_audited_sum_per_position"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.quantity}"
+
+
+class ResultMark(models.Model):
+    """The remembered results of a strategy account since `since`, up to the two keys (orders.controls.results).
+
+    `net` is the sum, `best` its highest value, and `day_net` the part since midnight (UTC) of `day`.
+    """
+
+    strategy_account = models.OneToOneField(
+        "strategies.StrategyAccount",
+        models.PROTECT,
+        related_name="+",
+        verbose_name=_("strategy account"),
+    )
+    since = models.DateTimeField(null=True)  # the last change of the trading state
+    trade_pk = models.BigIntegerField(default=0)
+    adjustment_pk = models.BigIntegerField(default=0)
+    net = ExactDecimalField(_("net result"), default=0)
+    best = ExactDecimalField(_("best net result"), default=0)
+    day = models.DateField(_("day"), null=True)
+    day_net = ExactDecimalField(_("net result of the day"), default=0)
+
+    class Meta:
+        verbose_name = _("remembered result")
+        verbose_name_plural = _("remembered results")
+
+    def __str__(self) -> str:
+        return f"{self.strategy_account}"
+
+
+class ArchiveGate(models.Model):
+    """An order whose events may be deleted. A row exists only inside a transaction of orders.archive."""
+
+    order_pk = models.BigIntegerField(unique=True)
+
+    class Meta:
+        verbose_name = _("gate of the archive")
+        verbose_name_plural = _("gates of the archive")
+
+    def __str__(self) -> str:
+        return f"#{self.order_pk}"

@@ -120,6 +120,12 @@ class ExitGoal(models.Model):
                 condition=Q(state__in=["working", "resting", "needs_person"]),
                 name="goal_pursued",
             ),
+            # Each turn of the tracker reads which protected positions were closed since their entry.
+            models.Index(
+                fields=["strategy_account", "symbol", "over_at"],
+                condition=Q(state="reached"),
+                name="goal_reached",
+            ),
         ]
 
     def __str__(self) -> str:

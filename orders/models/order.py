@@ -28,6 +28,9 @@ class NeverSent(Exception):
 
 
 _CANCEL_TRIES = 3
+NOT_OVER = Q(
+    status__in=["initialized", "queued", "submitted", "accepted", "partially_filled", "pending_cancel"]
+)
 
 
 class OrderQuerySet(models.QuerySet["Order"]):
@@ -98,14 +101,20 @@ class Order(StatusRow):
     strategy = models.ForeignKey(
         "strategies.Strategy", models.PROTECT, related_name="orders", verbose_name=_("strategy")
     )
+    # Composite indexes that begin with the same column take the place of these two columns' own.
     strategy_account = models.ForeignKey(
         "strategies.StrategyAccount",
         models.PROTECT,
+        db_index=False,
         related_name="orders",
         verbose_name=_("strategy account"),
     )
     account = models.ForeignKey(
-        "exchanges.Account", models.PROTECT, related_name="orders", verbose_name=_("account")
+        "exchanges.Account",
+        models.PROTECT,
+        db_index=False,
+        related_name="orders",
+        verbose_name=_("account"),
     )
     market_type = models.CharField(_("market type"), max_length=10, choices=MarketType.choices)
     symbol = models.CharField(_("symbol"), max_length=80)
@@ -144,6 +153,9 @@ class Order(StatusRow):
     )  # when the exchange was asked for its latest complete answer (status and all trades), or earlier
     absent_reads = models.PositiveSmallIntegerField(_("times not found"), default=0)
     absent_read_at = models.DateTimeField(null=True, editable=False)  # when `absent_reads` last grew
+    archived_as = models.CharField(  # the status up to which orders.archive moved the events out
+        _("archived as"), max_length=20, blank=True, default="", editable=False
+    )
 
     goal = models.ForeignKey(
         "orders.ExitGoal", models.PROTECT, null=True, related_name="attempts", verbose_name=_("exit goal")
@@ -194,22 +206,38 @@ class Order(StatusRow):
             ),
         ]
         indexes = [
-            # Each run reads the unreleased orders of earlier batches.
+            # Each run reads the unreleased orders of earlier batches; the audit reads those of finished batches.
             models.Index(
                 fields=["strategy_account", "symbol"],
                 condition=Q(released_at__isnull=True),
                 name="order_unreleased",
             ),
-            # The tracker, cancels and the open orders' page read this index.
+            # The orders that are not over: turns, cancels, the pursuit of exits and the open orders' page.
+            models.Index(fields=["strategy_account", "symbol"], condition=NOT_OVER, name="order_living"),
+            # The same by account: comparison, income and the check of a new key.
+            models.Index(fields=["account", "symbol"], condition=NOT_OVER, name="order_living_of_account"),
+            # Orders of unknown outcome: what is in motion, at each comparison and each exit.
             models.Index(
-                fields=["strategy_account", "symbol"],
-                condition=Q(status__in=["submitted", "accepted", "partially_filled", "pending_cancel"]),
-                name="order_open",
+                fields=["account", "symbol"],
+                condition=Q(unknown_since__isnull=False),
+                name="order_of_unknown_outcome",
             ),
-            # A CANCEL by exchange order id reads this index.
-            models.Index(fields=["strategy", "exchange_order_id"], name="order_by_exchange_id"),
+            # The limit of orders per minute at each turn, and the circuit breaker's last orders.
+            models.Index(fields=["strategy_account", "submitted_at"], name="order_by_submission"),
+            # The first order of a holding: discovery of fills, and income.
+            models.Index(fields=["account", "symbol", "submitted_at"], name="order_by_holding"),
+            # The comparison looks for late evidence against orders closed within a day.
+            models.Index(
+                fields=["closed_at"],
+                condition=Q(submitted_at__isnull=False) & ~Q(status="filled"),
+                name="order_closed_unfilled",
+            ),
+            # A CANCEL by exchange order id, fills of orders without a name, and the admin's search.
+            models.Index(fields=["exchange_order_id", "strategy"], name="order_by_exchange_id"),
             # A CANCEL by tag reads this index.
             models.Index(fields=["strategy", "tag"], condition=~Q(tag=""), name="order_by_tag"),
+            # The failed orders' page.
+            models.Index(fields=["-id"], condition=Q(status__in=["denied", "rejected"]), name="order_failed"),
         ]
 
     def __str__(self) -> str:

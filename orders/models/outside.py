@@ -63,7 +63,9 @@ class OutsideEvent(models.Model):
             # Each entry's check reads the waiting events.
             models.Index(
                 fields=["account", "symbol"], condition=Q(settled_at__isnull=True), name="outside_waiting"
-            )
+            ),
+            # Discovery looks for fills that are stored.
+            models.Index(fields=["account", "symbol", "executed_at"], name="outside_by_holding"),
         ]
 
     def __str__(self) -> str:
@@ -115,8 +117,12 @@ class Adjustment(models.Model):
         verbose_name_plural = _("adjustments")
         ordering = ["-executed_at", "-pk"]
         indexes = [
-            # Audits read the adjustments of a position by this index.
-            models.Index(fields=["strategy_account", "symbol"], name="adjustment_by_position"),
+            # The circuit breaker reads the results of a strategy account since a time.
+            models.Index(fields=["strategy_account", "recorded_at"], name="adjustment_by_strategy_account"),
+            # Funding is shared by what was held at its time.
+            models.Index(fields=["account", "symbol", "executed_at"], name="adjustment_by_holding"),
+            # The paper audit leaves out holdings with a fresh adjustment.
+            models.Index(fields=["recorded_at"], name="adjustment_by_recording"),
         ]
 
     def __str__(self) -> str:

@@ -17,14 +17,20 @@ class Trade(models.Model):
     """One fill of one order, as the exchange reported the fill, with the realized profit."""
 
     order = models.ForeignKey("orders.Order", models.PROTECT, related_name="trades", verbose_name=_("order"))
+    # Composite indexes that begin with the same column take the place of these two columns' own.
     strategy_account = models.ForeignKey(
         "strategies.StrategyAccount",
         models.PROTECT,
+        db_index=False,
         related_name="trades",
         verbose_name=_("strategy account"),
     )
     account = models.ForeignKey(
-        "exchanges.Account", models.PROTECT, related_name="trades", verbose_name=_("account")
+        "exchanges.Account",
+        models.PROTECT,
+        db_index=False,
+        related_name="trades",
+        verbose_name=_("account"),
     )
     market_type = models.CharField(_("market type"), max_length=10, choices=MarketType.choices)
     symbol = models.CharField(_("symbol"), max_length=80)
@@ -49,7 +55,7 @@ class Trade(models.Model):
     class Meta:
         verbose_name = _("trade")
         verbose_name_plural = _("trades")
-        ordering = ["-executed_at", "-pk"]
+        ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
                 fields=["account", "market_type", "symbol", "trade_id"], name="trade_counts_once"
@@ -57,8 +63,12 @@ class Trade(models.Model):
             models.CheckConstraint(condition=Q(quantity__gt=0), name="trade_quantity_positive"),
         ]
         indexes = [
-            # Audits and the API read the trades of a position by this index.
-            models.Index(fields=["strategy_account", "symbol"], name="trade_by_position"),
+            # The circuit breaker reads the results of a strategy account since a time.
+            models.Index(fields=["strategy_account", "recorded_at"], name="trade_by_strategy_account"),
+            # Funding is shared by what was held at its time; discovery looks for fills that are booked.
+            models.Index(fields=["account", "symbol", "executed_at"], name="trade_by_holding"),
+            # Fresh trades, at each comparison and each exit: their holding is in motion.
+            models.Index(fields=["recorded_at"], name="trade_by_recording"),
         ]
 
     def __str__(self) -> str:

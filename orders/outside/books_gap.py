@@ -128,7 +128,7 @@ def _database_id() -> str:
 def _newest_time(now: datetime) -> datetime:
     """The newest time that the database knows of."""
     pulse = TrackerPulse.objects.filter(pk=1).values_list("last_turn_at", flat=True).first()
-    order = Order.objects.aggregate(newest=Max("created_at"))["newest"]
+    order = Order.objects.order_by("-pk").values_list("created_at", flat=True).first()
     return max((moment for moment in (pulse, order) if moment is not None), default=now)
 
 

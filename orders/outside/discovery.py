@@ -111,11 +111,10 @@ def discover_fills(questions: Sequence[Question], *, clock: Callable[[], datetim
 
 
 def _read_histories(questions: Sequence[Question], now: datetime) -> list[History]:
-    first = _first_orders(questions)
-    asked = [question for question in questions if question.key in first]
+    since = {key: max(begins - _SLACK, now - _LONGEST) for key, begins in _beginnings_of(questions).items()}
+    asked = [question for question in questions if question.key in since]
     if not asked:
         return []
-    since = {q.key: max((q.agreed_at or first[q.key]) - _SLACK, now - _LONGEST) for q in asked}
     by_key = {question.key: question for question in asked}
     calls = [q.subject.call("fetch_fills", q.symbol, since[q.key]) for q in asked]
     fills = {
@@ -150,10 +149,18 @@ def _before_fills(history: History, working: datetime | None) -> datetime:
     return min(before, working - _SLACK) if working else before
 
 
-def _first_orders(questions: Sequence[Question]) -> dict[HoldingKey, datetime]:
-    """The time of our first order in each holding."""
-    rows = Order.objects.filter(submitted_at__isnull=False)
-    return _first_submitted(rows, {question.key for question in questions})
+def _beginnings_of(questions: Iterable[Question]) -> dict[HoldingKey, datetime]:
+    """Returns from when to read the fills of the holdings with an order of ours: the last agreement, or that order.
+
+    One statement for each question: a holding is asked about where books and exchange differ, which is rare.
+    """
+    begins: dict[HoldingKey, datetime] = {}
+    for question in questions:
+        rows = Order.objects.filter(**question.key._asdict(), submitted_at__isnull=False)
+        first = rows.order_by("symbol", "submitted_at").values_list("submitted_at", flat=True).first()
+        if first is not None:
+            begins[question.key] = question.agreed_at or first
+    return begins
 
 
 def _oldest_working(keys: Iterable[HoldingKey]) -> dict[HoldingKey, datetime]:

@@ -52,7 +52,6 @@ def collect_income(
     calls = [
         subject.call("fetch_income", max(since[subject.account.pk], now - _LONGEST))
         for subject in only_ready(subjects, now=now)
-        if gateway.capabilities(subject.account.exchange, MarketType.FUTURES).has_income
     ]
     read = []
     for outcome in answered_outcomes(calls):
@@ -68,28 +67,52 @@ def _claim_wallets(
     now: datetime, everything: bool, has_room: Callable[[Account], bool]
 ) -> tuple[dict[int, datetime], set[int]]:
     """Claims the accounts whose income is due. Returns the time from which to read, and the accounts left due."""
-    orders = Order.objects.filter(market_type=MarketType.FUTURES, submitted_at__isnull=False).order_by()
-    held = Position.objects.held().filter(strategy_account__account=OuterRef("account"))
-    in_use = orders.filter(Q(account__is_active=True) | Exists(held))
-    first = dict(in_use.values_list("account_id").annotate(first=Min("submitted_at")))
+    in_use = _accounts_in_use()
+    first = _first_orders_of_unread(in_use)
     HoldingCheck.objects.bulk_create(
         [HoldingCheck(account_id=pk, **_WALLET) for pk in sorted(first)], ignore_conflicts=True
     )
     due: dict[int, datetime] = {}
     left: set[int] = set()
-    accounts = Account.objects.in_bulk(first)
+    accounts = Account.objects.in_bulk(in_use)
     with transaction.atomic():
-        rows = HoldingCheck.objects.filter(account__in=first, **_WALLET)
+        rows = HoldingCheck.objects.filter(account__in=in_use, **_WALLET)
         rows = rows.order_by(F("checked_at").asc(nulls_first=True), "pk")
         for row in rows.select_for_update(skip_locked=True, no_key=True):
-            if not everything and row.checked_at is not None and now - row.checked_at < READ_EVERY:
+            since = row.agreed_at or first.get(row.account_id)
+            is_due = everything or row.checked_at is None or now - row.checked_at >= READ_EVERY
+            if since is None or not is_due:
                 continue
             if everything or has_room(accounts[row.account_id]):
-                due[row.account_id] = (row.agreed_at or first[row.account_id]) - _LATE
+                due[row.account_id] = since - _LATE
             else:
                 left.add(row.account_id)
         HoldingCheck.objects.filter(account__in=due, **_WALLET).update(checked_at=now)
     return due, left
+
+
+def _accounts_in_use() -> list[int]:
+    """Returns the accounts with income whose futures orders went out, and that are active or hold something."""
+    orders = Order.objects.filter(
+        account=OuterRef("pk"), market_type=MarketType.FUTURES, submitted_at__isnull=False
+    )
+    held = Position.objects.held().filter(strategy_account__account=OuterRef("pk"))
+    rows = Account.objects.filter(Q(is_active=True) | Exists(held), Exists(orders))
+    return [
+        pk
+        for pk, exchange in rows.values_list("pk", "exchange")
+        if gateway.capabilities(exchange, MarketType.FUTURES).has_income
+    ]
+
+
+def _first_orders_of_unread(accounts: Collection[int]) -> dict[int, datetime]:
+    """Returns the times of the first orders of the accounts whose income was never read."""
+    read = HoldingCheck.objects.filter(**_WALLET, account__in=accounts, agreed_at__isnull=False)
+    unread = set(accounts) - set(read.values_list("account_id", flat=True))
+    orders = Order.objects.filter(
+        account__in=unread, market_type=MarketType.FUTURES, submitted_at__isnull=False
+    )
+    return dict(orders.order_by().values_list("account_id").annotate(first=Min("submitted_at")))
 
 
 @transaction.atomic

@@ -123,7 +123,7 @@ def read_protection_facts(
     for position in Position.objects.filter(pairs):
         facts.positions[PositionKey(position.strategy_account_id, position.symbol)] = position
     _read_goals(rows, facts)
-    _read_exits(pairs, facts)
+    _read_exits(pairs, facts, since=min(row.activated_at or row.created_at for row in rows))
     facts.halted = still_halted(rows)
     return facts
 
@@ -156,7 +156,8 @@ def _read_goals(rows: Sequence[Protection], facts: ProtectionFacts) -> None:
             facts.closed_steps[protection, step] += filled
 
 
-def _read_exits(pairs: Q, facts: ProtectionFacts) -> None:
+def _read_exits(pairs: Q, facts: ProtectionFacts, *, since: datetime) -> None:
+    """Reads the resting stops, the market exits, and the full exits that were reached since `since`."""
     for order in resting_exits(Order.objects.filter(pairs)).select_related("goal"):
         if OrderType(order.order_type).needs_stop_price:
             facts.stops[order.position_key].append(order)
@@ -164,7 +165,7 @@ def _read_exits(pairs: Q, facts: ProtectionFacts) -> None:
         facts.market_goals.add(goal.position_key)
         if goal.is_full and goal.state == GoalState.WORKING:
             facts.full_exits.add(goal.position_key)
-    ended = ExitGoal.objects.full().filter(pairs, state=GoalState.REACHED).order_by()
+    ended = ExitGoal.objects.full().filter(pairs, state=GoalState.REACHED, over_at__gte=since).order_by()
     columns = ("strategy_account_id", "symbol")
     for *key, over_at in ended.values_list(*columns).annotate(last=Max("over_at")):
         facts.closed_fully[PositionKey(*key)] = over_at

@@ -1,33 +1,161 @@
 """Audits our books: checks the rules of SPEC section 7, and compares paper accounts with the paper exchange's ledger.
 
-The audit repairs nothing; a person decides about each problem. Trading goes on during the audit, so an order or a
-position with a broken rule is checked a second time, with locked rows, before the audit reports the problem.
+The audit repairs nothing; a person decides about each problem. `audit_changes` runs every minute and reads what changed
+since the audit before; `audit_books` reads everything, in portions and constant memory. A row changed by hand long
+after its time is found by `audit_books` only.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from decimal import Decimal
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Min, QuerySet
 
-from orders.domain.enums import OrderStatus
-from orders.domain.lifecycle import FINAL, IllegalTransition, replay_events
-from orders.models import Adjustment, BookAudit, Cancellation, Order, OrderEvent, Position, Trade
+from orders.models import Adjustment, AuditProgress, BookAudit, Order, OrderEvent
+from orders.reconciliation.book_rules import (
+    CHUNK,
+    Finding,
+    broken_orders,
+    check_adjustments,
+    check_turns,
+    chunks_of,
+)
 from orders.reconciliation.paper_audit import audit_paper_books
+from orders.reconciliation.position_sums import (
+    broken_positions,
+    catch_up,
+    check_remembered,
+    read_new_moves,
+    read_remembered,
+    remember,
+)
+from orders.settled_rows import Keys, settled_keys
 from orders.transactions import no_time_limits
 
-_CHUNK = 500
+BEHIND = "audit_behind"
+PORTION = 50_000  # rows of each table that one audit reads
+_SHOWN = 1_000  # problems that one row stores
+_KEPT = 10_000  # broken orders that each audit checks again
+_COMPARED = 5_000  # changed orders that an audit compares with the paper exchange
+_PATIENCE_S = 3.0  # transactions take milliseconds
+_AGO = timedelta(minutes=1)
 
 
-class Finding(NamedTuple):
-    """A broken rule. `row` is the primary key of the order or, for a position, of the strategy account."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The primary keys that an audit has checked."""
 
-    row: int
-    text: str
+    orders: Sequence[int] = ()
+    adjustments: Sequence[int] = ()
+
+
+@dataclass(slots=True)
+class Result:
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    broken_orders: list[int] = field(default_factory=list)
+    broken_adjustments: list[int] = field(default_factory=list)
+
+    def add_orders(self, findings: Iterable[Finding]) -> None:
+        self._add(findings, self.broken_orders)
+
+    def add_adjustments(self, findings: Iterable[Finding]) -> None:
+        self._add(findings, self.broken_adjustments)
+
+    def _add(self, findings: Iterable[Finding], rows: list[int]) -> None:
+        for finding in findings:
+            self.problems.append(finding.text)
+            if finding.row not in rows[-1:]:
+                rows.append(finding.row)
+
+    def store(self, *, now: datetime, checked: int, is_whole: bool) -> BookAudit:
+        shown = self.problems[:_SHOWN]
+        if len(self.problems) > _SHOWN:
+            shown.append(f"and {len(self.problems) - _SHOWN} more")
+        return BookAudit.objects.create(
+            at=now, is_whole=is_whole, checked_orders=checked, problems=shown, notes=self.notes
+        )
+
+
+# What changed
+
+
+def audit_changes(*, now: datetime) -> BookAudit:
+    """Checks what changed since the audit before, what was broken then, and all positions. Stores the result."""
+    result = Result()
+    with no_time_limits():
+        settled = settled_keys(patience_s=_PATIENCE_S)
+        before = read_remembered()
+        progress = AuditProgress.objects.get(pk=1)
+        moves = read_new_moves(before.upto, settled, portion=PORTION)
+        changed, reach, is_complete = _changed_orders(before.upto, settled)
+        checked = Checked(
+            sorted({*changed, *moves.orders, *progress.broken_orders}),
+            sorted({*moves.adjustments, *progress.broken_adjustments}),
+        )
+        _check_rows(checked, result)
+        result.problems += check_turns()
+        if moves.is_complete:
+            result.problems += broken_positions(before, moves)
+        if not (moves.is_complete and is_complete):
+            result.notes.append(BEHIND)
+        _compare_lately_with_paper(checked.orders[-_COMPARED:], result, now)
+        _note_progress(progress, reach, checked, result)
+        remember(before, moves)
+    return result.store(now=now, checked=len(checked.orders), is_whole=False)
+
+
+def _check_rows(checked: Checked, result: Result) -> None:
+    for pks in chunks_of(checked.orders):
+        result.add_orders(broken_orders(pks))
+    for pks in chunks_of(checked.adjustments):
+        result.add_adjustments(check_adjustments(pks))
+
+
+def _changed_orders(after: Keys, settled: Keys | None) -> tuple[set[int], Keys, bool]:
+    """Returns the new orders and the orders with new events, and how far these go.
+
+    Beside the orders: the keys up to which a later audit need not look again, and whether there are no more.
+    """
+    new = list(Order.objects.filter(pk__gt=after.order).order_by("pk").values_list("pk", flat=True)[:PORTION])
+    events = OrderEvent.objects.filter(pk__gt=after.event).order_by("pk").values_list("pk", "order_id")
+    happened = list(events[:PORTION])
+    limit = settled or after
+    reach = after._replace(
+        order=_reach(new, after.order, limit.order),
+        event=_reach([pk for pk, _ in happened], after.event, limit.event),
+    )
+    is_complete = len(new) < PORTION and len(happened) < PORTION
+    return {*new, *(order for _, order in happened)}, reach, is_complete
+
+
+def _reach(pks: Sequence[int], after: int, limit: int) -> int:
+    return max(after, min(limit, pks[-1]) if len(pks) == PORTION else limit)
+
+
+@transaction.atomic
+def _note_progress(before: AuditProgress, reach: Keys, checked: Checked, result: Result) -> None:
+    """Moves the progress of orders and events, unless another audit did so meanwhile."""
+    progress = AuditProgress.locked()
+    if (progress.order_pk, progress.event_pk) == (before.order_pk, before.event_pk):
+        progress.order_pk, progress.event_pk = reach.order, reach.event
+    _keep_broken(progress, result, checked)
+
+
+def _keep_broken(progress: AuditProgress, result: Result, checked: Checked) -> None:
+    """Lists what is broken, beside what another audit listed and this audit has not checked."""
+    orders = {*progress.broken_orders}.difference(checked.orders).union(result.broken_orders)
+    adjustments = {*progress.broken_adjustments}.difference(checked.adjustments).union(
+        result.broken_adjustments
+    )
+    progress.broken_orders = sorted(orders)[:_KEPT]
+    progress.broken_adjustments = sorted(adjustments)[:_KEPT]
+    progress.save()
+
+
+# Everything
 
 
 def audit_books(
@@ -36,157 +164,71 @@ def audit_books(
     since: datetime | None = None,
     at_exchanges: Sequence[str] = (),
     notes: Sequence[str] = (),
+    pace: Callable[[], None] = lambda: None,
 ) -> BookAudit:
     """Checks the orders created since `since`, or all orders without `since`, and all positions. Stores the result.
 
     `at_exchanges` are the problems that a comparison with the exchanges found (orders.reconciliation.exchange_audit).
+    `pace` is called after each portion of rows, and may sleep.
     """
+    result = Result(notes=list(notes))
     orders = Order.objects.all() if since is None else Order.objects.filter(created_at__gte=since)
     with no_time_limits():
-        paper = audit_paper_books(orders, url=settings.PAPER_EXCHANGE_URL, now=now)
-        problems = [
-            *_broken_orders(orders),
-            *_broken_positions(),
-            *_check_accounts(orders),
-            *_check_turns(orders),
-            *paper.problems,
-            *at_exchanges,
-        ]
-    return BookAudit.objects.create(
-        at=now, checked_orders=orders.count(), problems=problems, notes=[*paper.notes, *notes]
-    )
+        settled, checked = settled_keys(patience_s=_PATIENCE_S), 0
+        for pks in _pages_of(orders, CHUNK):
+            checked += len(pks)
+            result.add_orders(broken_orders(pks))
+            pace()
+        for pks in _pages_of(Adjustment.objects.all(), CHUNK):
+            result.add_adjustments(check_adjustments(pks))
+            pace()
+        was_new = read_remembered().upto.trade == 0
+        remembered = catch_up(settled, pace=pace)
+        if not was_new:
+            result.problems += (finding.text for finding in check_remembered(remembered, pace=pace))
+            remembered = read_remembered()
+        moves = read_new_moves(remembered.upto, None, portion=PORTION)
+        if moves.is_complete:
+            result.problems += broken_positions(remembered, moves)
+        else:
+            result.notes.append(BEHIND)
+        result.problems += check_turns()
+        _compare_with_paper(orders, result, now)
+        result.problems += at_exchanges
+        _note_whole(settled if since is None else None, result)
+    return result.store(now=now, checked=checked, is_whole=since is None)
 
 
-# Orders
+def _pages_of(rows: "QuerySet[Order] | QuerySet[Adjustment]", size: int) -> Iterator[list[int]]:
+    last = 0
+    while page := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:size]):
+        yield page
+        last = page[-1]
 
 
-def _broken_orders(orders: QuerySet[Order]) -> Iterator[str]:
-    for pks in _pk_chunks(sorted({finding.row for finding in _check_orders(orders)})):
-        with transaction.atomic():
-            list(Order.objects.select_for_update(no_key=True).filter(pk__in=pks).order_by("pk"))
-            found = list(_check_order_chunk(pks))
-        yield from (finding.text for finding in found)
+@transaction.atomic
+def _note_whole(settled: Keys | None, result: Result) -> None:
+    """Tells the next audits what is broken, and what they need not read any more."""
+    progress = AuditProgress.locked()
+    if settled is not None:
+        progress.order_pk = max(progress.order_pk, settled.order)
+        progress.event_pk = max(progress.event_pk, settled.event)
+    _keep_broken(progress, result, Checked())
 
 
-def _check_orders(orders: QuerySet[Order]) -> Iterator[Finding]:
-    for pks in _pk_chunks(list(orders.order_by("pk").values_list("pk", flat=True))):
-        yield from _check_order_chunk(pks)
+# The paper exchange
 
 
-def _pk_chunks(pks: list[int]) -> Iterator[list[int]]:
-    return (pks[start : start + _CHUNK] for start in range(0, len(pks), _CHUNK))
+def _compare_lately_with_paper(pks: Sequence[int], result: Result, now: datetime) -> None:
+    """Compares the orders with the part of the ledger since their creation."""
+    orders = Order.objects.filter(pk__in=pks)
+    first = orders.aggregate(first=Min("created_at"))["first"]
+    _compare_with_paper(orders, result, now, since=(first or now) - _AGO)
 
 
-def _check_order_chunk(pks: list[int]) -> Iterator[Finding]:
-    filled: dict[int, Decimal] = defaultdict(Decimal)
-    for order_id, quantity in Trade.objects.filter(order__in=pks).values_list("order", "quantity"):
-        filled[order_id] += quantity
-    events: dict[int, list[tuple[OrderStatus, OrderStatus]]] = defaultdict(list)
-    rows = OrderEvent.objects.filter(order__in=pks).order_by("pk")
-    for order_id, source, target in rows.values_list("order", "from_status", "to_status"):
-        events[order_id].append((OrderStatus(source), OrderStatus(target)))
-    for order in Order.objects.filter(pk__in=pks):
-        for problem in _check_order(order, filled[order.pk], events[order.pk]):
-            yield Finding(order.pk, f"order {order.client_order_id}: {problem}")
-
-
-def _check_order(
-    order: Order, traded: Decimal, events: list[tuple[OrderStatus, OrderStatus]]
-) -> Iterator[str]:
-    if order.filled != traded:
-        yield f"filled is {order.filled} but its trades sum up to {traded}"
-    if order.quantity is not None and traded > order.quantity:
-        yield f"trades of {traded} exceed the quantity of {order.quantity}"
-    if (order.status == OrderStatus.FILLED) != (order.quantity is not None and traded == order.quantity):
-        yield f"is {order.status} with {traded} of {order.quantity} traded"
-    if order.status in FINAL and order.closed_at is None:
-        yield f"is {order.status} without a closing time"
-    yield from _check_replay(order, events)
-
-
-def _check_replay(order: Order, events: list[tuple[OrderStatus, OrderStatus]]) -> Iterator[str]:
-    try:
-        replayed = replay_events(events)
-    except IllegalTransition as error:
-        yield f"its events do not follow one another: {error}"
-        return
-    if replayed != order.status:
-        yield f"is {order.status} but its events end with {replayed.value}"
-
-
-# Positions
-
-
-def _broken_positions() -> Iterator[str]:
-    for strategy_accounts in _pk_chunks(sorted({finding.row for finding in _check_positions()})):
-        with transaction.atomic():
-            held = Position.objects.filter(strategy_account__in=strategy_accounts)
-            list(held.select_for_update(no_key=True).order_by("pk"))
-            found = list(_check_positions(strategy_accounts))
-        yield from (finding.text for finding in found)
-
-
-def _check_positions(strategy_accounts: Iterable[int] | None = None) -> Iterator[Finding]:
-    """Checks the positions of these strategy accounts, without `strategy_accounts` all positions."""
-    wanted = Q() if strategy_accounts is None else Q(strategy_account__in=strategy_accounts)
-    summed = _sum_moves(wanted)
-    for position in Position.objects.filter(wanted):
-        strategy_account, symbol = position.strategy_account_id, position.symbol
-        total = summed.pop((strategy_account, symbol), Decimal(0))
-        if total != position.quantity:
-            text = f"is {position.quantity} but its trades and adjustments sum up to {total}"
-            yield Finding(strategy_account, f"position {position.pk} {symbol}: {text}")
-    for (strategy_account, symbol), total in summed.items():
-        yield Finding(
-            strategy_account,
-            f"strategy account {strategy_account} {symbol}: trades and adjustments of {total} without a position",
-        )
-
-
-def _sum_moves(wanted: Q) -> dict[tuple[int, str], Decimal]:
-    """Returns the sum of signed trades and adjustments by strategy account and symbol."""
-    summed: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
-    trades = Trade.objects.filter(wanted).only("strategy_account", "symbol", "side", "quantity", "base_fee")
-    for trade in trades.iterator():
-        summed[trade.strategy_account_id, trade.symbol] += trade.signed_quantity
-    adjustments = Adjustment.objects.filter(wanted).exclude(quantity=0)
-    for strategy_account, symbol, quantity in adjustments.values_list(
-        "strategy_account_id", "symbol", "quantity"
-    ):
-        summed[strategy_account, symbol] += quantity
-    return summed
-
-
-# Rules within one statement: a single reading is consistent, and needs no second check
-
-
-def _check_accounts(orders: QuerySet[Order]) -> Iterator[str]:
-    """Checks accounts: orders and adjustments have the account of their strategy account.
-
-    A trade has both from its order, and an adjustment concerns the holding of its event.
-    """
-    for name in orders.exclude(account=F("strategy_account__account")).values_list(
-        "client_order_id", flat=True
-    ):
-        yield f"order {name}: its account is not its strategy account's"
-    same = Q(account=F("strategy_account__account"), order__account=F("account")) & Q(
-        order__strategy_account=F("strategy_account")
-    )
-    for trade in Trade.objects.filter(order__in=orders).exclude(same):
-        yield f"trade {trade.trade_id} {trade.symbol}: its account is not its order's and its strategy account's"
-    for adjustment in Adjustment.objects.exclude(account=F("strategy_account__account")):
-        yield f"adjustment {adjustment.pk} {adjustment.symbol}: its account is not its strategy account's"
-    foreign = Adjustment.objects.filter(event__isnull=False).exclude(
-        event__account=F("account"), event__symbol=F("symbol")
-    )
-    for adjustment in foreign:
-        yield f"adjustment {adjustment.pk} {adjustment.symbol}: its event is of another holding"
-
-
-def _check_turns(orders: QuerySet[Order]) -> Iterator[str]:
-    """Checks finished batches: an unreleased order or cancellation would hold up the later batches."""
-    left = orders.filter(released_at__isnull=True, batch__finished_at__isnull=False)
-    for name in left.values_list("client_order_id", flat=True):
-        yield f"order {name}: unreleased in a finished batch"
-    for cancellation in Cancellation.objects.unreleased().filter(batch__finished_at__isnull=False):
-        yield f"cancellation {cancellation.pk}: unreleased in the finished batch {cancellation.batch_id}"
+def _compare_with_paper(
+    orders: QuerySet[Order], result: Result, now: datetime, *, since: datetime | None = None
+) -> None:
+    paper = audit_paper_books(orders, url=settings.PAPER_EXCHANGE_URL, now=now, since=since)
+    result.problems += paper.problems
+    result.notes += paper.notes

@@ -24,6 +24,8 @@ from orders.domain.lifecycle import FINAL
 from orders.models import Adjustment, Order, Position, PositionDifference, Trade
 
 LEDGER_UNREAD, CREDENTIALS_UNREADABLE = "ledger_unread", "credentials_unreadable"
+_COMPARED = 20_000  # the rows are in memory, as is the whole ledger on the other side
+_NOBODY = "nobody"
 _FRESH = timedelta(seconds=5)  # a position is compared when the position's last trade is older
 _ENDS = {
     OrderStatus.FILLED: {"FILLED"},
@@ -69,14 +71,21 @@ class Books:
     positions: dict[str, Decimal]  # by the exchange's symbol, with the declared external part
 
 
-def audit_paper_books(orders: QuerySet[Order], *, url: str, now: datetime) -> PaperAudit:
-    """Compares twice, and reports the differences found both times: a single difference may be a matter of timing."""
+def audit_paper_books(
+    orders: QuerySet[Order], *, url: str, now: datetime, since: datetime | None = None
+) -> PaperAudit:
+    """Compares twice, and reports the differences found both times: a single difference may be a matter of timing.
+
+    The comparison takes the newest of the orders, at most _COMPARED for each key. With `since`, no order is older, and
+    only what happened since then is read of the ledger.
+    """
     keys, notes = _accounts_by_key()
     if not keys:
         return PaperAudit(notes=notes)
     try:
-        found = _differences_now(keys, orders, url, now)
-        again = _differences_now(keys, orders, url, now) if found else {}
+        PaperControl(url).state(_NOBODY)  # our rows are not worth reading where nobody answers
+        found = _differences_now(keys, orders, PaperControl(url), now, since)
+        again = _differences_now(keys, orders, PaperControl(url), now, since) if found else {}
     except (PaperUnreachable, ValueError):
         return PaperAudit(notes=[*notes, LEDGER_UNREAD])
     return PaperAudit([text for key, text in again.items() if key in found], notes)
@@ -94,11 +103,15 @@ def _accounts_by_key() -> tuple[dict[str, list[Account]], list[str]]:
 
 
 def _differences_now(
-    keys: dict[str, list[Account]], orders: QuerySet[Order], url: str, now: datetime
+    keys: dict[str, list[Account]],
+    orders: QuerySet[Order],
+    paper: PaperControl,
+    now: datetime,
+    since: datetime | None,
 ) -> Differences:
     ours = [_books_of(key, accounts, orders) for key, accounts in keys.items()]
     in_motion = _symbols_in_motion(now)
-    ledger = PaperControl(url).state()["accounts"]
+    ledger = paper.state(since=since)["accounts"]
     in_motion |= _symbols_in_motion(now)
     found: Differences = {}
     for books in ours:
@@ -113,7 +126,7 @@ def _differences_now(
 
 
 def _books_of(key: str, accounts: list[Account], orders: QuerySet[Order]) -> Books:
-    rows = orders.filter(account__in=accounts)
+    rows = orders.filter(account__in=accounts).order_by("-pk")[:_COMPARED]
     named = {row.client_order_id: row for row in rows}
     trades: dict[str, set[TradeEntry]] = defaultdict(set)
     for name, *entry in Trade.objects.filter(order__in=rows).values_list(

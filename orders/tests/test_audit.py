@@ -1,14 +1,18 @@
 """The audit finds what is wrong, and nothing where nothing is."""
 
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from orders.models import (
     Adjustment,
+    AuditedPosition,
+    AuditProgress,
     Batch,
     Cancellation,
     Order,
@@ -18,8 +22,9 @@ from orders.models import (
     PositionDifference,
     Trade,
 )
-from orders.reconciliation import audit, paper_audit
-from orders.reconciliation.audit import Finding, audit_books
+from orders.reconciliation import audit, book_rules, paper_audit
+from orders.reconciliation.audit import audit_books, audit_changes
+from orders.reconciliation.book_rules import Finding, check_orders
 from orders.reconciliation.position_differences import declare_external
 from strategies.models import StrategyAccount
 from tests.desk import BTC, BTC_LIMIT, BTC_MARKET, CANCEL_ALL
@@ -119,7 +124,17 @@ def test_a_broken_rule_is_reported(deliver, test1, paper, what):
 
 def wipe(paper):
     """What was broken on purpose must not fail the rules that are checked after every test."""
-    for model in (Adjustment, OutsideEvent, Cancellation, Trade, Position, OrderEvent, Order):
+    for model in (
+        AuditedPosition,
+        AuditProgress,
+        Adjustment,
+        OutsideEvent,
+        Cancellation,
+        Trade,
+        Position,
+        OrderEvent,
+        Order,
+    ):
         model.objects.all()._raw_delete("default")
     paper.reset()
 
@@ -152,6 +167,121 @@ def test_the_command_says_that_all_is_well(deliver, test1, capsys):
     call_command("audit_books", days=1)
 
     assert "2 orders checked, no problems." in capsys.readouterr().out
+
+
+# What changed since the audit before
+
+
+def audit_now():
+    return audit_changes(now=later())
+
+
+def test_an_audit_reads_what_changed_since_the_audit_before(deliver, test1):
+    deliver(test1.alert(BTC_MARKET))
+    first, again = audit_now(), audit_now()
+    deliver(test1.alert(BTC_LIMIT))
+    deliver(test1.alert(CANCEL_ALL))
+
+    last = audit_now()
+
+    assert [row.checked_orders for row in (first, again, last)] == [2, 0, 2]
+    assert [row.problems for row in (first, again, last)] == [[], [], []]
+    assert [row.is_whole for row in (first, audit_books(now=later()))] == [False, True]
+
+
+def test_a_broken_rule_is_reported_until_it_is_mended(deliver, test1):
+    deliver(test1.alert(BTC_LIMIT))
+    Order.objects.filter(account__name="A1").update(status="canceled")
+    adjust(event=outside_event(symbol="ETH/USDT:USDT"))
+    broken = [len(audit_now().problems) for _ in range(2)]
+    Order.objects.update(status="accepted")
+    OutsideEvent.objects.update(symbol=BTC)
+
+    mended = audit_now().problems
+
+    assert (broken, mended) == ([4, 4], [])
+
+
+def test_a_position_that_moves_without_a_trade_is_reported_until_it_is_mended(deliver, test1):
+    deliver(test1.alert(BTC_MARKET))
+    audit_now()
+    position = Position.objects.first()
+    Position.objects.filter(pk=position.pk).update(quantity=7)
+    broken = [audit_now().problems for _ in range(2)]
+    Position.objects.filter(pk=position.pk).update(quantity=position.quantity)
+
+    mended = audit_now().problems
+
+    assert [["sum up to" in problem for problem in problems] for problems in broken] == [[True, False]] * 2
+    assert mended == []
+
+
+def test_an_old_row_that_was_changed_is_found_by_the_whole_audit_only(deliver, test1, paper):
+    deliver(test1.alert(BTC_MARKET))
+    audit_now()
+    trade = Trade.objects.filter(account__name="A1").get()
+    Trade.objects.filter(pk=trade.pk).update(quantity=trade.quantity + 1)
+
+    by_minute, whole, later_on = audit_now(), audit_books(now=later()), audit_now()
+
+    assert by_minute.problems == []
+    assert any("its old trades and adjustments summed up to" in problem for problem in whole.problems)
+    assert any("but its trades sum up to" in problem for problem in later_on.problems)
+    assert any("its trades and adjustments sum up to" in problem for problem in later_on.problems)
+    wipe(paper)
+
+
+def test_an_audit_that_is_behind_says_so_and_catches_up(deliver, test1, monkeypatch):
+    deliver(test1.alert(BTC_MARKET))
+    deliver(test1.alert(BTC_MARKET, qty_per=3))
+    monkeypatch.setattr(audit, "PORTION", 3)
+    notes = [audit_now().notes for _ in range(4)]
+
+    caught_up = audit_now()
+
+    assert notes[0] == ["audit_behind"]
+    assert (caught_up.notes, caught_up.problems, caught_up.checked_orders) == ([], [], 0)
+
+
+def test_the_whole_audit_catches_up_at_once(deliver, test1):
+    deliver(test1.alert(BTC_MARKET))
+    audit_books(now=later())
+
+    assert audit_now().checked_orders == 0
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="one transaction writes at a time")
+def test_a_trade_that_appears_behind_a_later_one_is_counted(deliver, test1, monkeypatch):
+    monkeypatch.setattr(audit, "_PATIENCE_S", 0.1)
+    deliver(test1.alert(BTC_MARKET))
+    trade = Trade.objects.first()
+    with in_another_session() as execute:
+        execute("BEGIN")
+        execute(
+            "INSERT INTO orders_trade SELECT (jsonb_populate_record(t, jsonb_build_object("
+            "'id', nextval('orders_trade_id_seq'), 'trade_id', 'slow'))).* FROM orders_trade t LIMIT 1"
+        )
+        deliver(test1.alert(BTC_MARKET, qty_per=3))
+        beside = audit_now()
+        keys = AuditProgress.objects.get()
+        execute("COMMIT")
+
+    problems = audit_now().problems
+
+    assert (beside.problems, keys.trade_pk) == ([], 0)
+    assert any("its trades and adjustments sum up to" in problem for problem in problems)
+    Trade.objects.filter(trade_id="slow").delete()
+    assert trade.trade_id != "slow"
+
+
+@contextmanager
+def in_another_session():
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            yield cursor.execute
+    finally:
+        other.close()
 
 
 # The ledger
@@ -285,9 +415,11 @@ def test_an_order_that_goes_out_while_the_ledger_is_read_is_no_difference(delive
     looks = []
 
     class Busy(paper_audit.PaperControl):
-        def state(self, api_key=""):
+        def state(self, api_key="", **more):
+            if api_key:
+                return super().state(api_key)
             looks.append(deliver(test1.alert(BTC_MARKET, qty_per=len(looks) + 1)))
-            return super().state(api_key)
+            return super().state(**more)
 
     monkeypatch.setattr(paper_audit, "PaperControl", Busy)
 
@@ -299,8 +431,10 @@ def test_a_difference_that_a_second_look_does_not_find_is_not_reported(deliver, 
     looks = []
 
     class Forgetful(paper_audit.PaperControl):
-        def state(self, api_key=""):
-            looks.append(super().state(api_key))
+        def state(self, api_key="", **more):
+            if api_key:
+                return super().state(api_key)
+            looks.append(super().state(**more))
             return {"accounts": {}} if len(looks) == 1 else looks[-1]
 
     monkeypatch.setattr(paper_audit, "PaperControl", Forgetful)
@@ -311,9 +445,10 @@ def test_a_difference_that_a_second_look_does_not_find_is_not_reported(deliver, 
 def test_a_rule_that_was_only_broken_in_between_is_not_reported(deliver, test1, monkeypatch):
     deliver(test1.alert(BTC_MARKET))
     order = Order.objects.first()
-    monkeypatch.setattr(audit, "_check_orders", lambda orders: [Finding(order.pk, "half written")])
+    looks = [[Finding(order.pk, "half written")]]
+    monkeypatch.setattr(book_rules, "check_orders", lambda pks: looks.pop() if looks else check_orders(pks))
 
-    assert audit_books(now=timezone.now()).problems == []
+    assert (audit_books(now=timezone.now()).problems, looks) == ([], [])
 
 
 def test_a_cancel_by_everyone_is_clean(deliver, test1):

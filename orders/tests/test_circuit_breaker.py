@@ -1,17 +1,21 @@
 """Automatic stops."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from exchanges.enums import TradingState
-from orders.controls import circuit_breaker
-from orders.controls.circuit_breaker import drawdown, net_result, trip_circuit_breakers
+from orders.controls import circuit_breaker, results
+from orders.controls.circuit_breaker import trip_circuit_breakers
+from orders.controls.results import Results, read_results
 from orders.controls.trading_state import set_trading_state
-from orders.models import Adjustment, Trade
+from orders.models import Adjustment, Order, ResultMark, Trade
 from orders.reconciliation.comparison import compare_accounts
 from strategies.models import StrategyAccount
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET
@@ -109,14 +113,7 @@ def test_what_a_person_activated_is_not_stopped_for_the_same_errors_again(delive
     assert trip_circuit_breakers(now=timezone.now()) == []
 
 
-def trade(profit, fee="0"):
-    return Trade(
-        symbol="BTC/USDT:USDT",
-        realized_profit=Decimal(profit),
-        fee=Decimal(fee),
-        fee_currency="USDT",
-        executed_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )
+TODAY, YESTERDAY = date(2026, 1, 2), date(2026, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -130,17 +127,91 @@ def trade(profit, fee="0"):
     ],
 )
 def test_the_drawdown_is_the_distance_from_the_best_result(profits, expected):
-    assert drawdown([trade(profit) for profit in profits]) == Decimal(expected)
+    summed = Results()
+    for profit in profits:
+        summed.add(Decimal(profit), TODAY)
+
+    assert summed.drawdown == Decimal(expected)
 
 
-def test_a_payment_counts_in_the_order_of_execution():
-    paid = Adjustment(amount=Decimal(-3), fee=Decimal(1))
+def test_a_days_result_is_of_that_day_and_later():
+    summed = Results()
+    for net, day in ((5, YESTERDAY), (-3, TODAY), (7, YESTERDAY), (-1, TODAY)):
+        summed.add(Decimal(net), day)
 
-    assert (net_result([trade("10"), paid]), drawdown([trade("10"), paid])) == (6, 4)
+    assert (summed.on(TODAY), summed.on(TODAY + timedelta(days=1)), summed.net) == (-4, 0, 8)
 
 
-def test_fees_count_against_the_result():
-    assert net_result([trade("10", "1"), trade("-2", "0.5")]) == Decimal("6.5")
+def book(desk, *profits, day=TODAY, fee="1", recorded_at=None):
+    """Trades of A1 that earned these profits, without their positions."""
+    order = Order.objects.filter(account=desk.accounts["A1"]).first()
+    at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    first = Trade.objects.count()
+    for number, profit in enumerate(profits, start=first):
+        Trade.objects.create(
+            order=order, strategy_account=order.strategy_account, account=order.account, market_type="FUTURES",
+            symbol=order.symbol, trade_id=f"booked-{number}", side="buy", quantity=1, price=1, fee=Decimal(fee),
+            fee_currency="USDT", realized_profit=Decimal(profit), executed_at=at, recorded_at=recorded_at or at,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def booked(deliver, test1, paper):
+    deliver(test1.alert(BTC_LIMIT))
+    yield partial(book, test1)
+    Trade.objects.all().delete()
+
+
+def results_of(desk):
+    row = desk.strategy_account("A1")
+    return read_results([row])[row.pk]
+
+
+def test_what_was_read_once_is_remembered(booked, test1):
+    booked("10", "-4")
+    first = results_of(test1)
+    booked("-3", "1")
+
+    row = test1.strategy_account("A1")
+    with CaptureQueriesContext(connection) as captured:
+        again = read_results([row])[row.pk]
+    plain_reads = [query["sql"] for query in captured if '"orders_trade"."id" > 0' in query["sql"]]
+
+    assert (first.net, first.drawdown, first.on(TODAY)) == (4, 5, 4)
+    assert (again.net, again.drawdown, again.on(TODAY)) == (0, 9, 0)
+    assert plain_reads == []
+
+
+def test_payments_count_beside_trades(booked, test1):
+    booked("10")
+    row, at = test1.strategy_account("A1"), datetime(2026, 1, 2, 13, tzinfo=UTC)
+    adjustment = Adjustment.objects.create(
+        strategy_account=row, account=row.account, market_type="FUTURES", symbol="BTC/USDT:USDT", kind="funding",
+        amount=Decimal(-3), fee=Decimal(1), executed_at=at, recorded_at=at,
+    )  # fmt: skip
+
+    summed = results_of(test1)
+
+    assert (summed.net, summed.drawdown) == (5, 4)
+    adjustment.delete()
+
+
+def test_results_begin_anew_when_the_trading_state_changes(booked, test1):
+    booked("10", "-40")
+    results_of(test1)
+    since = datetime(2026, 1, 3, tzinfo=UTC)
+    limit(test1, state_changed_at=since)
+    booked("-2", recorded_at=since + timedelta(seconds=1))
+
+    assert [results_of(test1).net for _ in range(2)] == [-3, -3]
+
+
+def test_what_may_still_be_overtaken_is_read_again(booked, test1, monkeypatch):
+    monkeypatch.setattr(results, "settled_keys", lambda patience_s: None)
+    booked("10")
+
+    assert [results_of(test1).net for _ in range(2)] == [9, 9]
+    assert not ResultMark.objects.exists()
 
 
 def test_a_halt_by_a_person_in_the_meantime_is_not_loosened(deliver, test1, monkeypatch):

@@ -27,8 +27,10 @@ from orders.models import (
     PositionDifference,
     Trade,
 )
-from orders.reconciliation.audit import _check_orders, _check_positions, audit_books
+from orders.reconciliation.audit import audit_books
+from orders.reconciliation.book_rules import check_orders
 from orders.reconciliation.paper_audit import OUR_PREFIX
+from orders.reconciliation.position_sums import check_positions
 from strategies.models import Strategy, StrategyAccount
 from tests.desk import order_posts
 from tests.rules import UNSENT
@@ -71,7 +73,7 @@ def check(paper: PaperControl, marks: Iterable[Mark], doubted: dict[Place, int])
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         orders = {order.client_order_id: order for order in Order.objects.all()}
-        found = [*_check_orders(Order.objects.all()), *_check_positions()]
+        found = [*check_orders(order.pk for order in orders.values()), *check_positions()]
         problems = [finding.text for finding in found]
         problems += _sent_while_stopped(marks)
         problems += _sent_in_doubt(orders.values(), doubted)

@@ -7,23 +7,33 @@ from exchanges.paper.engine.margin import account_margin, unrealized_profit
 from exchanges.paper.engine.records import Account, AlgoOrder, Income, Order, Trade
 
 
-def ledger_json(ledger: Ledger, api_key: str = "") -> Json:
-    """The prices, and one account or all accounts, by API key. Two keys of one account show the same account."""
+def ledger_json(ledger: Ledger, api_key: str = "", since: int = 0) -> Json:
+    """The prices, and one account or all accounts, by API key. Two keys of one account show the same account.
+
+    Orders and trades that are older than `since`, in milliseconds, are left out.
+    """
     accounts = ledger.accounts | ledger.other_keys
-    shown = {key: _account_json(ledger, account) for key, account in accounts.items() if api_key in ("", key)}
+    shown = {
+        key: _account_json(ledger, account, since)
+        for key, account in accounts.items()
+        if api_key in ("", key)
+    }
     return {
         "accounts": shown,
         "prices": {symbol: decimal_text(price) for symbol, price in ledger.prices.items()},
     }
 
 
-def _account_json(ledger: Ledger, account: Account) -> Json:
+def _account_json(ledger: Ledger, account: Account, since: int) -> Json:
     blotter = ledger.blotters[account.api_key]
-    waiting = [_waiting_json(algo) for algo in blotter.algos.values() if not algo.actual_order_id]
-    orders = sorted(
-        [_order_json(order) for order in blotter.orders.values()] + waiting, key=lambda row: row["orderId"]
-    )
-    trades = [trade for found in blotter.trades.values() for trade in found]
+    waiting = [
+        _waiting_json(algo)
+        for algo in blotter.algos.values()
+        if not algo.actual_order_id and algo.updated >= since
+    ]
+    placed = [_order_json(order) for order in blotter.orders.values() if order.updated >= since]
+    orders = sorted(placed + waiting, key=lambda row: row["orderId"])
+    trades = [trade for found in blotter.trades.values() for trade in found if trade.time >= since]
     return {
         "uid": account.uid,
         "balances": _balances_json(ledger, account),

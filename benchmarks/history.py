@@ -1,0 +1,110 @@
+"""Measures what a long history costs: deliveries, the audit of each minute, the tracker's reads, and the admin's lists.
+
+    pip install -r requirements.txt
+    python benchmarks/history.py [--orders N] [--deliveries N]
+
+Fills a throwaway PostgreSQL with old orders and their events, trades and deliveries, and measures before and after. All
+limits of risk are set. docs/benchmarks.md has the method and the results. Linux only; needs a PostgreSQL server binary.
+"""
+
+import argparse
+import importlib
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from fanout.hub import Hub
+from fanout.surroundings import surroundings
+
+STRATEGIES = 10
+LIMITS = {
+    "max_order_notional": 10**12,
+    "max_position_notional": 10**15,
+    "max_price_distance_percent": 90,
+    "max_open_orders": 1_000_000,
+    "max_orders_per_minute": 1_000_000,
+    "max_symbols": 1_000,
+    "max_daily_loss": 10**12,
+    "max_drawdown_percent": 99,
+    "max_errors_in_a_row": 50,
+}
+PAGES = [
+    "orders/order/",
+    "orders/order/?q=thold000000000000000000000500",
+    "orders/order/?p=90",
+    "orders/openorder/",
+    "orders/failedorder/",
+    "orders/trade/",
+    "orders/orderevent/",
+    "webhooks/webhooklog/",
+]
+
+
+def measure_deliveries(strategy: str, token: str, *, accounts: int, count: int) -> dict[str, float]:
+    """Returns milliseconds of deliveries one after another, after 20 that do not count."""
+    with closing(Hub(strategy=strategy, token=token, accounts=accounts)) as hub:
+        for _ in range(20):
+            hub.fan_out()
+        times = [hub.fan_out().wall_ms for _ in range(count)]
+    cuts = statistics.quantiles(times, n=100)
+    return {name: round(cuts[at - 1], 1) for name, at in (("p50", 50), ("p95", 95), ("p99", 99))}
+
+
+def timed(work: Callable[[], Any]) -> dict[str, float]:
+    began, cpu = time.perf_counter(), time.process_time()
+    work()
+    return {
+        "ms": round((time.perf_counter() - began) * 1000, 1),
+        "cpu_ms": round((time.process_time() - cpu) * 1000, 1),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--orders", type=int, default=1_000_000)
+    parser.add_argument("--deliveries", type=int, default=200)
+    options = parser.parse_args()
+    with surroundings():
+        rows = importlib.import_module("fanout.rows")  # models can be imported only after django.setup()
+        old = importlib.import_module("fanout.old_rows")
+        reads = importlib.import_module("fanout.timed_reads")
+        rows.migrate_database()
+        rows.lift_budgets()
+        reads.set_limits(LIMITS)
+        token = rows.issue_token()
+        names = ["new", *(f"old-{number}" for number in range(STRATEGIES))]
+        for name in names:
+            accounts = rows.make_accounts(f"{name}-{number}" for number in range(old.PER_BATCH))
+            rows.make_strategy(name, accounts)
+
+        def tell(what: str, found: Any) -> None:
+            print(what, json.dumps(found), flush=True)
+
+        how = {"accounts": old.PER_BATCH, "count": options.deliveries}
+        tell("delivery, empty", measure_deliveries("new", token, **how))
+        tell("filling", timed(lambda: reads.fill(options.orders, "old-", since=timedelta(days=365))))
+        tell("delivery, with history", measure_deliveries("old-0", token, **how))
+        for name, work in reads.first_reads().items():
+            tell(f"first: {name}", timed(work))
+        for name, work in reads.repeated_reads().items():
+            tell(name, timed(work))
+        open_page = reads.page_opener()
+        for page in PAGES:
+            open_page(page)
+            tell(f"admin: {page}", timed(lambda page=page: open_page(page)))  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    main()
