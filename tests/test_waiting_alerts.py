@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from copy import copy
 
 import pytest
 from django.core.wsgi import get_wsgi_application
@@ -125,6 +126,19 @@ def test_a_market_order_is_answered_with_the_exchanges_word_and_booked_afterward
         ("filled", True)
     }
     assert {position.quantity < 0 for position in Position.objects.all()} == {True}
+
+
+def test_an_order_whose_trades_are_being_booked_is_not_shown_half(paper, server, edge, runs):
+    desk = open_desk(paper, "A1", group_name="fast")
+    trades = edge.hold("fetch_order_fills")
+    server(desk.alert(ETH_MARKET)).result(LONG_S)
+    order = copy(runs[0].orders[0])
+
+    order.filled = order.quantity  # and the status comes a moment later
+    shown = runs[0].as_reported(order)
+
+    assert (order.status, shown.status) == ("accepted", "filled")
+    trades.release()
 
 
 def test_a_copy_waits_on_the_loop_for_the_first(paper, server, edge, bob):

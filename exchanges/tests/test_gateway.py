@@ -20,7 +20,7 @@ from exchanges.adapters.ccxt_adapter import CcxtAdapter
 from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest
 from exchanges.enums import MarketType, OrderType, Side
 from exchanges.errors import ExchangeError, Throttled, Unavailable
-from exchanges.gateway import Call, gateway
+from exchanges.gateway import Call, Line, gateway
 from exchanges.market_data import catalog, prices
 from exchanges.models import ExchangePause
 from exchanges.pause_record import Pause, PauseKey, key_digest
@@ -52,12 +52,13 @@ def books(paper, minute):
 
 
 def use(weight, minute=1000, line=LINE):
-    gateway._used[line] = (minute, weight)
+    gateway._weight_of(Line(*line)).note_used(minute, weight)
 
 
 def used(line=LINE):
     """Minute and weight."""
-    return gateway._used[line]
+    weights = gateway._weight_of(Line(*line))
+    return weights.minute, weights.used
 
 
 # Request weight
@@ -150,16 +151,40 @@ def test_few_that_can_wait_run_at_a_time_and_waiting_costs_them_nothing(books, m
 
     monkeypatch.setattr(BinanceFutures, "fetch_balance", slow)
 
-    outcomes = gateway.call_all([ask(can_wait=True) for _ in range(32)])
+    outcomes = gateway.call_all([ask(can_wait=True, owner=number % 2) for number in range(32)])
 
     assert most == 8
     assert [outcome.error for outcome in outcomes] == [None] * 32
 
 
+def test_questions_of_one_owner_delay_no_other_owners(books, edge):
+    slow, finished = edge.hold("fetch_balance"), []
+    gateway.start([ask(can_wait=True, owner=1) for _ in range(40)], finished.append)
+    slow.wait_for(6)
+
+    gateway.call(ask("fetch_positions", can_wait=True, owner=2))
+
+    assert finished == []
+    slow.release()
+    eventually(lambda: len(finished) == 40, what="those of the first owner")
+
+
+def test_an_owner_leaves_the_others_their_part_of_the_weight_for_questions(books, minute):
+    gateway.call(ask("fetch_positions", owner=2))
+    for _ in range(9):
+        gateway.call(ask("fetch_positions", owner=1))
+    use(800)
+
+    alice, bob = (gateway.call_all([ask(can_wait=True, owner=owner)])[0] for owner in (1, 2))
+
+    assert (type(alice.error), alice.error.code) == (Unavailable, "budget")
+    assert bob.error is None
+
+
 def test_those_that_cannot_wait_do_not_queue_behind_those_that_can(books, edge):
     slow, finished = edge.hold("fetch_balance"), []
     gateway.start([ask(can_wait=True) for _ in range(16)], finished.append)
-    slow.wait_for(8)
+    slow.wait_for(6)
 
     gateway.call(ask("fetch_positions"))
 
