@@ -1,7 +1,7 @@
 """The process's way to the exchanges: one asyncio loop on a thread of its own, one connection pool, warm clients.
 
 Callers are ordinary threads. A caller hands over calls and gets each outcome at the outcome's arrival. The gateway
-never touches the database and never repeats a call.
+never touches the database. Only a command that found no connection goes a second time; nothing else is repeated.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from exchanges.adapters.ccxt_adapter import CcxtAdapter
 from exchanges.adapters.clients import clone_client, install_markets, new_template, read_clock_offset
 from exchanges.adapters.dialects import DIALECTS
 from exchanges.adapters.protocol import Capabilities, Credentials
-from exchanges.adapters.transport import Passage, Session, new_session
+from exchanges.adapters.transport import UNREACHABLE, Passage, Session, new_session
 from exchanges.enums import MarketType
 from exchanges.errors import (
     DuplicateClientOrderId,
@@ -42,7 +42,7 @@ from exchanges.shares import FairQueue, OwnerPlaces, WeightShares
 logger = logging.getLogger(__name__)
 
 CLOCK_SKEW = "clock_skew"
-PLACE_ORDER = "place_order"
+PLACE_ORDER, CANCEL_ORDER = "place_order", "cancel_order"
 # So few calls that can wait run at a time that each call learns the request weight of the calls before.
 _PATIENT_AT_A_TIME, _PATIENT_OF_ONE_OWNER = 8, 6
 # Of the minute's weight: what questions that can wait leave to orders, and what entries leave to exits and cancels.
@@ -301,6 +301,12 @@ class Gateway:
             )
         with self._lock:
             self._weight_of(call.line).note_call(_clock_minute(), call.owner)
+        try:
+            return await getattr(adapter, call.verb)(*call.args)
+        except NotSent as error:
+            if not _may_go_again(call, error, passage) or self.pause_left_s(call.exchange, call.credentials):
+                raise
+        # Without a connection nothing has left. The request goes again, once, at once, with the same client order id.
         return await getattr(adapter, call.verb)(*call.args)
 
     def _restart_time(self, limit: asyncio.Timeout) -> None:
@@ -414,6 +420,11 @@ class Gateway:
 def _pause_keys(exchange: str, credentials: Credentials | None) -> tuple[PauseKey, ...]:
     address = PauseKey(exchange)
     return (address, PauseKey(exchange, key_digest(credentials.api_key))) if credentials else (address,)
+
+
+def _may_go_again(call: Call, error: NotSent, passage: Passage) -> bool:
+    is_command = call.verb in (PLACE_ORDER, CANCEL_ORDER)
+    return is_command and error.code == UNREACHABLE and not passage.is_connected
 
 
 def _late(passage: Passage) -> ExchangeError:
