@@ -131,19 +131,24 @@ def measure_burst(hub: Hub, make: Callable[[int], Json]) -> Json:
 def measure_beside(
     hub: Hub, make: Callable[[], Json], disturb: Callable[[threading.Event], None], *, seconds: float
 ) -> Json:
-    """The time of single orders of one owner, alone and while another owner disturbs."""
+    """The time of single orders of one owner, alone and while another owner disturbs.
 
-    def times_of(until: float) -> list[float]:
-        sender, times = Sender(hub), []
+    `inside` is the server's own time, from the whole request to the answer: the senders of this process and their
+    handshakes delay one another too.
+    """
+
+    def times_of(until: float) -> Json:
+        sender, times, inside = Sender(hub), [], []
         while time.monotonic() < until:
             took, status, answer = sender.send(make())
             if status != 200 or answer["summary"]["successful_trades"] != 1:
                 raise SystemExit(f"HTTP {status}: {answer}")
             times.append(took)
+            inside.append(answer["performance_metrics"]["total_processing_time_ms"] / 1000)
             time.sleep(0.1)
-        return times
+        return {**milliseconds(times), "inside": milliseconds(inside)}
 
-    times_of(time.monotonic() + 1)
+    times_of(time.monotonic() + 2)
     alone = times_of(time.monotonic() + seconds)
     over = threading.Event()
     disturber = threading.Thread(target=disturb, args=(over,))
@@ -152,7 +157,7 @@ def measure_beside(
     beside = times_of(time.monotonic() + seconds)
     over.set()
     disturber.join()
-    return {"alone": milliseconds(alone), "beside": milliseconds(beside)}
+    return {"alone": alone, "beside": beside}
 
 
 def flood_of(hub: Hub, token: str) -> Callable[[threading.Event], None]:

@@ -1,7 +1,7 @@
 """The process's way to the exchanges: one asyncio loop on a thread of its own, one connection pool, warm clients.
 
 Callers are ordinary threads. A caller hands over calls and gets each outcome at the outcome's arrival. The gateway
-never touches the database and never repeats a call.
+never touches the database. Only a command that found no connection goes a second time; nothing else is repeated.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -23,7 +23,7 @@ from exchanges.adapters.ccxt_adapter import CcxtAdapter
 from exchanges.adapters.clients import clone_client, install_markets, new_template, read_clock_offset
 from exchanges.adapters.dialects import DIALECTS
 from exchanges.adapters.protocol import Capabilities, Credentials
-from exchanges.adapters.transport import Passage, Session, new_session
+from exchanges.adapters.transport import UNREACHABLE, Passage, Session, new_session
 from exchanges.enums import MarketType
 from exchanges.errors import (
     DuplicateClientOrderId,
@@ -37,14 +37,16 @@ from exchanges.errors import (
 )
 from exchanges.pause_record import MAX_PAUSE_S, PauseKey, PauseRecord, key_digest
 from exchanges.registry import EXCHANGES, Exchange
-from exchanges.shares import FairQueue
+from exchanges.shares import FairQueue, OwnerPlaces, WeightShares
 
 logger = logging.getLogger(__name__)
 
 CLOCK_SKEW = "clock_skew"
-PLACE_ORDER = "place_order"
+PLACE_ORDER, CANCEL_ORDER = "place_order", "cancel_order"
 # So few calls that can wait run at a time that each call learns the request weight of the calls before.
-_PATIENT_AT_A_TIME = 8
+_PATIENT_AT_A_TIME, _PATIENT_OF_ONE_OWNER = 8, 6
+# Of the minute's weight: what questions that can wait leave to orders, and what entries leave to exits and cancels.
+_FOR_QUESTIONS, _FOR_ENTRIES = 0.5, 0.9
 _HANDSHAKES_AT_A_TIME = 100  # of one owner
 _LEAVE_AT_ONCE = 8  # calls are signed in one turn of the loop
 
@@ -61,7 +63,8 @@ class Call:
     """One verb of `ExchangeAdapter` with arguments. The outcome hands the caller's own `tag` back.
 
     A call with `can_wait` leaves the exchange's request weight to urgent calls: few calls with `can_wait` run at a
-    time, and none starts after more than half of the minute's weight was used. Such a call ends with Unavailable, code
+    time, by turns of their owners, and none starts after more than half of the minute's weight was used, or more than
+    the owner's part of this half where others ask too. Such a call ends with Unavailable, code
     "budget". A call with `is_probe` leaves during a pause too; the caller asked `Gateway.may_probe` before. Calls leave
     by turns of their owners; urgent calls go first.
     """
@@ -108,8 +111,8 @@ class Gateway:
         # What `exchanges.pauses` saw at its last look into the table: the lifts, and the ends of the pauses.
         self.pause_lifts: dict[PauseKey, int] | None = None
         self.pause_times: dict[PauseKey, datetime] = {}
-        self._used: dict[Line, tuple[int, int]] = {}  # a minute, and the request weight used in the minute
-        self._patient: dict[Line, asyncio.Semaphore] = {}
+        self._weights: dict[Line, WeightShares] = {}
+        self._patient: dict[Line, OwnerPlaces] = {}
         # By owner, line and urgency: a host without connections holds up neither other hosts nor the owner's exits.
         self._doors: dict[tuple[int, Line, bool], asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -181,6 +184,14 @@ class Gateway:
         running = self.pause_record.running()
         return {key.exchange: pause.left_s for key, pause in running.items() if not key.key_digest}
 
+    def has_room_for_entries(self, line: Line, count: int, *, owner: int) -> bool:
+        """Whether this minute's request weight has room for so many entries of the owner.
+
+        Exits and cancels ask nobody. The exchange's markets must be installed before.
+        """
+        weight = self.capabilities(*line).weight_per_minute
+        return self._has_room(line, weight, owner, _FOR_ENTRIES, more=count)
+
     def may_probe(self, exchange: str, credentials: Credentials) -> bool:
         """Whether one exit of the account may go out now in spite of a pause, as a call with `is_probe`.
 
@@ -224,10 +235,20 @@ class Gateway:
         key = (call.owner, call.line, call.is_urgent)
         return Passage(self._doors.setdefault(key, asyncio.Semaphore(_HANDSHAKES_AT_A_TIME)))
 
-    def _patience(self, call: Call) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def _patience(self, call: Call) -> AsyncIterator[None]:
         if not call.can_wait:
-            return nullcontext()
-        return self._patient.setdefault(call.line, asyncio.Semaphore(_PATIENT_AT_A_TIME))
+            yield
+            return
+        if call.line not in self._patient:
+            self._patient[call.line] = OwnerPlaces(_PATIENT_AT_A_TIME, of_one_owner=_PATIENT_OF_ONE_OWNER)
+        places, may_begin = self._patient[call.line], self._loop.create_future()
+        places.ask(call.owner, partial(may_begin.set_result, None))
+        await may_begin
+        try:
+            yield
+        finally:
+            places.give_back(call.owner)
 
     async def _outcome(self, call: Call, passage: Passage) -> Outcome:
         held_back = None if call.is_probe else self._held_back(call)
@@ -273,22 +294,38 @@ class Gateway:
         adapter = self._adapter(call.exchange, call.market_type, call.credentials)
         adapter.client.passage = passage
         adapter.client.restart_time = partial(self._restart_time, limit)
-        if call.can_wait and self._is_scarce(call.line, adapter.capabilities.weight_per_minute):
-            raise Unavailable("This minute's request weight is kept for orders.", code="budget")
+        weight = adapter.capabilities.weight_per_minute
+        if call.can_wait and not self._has_room(call.line, weight, call.owner, _FOR_QUESTIONS):
+            raise Unavailable(
+                "This minute's request weight is kept for others, or for orders.", code="budget"
+            )
+        with self._lock:
+            self._weight_of(call.line).note_call(_clock_minute(), call.owner)
+        try:
+            return await getattr(adapter, call.verb)(*call.args)
+        except NotSent as error:
+            if not _may_go_again(call, error, passage) or self.pause_left_s(call.exchange, call.credentials):
+                raise
+        # Without a connection nothing has left. The request goes again, once, at once, with the same client order id.
         return await getattr(adapter, call.verb)(*call.args)
 
     def _restart_time(self, limit: asyncio.Timeout) -> None:
         """Gives a history's next page the time of a whole call, because a long history takes many requests."""
         limit.reschedule(self._loop.time() + settings.EXCHANGE_TIMEOUT_S)
 
-    def _is_scarce(self, line: Line, per_minute: int | None) -> bool:
-        """Whether this address has used more than half of this minute's request weight."""
-        minute, used = self._used.get(line, (0, 0))
-        return per_minute is not None and minute == _clock_minute() and 2 * used > per_minute
+    def _weight_of(self, line: Line) -> WeightShares:
+        return self._weights.setdefault(line, WeightShares())
+
+    def _has_room(self, line: Line, per_minute: int | None, owner: int, part: float, more: int = 0) -> bool:
+        if per_minute is None:
+            return True
+        with self._lock:
+            weights = self._weight_of(line)
+            return weights.has_room(_clock_minute(), owner, limit=part * per_minute, more=more)
 
     def _note_weight(self, line: Line, minute: int, used: int) -> None:
-        if minute >= self._used.get(line, (0, 0))[0]:  # a late answer tells nothing about this minute
-            self._used[line] = (minute, used)
+        with self._lock:
+            self._weight_of(line).note_used(minute, used)
 
     def _adapter(
         self, exchange: str, market_type: MarketType, credentials: Credentials | None
@@ -349,7 +386,7 @@ class Gateway:
     def forget_exchanges(self) -> None:
         """Drops clients, capabilities, pauses and used weight, as if the process had just started."""
         self._templates, self._capabilities = {}, {}
-        self._used = {}
+        self._weights = {}
         self.pause_record.clear()
         self.pause_lifts, self.pause_times = None, {}
 
@@ -362,11 +399,8 @@ class Gateway:
                 return
             self._templates, self._running = {}, set()
             self._leaving = FairQueue()  # the parent sends what was in it
-            self._used, self._patient, self._doors = (
-                {},
-                {},
-                {},
-            )  # pauses stay: a child process has the same address
+            # Pauses stay: a child process has the same address.
+            self._weights, self._patient, self._doors = {}, {}, {}
             self._loop = asyncio.new_event_loop()
             started = threading.Event()
             threading.Thread(target=self._serve, args=(started,), name="exchanges", daemon=True).start()
@@ -386,6 +420,11 @@ class Gateway:
 def _pause_keys(exchange: str, credentials: Credentials | None) -> tuple[PauseKey, ...]:
     address = PauseKey(exchange)
     return (address, PauseKey(exchange, key_digest(credentials.api_key))) if credentials else (address,)
+
+
+def _may_go_again(call: Call, error: NotSent, passage: Passage) -> bool:
+    is_command = call.verb in (PLACE_ORDER, CANCEL_ORDER)
+    return is_command and error.code == UNREACHABLE and not passage.is_connected
 
 
 def _late(passage: Passage) -> ExchangeError:

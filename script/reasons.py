@@ -581,7 +581,8 @@ DELIVERIES = {
         " raise the setting.",
     ),
     "unavailable": Advice(
-        "The delivery could not be stored in time, whatever the cause. Nothing was stored and nothing was sent.",
+        "The delivery could not be stored in time, whatever the cause, or too many messages of the sender were waiting"
+        " already (`WEB_WAITING_PER_SENDER`). Nothing was stored and nothing was sent.",
         "Send the same message again; TradingView does so by itself. When the code stays:"
         " [Health says 503](runbook.md#health-says-503).",
     ),

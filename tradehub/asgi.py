@@ -15,6 +15,7 @@ from tradehub.wsgi import application as wsgi_application
 # isort: split
 from exchanges.market_data.warmup import warm_up  # models exist once the application exists
 from orders.execution.batches import drain
+from tradehub.http.api_errors import crowded_answer
 
 BODY_TIMEOUT_S = 10
 DRAIN_S = 4  # the server ends its workers after 5 s
@@ -28,6 +29,10 @@ application = BufferedWSGI(
     answer_threads=settings.ANSWER_THREADS,
     max_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
     body_timeout_s=BODY_TIMEOUT_S,
+    waiting_per_sender=settings.WEB_WAITING_PER_SENDER,
+    waiting_at_most=settings.WEB_WAITING,
+    crowded_answer=crowded_answer,
+    trusted_proxies=settings.TRUSTED_PROXIES,
     drain=partial(drain, DRAIN_S),
 )
 

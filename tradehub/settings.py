@@ -112,6 +112,9 @@ WEB_PROCESSES = positive_int("WEB_PROCESSES", 1)
 # Requests and runs of batches that wait hold no thread. Each thread keeps a database connection: see tradehub.checks.
 WEB_THREADS = positive_int("WEB_THREADS", 12)
 ANSWER_THREADS = 4
+# Whole requests that wait for a thread, of one sender and of all. A request beyond gets 503, so the sender repeats it.
+WEB_WAITING_PER_SENDER = positive_int("WEB_WAITING_PER_SENDER", 300)
+WEB_WAITING = positive_int("WEB_WAITING", 1_000)
 RUN_THREADS = positive_int("RUN_THREADS", 8)
 EVIDENCE_THREADS = 4
 TRACKER_THREADS = 2

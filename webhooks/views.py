@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from exchanges.failpoints import failpoint
 from webhooks import throttle
 from webhooks.answering.answer import Answer
-from webhooks.answering.deferral import ARRIVED, CAN_DEFER, DEFERRED, SETTLED
+from webhooks.answering.deferral import ARRIVED, CAN_DEFER, DEFERRED, PROVED, SETTLED
 from webhooks.errors import WebhookError
 from webhooks.message.schema import message_schema
 from webhooks.senders import is_allowed, sender_in
@@ -62,6 +62,8 @@ class WebhookView(APIView):
             now=now,
             started=started,
         )
+        token = answer.accepted.admission.token
+        request.META[PROVED] = token.digest, token.user_id
         if request.META.get(CAN_DEFER):
             request.META[DEFERRED] = answer
             return Response()  # the server drops this response and asks again

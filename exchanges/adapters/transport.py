@@ -21,6 +21,7 @@ from exchanges.adapters.outcomes import classify_generic
 from exchanges.errors import ExchangeError, NotSent, OutcomeUnknown
 
 _KEEP_ALIVE_S = 75
+UNREACHABLE = "unreachable"  # no connection came about
 _MAX_DIGITS = 9  # the most digits read of a number in a header
 
 Session = aiohttp.ClientSession
@@ -134,7 +135,7 @@ class StrictTransport:
                 raw = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             # Without the cause, because aiohttp's text may hold the signed URL.
-            raise NotSent("The exchange could not be reached.") from None
+            raise NotSent("The exchange could not be reached.", code=UNREACHABLE) from None
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise OutcomeUnknown("The connection broke before the exchange's answer was complete.") from None
         self._note_weight(response.headers)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import count
 
+import aiohttp
 import pytest
 from ccxt.base.exchange import BaseExchange
 from django.contrib.admin.models import LogEntry
@@ -19,12 +20,13 @@ from exchanges.adapters.binance import BinanceFutures, BinanceSpot
 from exchanges.adapters.ccxt_adapter import CcxtAdapter
 from exchanges.adapters.protocol import Credentials, OrderKey, OrderRequest
 from exchanges.enums import MarketType, OrderType, Side
-from exchanges.errors import ExchangeError, Throttled, Unavailable
-from exchanges.gateway import Call, gateway
+from exchanges.errors import ExchangeError, NotSent, OutcomeUnknown, Throttled, Unavailable
+from exchanges.gateway import Call, Line, gateway
 from exchanges.market_data import catalog, prices
 from exchanges.models import ExchangePause
 from exchanges.pause_record import Pause, PauseKey, key_digest
 from exchanges.vault import credentials_of
+from tests.desk import order_posts
 from tests.factories import AccountFactory
 from tests.waiting import LONG_S, eventually
 
@@ -52,12 +54,13 @@ def books(paper, minute):
 
 
 def use(weight, minute=1000, line=LINE):
-    gateway._used[line] = (minute, weight)
+    gateway._weight_of(Line(*line)).note_used(minute, weight)
 
 
 def used(line=LINE):
     """Minute and weight."""
-    return gateway._used[line]
+    weights = gateway._weight_of(Line(*line))
+    return weights.minute, weights.used
 
 
 # Request weight
@@ -150,16 +153,40 @@ def test_few_that_can_wait_run_at_a_time_and_waiting_costs_them_nothing(books, m
 
     monkeypatch.setattr(BinanceFutures, "fetch_balance", slow)
 
-    outcomes = gateway.call_all([ask(can_wait=True) for _ in range(32)])
+    outcomes = gateway.call_all([ask(can_wait=True, owner=number % 2) for number in range(32)])
 
     assert most == 8
     assert [outcome.error for outcome in outcomes] == [None] * 32
 
 
+def test_questions_of_one_owner_delay_no_other_owners(books, edge):
+    slow, finished = edge.hold("fetch_balance"), []
+    gateway.start([ask(can_wait=True, owner=1) for _ in range(40)], finished.append)
+    slow.wait_for(6)
+
+    gateway.call(ask("fetch_positions", can_wait=True, owner=2))
+
+    assert finished == []
+    slow.release()
+    eventually(lambda: len(finished) == 40, what="those of the first owner")
+
+
+def test_an_owner_leaves_the_others_their_part_of_the_weight_for_questions(books, minute):
+    gateway.call(ask("fetch_positions", owner=2))
+    for _ in range(9):
+        gateway.call(ask("fetch_positions", owner=1))
+    use(800)
+
+    alice, bob = (gateway.call_all([ask(can_wait=True, owner=owner)])[0] for owner in (1, 2))
+
+    assert (type(alice.error), alice.error.code) == (Unavailable, "budget")
+    assert bob.error is None
+
+
 def test_those_that_cannot_wait_do_not_queue_behind_those_that_can(books, edge):
     slow, finished = edge.hold("fetch_balance"), []
     gateway.start([ask(can_wait=True) for _ in range(16)], finished.append)
-    slow.wait_for(8)
+    slow.wait_for(6)
 
     gateway.call(ask("fetch_positions"))
 
@@ -765,3 +792,76 @@ def test_a_forked_child_keeps_no_calls_of_its_parent(cannot_connect):
     child.start([ask("place_order", owner=1)], lambda outcome: answered.set())
 
     assert answered.wait(2)
+
+
+# Commands that found no connection
+
+
+@pytest.fixture
+def refuse_connections(monkeypatch):
+    """Lets so many connections fail before they begin. Returns the list of the tries."""
+
+    def refuse(number):
+        tries, connect = [], aiohttp.TCPConnector.connect
+
+        async def maybe(self, req, *args, **more):
+            tries.append(req.url.path)
+            if len(tries) <= number:
+                raise aiohttp.ClientConnectorError(req.connection_key, OSError(111, "refused"))
+            return await connect(self, req, *args, **more)
+
+        monkeypatch.setattr(aiohttp.TCPConnector, "connect", maybe)
+        return tries
+
+    return refuse
+
+
+def test_an_order_that_found_no_connection_goes_again_as_the_same_order(books, paper, refuse_connections):
+    tries = refuse_connections(1)
+
+    report = gateway.call(ask("place_order", order()))
+
+    assert report.client_order_id == "mine-1"
+    assert len(tries) == 2
+    assert [row["clientOrderId"] for row in order_posts(paper)] == ["mine-1"]
+
+
+@pytest.mark.parametrize(("verb", "argument"), [("place_order", order()), ("cancel_order", KEY)])
+def test_a_command_goes_again_once(books, paper, refuse_connections, verb, argument):
+    tries = refuse_connections(9)
+
+    with pytest.raises(NotSent):
+        gateway.call(ask(verb, argument))
+
+    assert len(tries) == 2
+    assert order_posts(paper) == []
+
+
+def test_a_question_that_found_no_connection_is_left_to_its_caller(books, refuse_connections):
+    tries = refuse_connections(9)
+
+    with pytest.raises(ExchangeError):
+        gateway.call(ask())
+
+    assert len(tries) == 1
+
+
+def test_nothing_goes_again_into_a_pause(books, refuse_connections, monkeypatch):
+    tries = refuse_connections(9)
+    told = iter([0.0, 30.0])
+    monkeypatch.setattr(module.Gateway, "pause_left_s", lambda *key: next(told))
+
+    with pytest.raises(NotSent):
+        gateway.call(ask("place_order", order()))
+
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize("fault", [{"action": "drop"}, {"action": "reset_mid_body"}])
+def test_an_order_that_may_have_left_is_never_repeated(books, paper, fault):
+    paper.fault(when="after", times=None, **fault)
+
+    with pytest.raises(OutcomeUnknown):
+        gateway.call(ask("place_order", order()))
+
+    assert [row["clientOrderId"] for row in order_posts(paper)] == ["mine-1"]

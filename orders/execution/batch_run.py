@@ -19,7 +19,7 @@ from exchanges.enums import MarketType
 from exchanges.failpoints import failpoint
 from orders.domain.enums import GoalState, OrderStatus
 from orders.domain.keys import HoldingKey, PositionKey
-from orders.domain.lifecycle import UNSENT, conclude_status
+from orders.domain.lifecycle import OPEN, UNSENT, conclude_status
 from orders.execution.cancel_instructions import cancel_waiting, cancel_waiting_entries, mark_for_cancel
 from orders.execution.client import ExecutionClient, OrderCall
 from orders.execution.completion import Completion
@@ -179,9 +179,12 @@ class BatchRun:
         )
 
     def as_reported(self, order: Order) -> Order:
-        """The order as the exchange's answer says, also before the order's trades are booked."""
+        """The order as the exchange's answer says, also before the order's trades are booked.
+
+        A thread may be booking the trades now, and the order may show these before the status that follows.
+        """
         report = self._client.reported.get(order.pk)
-        if report is None or report.filled <= order.filled:
+        if report is None or report.filled < order.filled or order.status not in OPEN:
             return order
         shown = copy(order)
         shown.filled, shown.average = report.filled, report.average
@@ -253,7 +256,7 @@ class BatchRun:
 
     def _begin_orders(self, orders: Sequence[Order], queues: dict[int, AccountQueue]) -> None:
         failpoint("turn begun, not claimed")
-        turn = submit_orders(orders, prices=self._prices, actor=self._by, now=self._clock())
+        turn = submit_orders(orders, prices=self._prices, actor=self._by, now=self._clock(), owner=self.owner)
         for order in turn.sent:
             queues[id(order)].working = 1
             self._queue_of[order.pk] = queues[id(order)]

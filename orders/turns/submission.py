@@ -1,5 +1,6 @@
 """The submission of orders before the network call: size or deny each order, and commit `submitted`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from exchanges import pauses, vault
 from exchanges.enums import MarketType, OrderType
-from exchanges.gateway import gateway
+from exchanges.gateway import Line, gateway
 from exchanges.market_data.catalog import Catalogs, open_catalogs
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.keys import HoldingKey
@@ -48,8 +49,17 @@ class Turn:
     not_compared: set[int]
 
 
-def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: str, now: datetime) -> Turn:
+def submit_orders(
+    orders: Sequence[Order],
+    *,
+    prices: ReferencePrices,
+    actor: str,
+    now: datetime,
+    owner: int | None = None,
+) -> Turn:
     """Commits the orders that may go now as `submitted`. All orders are of one strategy.
+
+    The orders use the share of `owner`, or of each account's owner, in the exchange's request weight.
 
     An order that is neither sent nor waiting was denied, or another run moved the order meanwhile.
     """
@@ -57,7 +67,7 @@ def submit_orders(orders: Sequence[Order], *, prices: ReferencePrices, actor: st
     catalogs = _catalogs_of(orders, now)
     undecided = decide_positions(orders, prices=prices, catalogs=catalogs, actor=actor, now=now)
     orders, undecided = _end_overdue(orders, undecided, prices, actor, now)
-    ready, waiting = _split_ready(orders, prices, actor, now)
+    ready, waiting = _split_ready(orders, prices, actor, now, owner)
     waiting += undecided
     if not ready:
         return Turn([], waiting, [], [], [], set())
@@ -189,17 +199,20 @@ def preview_orders(orders: Sequence[Order], *, now: datetime) -> list[Order]:
 
 
 def _split_ready(
-    orders: Sequence[Order], prices: ReferencePrices, actor: str, now: datetime
+    orders: Sequence[Order], prices: ReferencePrices, actor: str, now: datetime, owner: int | None
 ) -> tuple[list[Order], list[Order]]:
-    """The orders that may be checked now, and the orders that wait for a paused exchange (`queued`) or for a price.
+    """The orders that may be checked now, and the orders that wait: for a price, or `queued` for the exchange.
+
+    An exchange lets wait during a pause, and entries of an owner whose part of the minute's request weight is used up.
 
     An overdue order does not wait: the check denies the order.
     """
     ready, paused, unpriced = [], [], []
+    entries: Counter[tuple[Line, int]] = Counter()
     for order in orders:
         if is_overdue(order, now):
             ready.append(order)
-        elif _is_paused(order) and not _may_probe(order):
+        elif (_is_paused(order) and not _may_probe(order)) or _lacks_room(order, entries, owner):
             paused.append(order)
         elif _needs_fresh_price(order) and not prices.request(price_key(order), now=now):
             unpriced.append(order)
@@ -215,6 +228,16 @@ def _is_paused(order: Order) -> bool:
     except vault.CredentialsUnreadable:
         return False  # the pre-trade check denies the order
     return gateway.pause_left_s(order.account.exchange, credentials) > 0
+
+
+def _lacks_room(order: Order, entries: Counter[tuple[Line, int]], owner: int | None) -> bool:
+    """Whether an entry would take from the request weight of other owners, or of exits. `entries` counts this turn."""
+    if order.is_closing:
+        return False
+    line = Line(order.account.exchange, MarketType(order.market_type))
+    payer = order.account.owner_id if owner is None else owner
+    entries[line, payer] += 1
+    return not gateway.has_room_for_entries(line, entries[line, payer], owner=payer)
 
 
 def _may_probe(order: Order) -> bool:

@@ -1,19 +1,23 @@
 """Runs a WSGI application in threads behind an ASGI server. A request takes a thread once the whole body is here.
 
 WSGI reads the body from inside the application, so a few clients with slow bodies would hold every thread. Here a slow
-client holds only the bytes sent so far.
+client holds only the bytes sent so far. Whole requests take threads by turns of their senders.
 """
 
 import asyncio
+import logging
+import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any, TypeVar
 
-from webhooks.answering.deferral import ARRIVED, CAN_DEFER, DEFERRED, SETTLED, Deferred
+from tradehub.http.sender_turns import Crowded, KnownTokens, Sender, Turns, sender_of_request
+from webhooks.answering.deferral import ARRIVED, CAN_DEFER, DEFERRED, PROVED, SETTLED, Deferred
+from webhooks.senders import Network
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -21,6 +25,15 @@ Send = Callable[[Event], Awaitable[None]]
 Environ = dict[str, Any]
 T = TypeVar("T")
 WSGIApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+logger = logging.getLogger(__name__)
+
+_TOLD_EVERY_S = 60
+
+
+def plain_refusal(environ: Environ) -> Answer:
+    return int(HTTPStatus.SERVICE_UNAVAILABLE), [], b""
 
 
 class BufferedWSGI:
@@ -38,10 +51,27 @@ class BufferedWSGI:
         max_bytes: int,
         body_timeout_s: float,
         answer_threads: int = 4,
+        waiting_per_sender: int = 300,
+        waiting_at_most: int = 1_000,
+        crowded_answer: Callable[[Environ], Answer] = plain_refusal,
+        trusted_proxies: Sequence[Network] = (),
         drain: Callable[[], None] = lambda: None,
     ) -> None:
-        """`drain` is called on a thread when the server shuts down, and holds the shutdown up until it returns."""
+        """`drain` is called on a thread when the server shuts down, and holds the shutdown up until it returns.
+
+        Beyond `waiting_per_sender` and `waiting_at_most` whole requests that wait for a thread, a request gets
+        `crowded_answer`.
+        """
         self.application = application
+        self.crowded_answer = crowded_answer
+        self.trusted_proxies = trusted_proxies
+        self.known = KnownTokens()
+        self.turns = Turns(
+            threads, self.known, waiting_per_sender=waiting_per_sender, waiting_at_most=waiting_at_most
+        )
+        # What waits for an answer was stored, and is never refused.
+        self.answer_turns = Turns(answer_threads, self.known)
+        self._told_at = -math.inf
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="web")
         # Deferred answers have threads of their own: what is settled waits behind no request that comes later.
         self.answer_pool = ThreadPoolExecutor(answer_threads, thread_name_prefix="web-answer")
@@ -54,7 +84,7 @@ class BufferedWSGI:
             await receive()
             await send({"type": "lifespan.startup.complete"})
             await receive()
-            await self.in_answer_thread(self.drain)
+            await run_in(self.answer_pool, self.drain)
             await send({"type": "lifespan.shutdown.complete"})
         elif scope["type"] == "http":
             await self.serve(scope, receive, send)
@@ -72,22 +102,44 @@ class BufferedWSGI:
         else:
             await send_answer(send, *await self.answer(scope, body))
 
-    async def answer(self, scope: Event, body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    async def answer(self, scope: Event, body: bytes) -> Answer:
         """Calls the application, and a second time for a deferred answer: see webhooks.answering.deferral."""
         environ = environ_of(scope, body) | {CAN_DEFER: True, ARRIVED: time.monotonic()}
-        answer = await self.in_thread(partial(self.call, environ))
+        sender = sender_of_request(environ, body, self.trusted_proxies)
+        try:
+            async with self.turns.turn_of(sender):
+                answer = await run_in(self.pool, partial(self.call, environ))
+        except Crowded:
+            return self.refuse_crowd(environ, sender)
+        self.learn(sender, environ, answer[0])
         deferred: Deferred | None = environ.pop(DEFERRED, None)
         if deferred is None:
             return answer
-        await deferred.settle(self.in_answer_thread)
+        in_thread = partial(self.in_answer_thread, sender)
+        await deferred.settle(in_thread)
         environ = environ_of(scope, b"") | {SETTLED: deferred}
-        return await self.in_answer_thread(partial(self.call, environ))
+        settled: Answer = await in_thread(partial(self.call, environ))
+        return settled
 
-    async def in_thread(self, act: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.pool, act)
+    async def in_answer_thread(self, sender: Sender, act: Callable[[], T]) -> T:
+        async with self.answer_turns.turn_of(sender):
+            return await run_in(self.answer_pool, act)
 
-    async def in_answer_thread(self, act: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.answer_pool, act)
+    def learn(self, sender: Sender, environ: Environ, status: int) -> None:
+        """Gives the requests of a token that proved right the turns of the token's owner, until the token fails."""
+        if PROVED in environ:
+            self.known.learn(*environ[PROVED])
+        elif status == HTTPStatus.UNAUTHORIZED:
+            self.known.forget(sender.digest)
+
+    def refuse_crowd(self, environ: Environ, sender: Sender) -> Answer:
+        if time.monotonic() - self._told_at > _TOLD_EVERY_S:
+            self._told_at = time.monotonic()
+            logger.warning(
+                "requests refused, too many wait owner=%s address=%s",
+                self.known.group_of(sender).owner, sender.address,
+            )  # fmt: skip
+        return self.crowded_answer(environ)
 
     async def read_body(self, receive: Receive) -> bytes:
         body = bytearray()
@@ -100,7 +152,7 @@ class BufferedWSGI:
             more = event.get("more_body", False)
         return bytes(body)
 
-    def call(self, environ: Environ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def call(self, environ: Environ) -> Answer:
         start: list[Any] = []
         chunks: list[bytes] = []
 
@@ -151,6 +203,10 @@ def environ_of(scope: Event, body: bytes) -> Environ:
     environ.pop("HTTP_CONTENT_LENGTH", None)
     environ["CONTENT_LENGTH"] = str(len(body))
     return environ
+
+
+async def run_in(pool: ThreadPoolExecutor, act: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, act)
 
 
 async def send_answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:

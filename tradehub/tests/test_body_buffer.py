@@ -1,10 +1,14 @@
 import asyncio
+import json
 import threading
 
 import pytest
 
+from strategies.tokens import digest_of
+from tradehub.http.api_errors import crowded_answer
 from tradehub.http.body_buffer import BufferedWSGI
-from webhooks.answering.deferral import ARRIVED, DEFERRED, SETTLED
+from tradehub.http.sender_turns import Sender
+from webhooks.answering.deferral import ARRIVED, DEFERRED, PROVED, SETTLED
 
 SCOPE = {
     "type": "http",
@@ -168,6 +172,65 @@ def test_startup_and_shutdown_are_acknowledged():
 def test_a_websocket_is_refused():
     with pytest.raises(ValueError, match="No application for websocket"):
         drive(buffered(Echo()), scope={"type": "websocket"})
+
+
+# Turns
+
+
+TOKEN = b"th_" + b"a" * 43
+
+
+class Knows:
+    """Takes every token for one of the user 7, until `status` says otherwise."""
+
+    def __init__(self):
+        self.status = "200 OK"
+
+    def __call__(self, environ, start_response):
+        if self.status.startswith("200"):
+            environ[PROVED] = digest_of(TOKEN.decode()), 7
+        start_response(self.status, [])
+        return [b""]
+
+
+def test_the_server_knows_a_token_that_was_right_until_it_fails():
+    knows = Knows()
+    application = buffered(knows, max_bytes=100)
+    sender = Sender(digest_of(TOKEN.decode()), "10.0.0.9")
+
+    owners = []
+    for status in ("403 Forbidden", "200 OK", "400 Bad Request", "401 Unauthorized"):
+        knows.status = status
+        drive(application, part(TOKEN))
+        owners.append(application.known.group_of(sender).owner)
+
+    assert owners == [0, 7, 7, 0]
+
+
+@pytest.mark.django_db
+def test_what_comes_when_too_much_waits_is_told_to_come_again(caplog):
+    echo = Echo()
+    application = buffered(echo, waiting_at_most=0, crowded_answer=crowded_answer)
+    scope = SCOPE | {"headers": [(b"accept-language", b"en")]}
+
+    answers = [drive(application, part(b""), scope=scope) for _ in range(2)]
+
+    for start, body in answers:
+        assert start["status"] == 503
+        assert dict(start["headers"])[b"retry-after"] == b"5"
+        assert json.loads(body["body"]) == {
+            "success": False,
+            "error": "The message could not be stored. Please send it again. "
+            "(too many messages of this sender are waiting)",
+            "code": "unavailable",
+            "webhook_id": None,
+        }
+    assert echo.environ is None
+    assert caplog.messages == ["requests refused, too many wait owner=0 address=10.0.0.9"]
+
+
+def test_a_refusal_without_words_is_503_too():
+    assert drive(buffered(Echo(), waiting_at_most=0), part(b""))[0]["status"] == 503
 
 
 # Deferred answers

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 CAN_DEFER, DEFERRED, SETTLED = "tradehub.can_defer", "tradehub.deferred", "tradehub.settled"
+PROVED = "tradehub.proved"  # set by the view: digest and user of the token that was right
 ARRIVED = "tradehub.arrived"  # the monotonic time at which the whole request was here
 
 T = TypeVar("T")
