@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,24 @@ PAGES = [
 ]
 
 
-def measure_deliveries(strategy: str, token: str, *, accounts: int, count: int) -> dict[str, float]:
-    """Returns milliseconds of deliveries one after another, after 20 that do not count."""
-    with closing(Hub(strategy=strategy, token=token, accounts=accounts)) as hub:
-        for _ in range(20):
-            hub.fan_out()
-        times = [hub.fan_out().wall_ms for _ in range(count)]
+def measure_deliveries(*strategies: str, token: str, accounts: int, count: int) -> dict[str, Any]:
+    """Returns milliseconds of deliveries, one after another and the strategies in turns, after 20 that do not count."""
+    with ExitStack() as stack:
+        hubs = {
+            name: stack.enter_context(closing(Hub(strategy=name, token=token, accounts=accounts)))
+            for name in strategies
+        }
+        for hub in hubs.values():
+            for _ in range(20):
+                hub.fan_out()
+        times: dict[str, list[float]] = {name: [] for name in strategies}
+        for _ in range(count):
+            for name, hub in hubs.items():
+                times[name].append(hub.fan_out().wall_ms)
+    return {name: percentiles(found) for name, found in times.items()}
+
+
+def percentiles(times: list[float]) -> dict[str, float]:
     cuts = statistics.quantiles(times, n=100)
     return {name: round(cuts[at - 1], 1) for name, at in (("p50", 50), ("p95", 95), ("p99", 99))}
 
@@ -84,7 +96,7 @@ def main() -> None:
         rows.lift_budgets()
         reads.set_limits(LIMITS)
         token = rows.issue_token()
-        names = ["new", *(f"old-{number}" for number in range(STRATEGIES))]
+        names = ["new-0", "new-1", *(f"old-{number}" for number in range(STRATEGIES))]
         for name in names:
             accounts = rows.make_accounts(f"{name}-{number}" for number in range(old.PER_BATCH))
             rows.make_strategy(name, accounts)
@@ -92,10 +104,10 @@ def main() -> None:
         def tell(what: str, found: Any) -> None:
             print(what, json.dumps(found), flush=True)
 
-        how = {"accounts": old.PER_BATCH, "count": options.deliveries}
-        tell("delivery, empty", measure_deliveries("new", token, **how))
+        how = {"token": token, "accounts": old.PER_BATCH, "count": options.deliveries}
+        tell("delivery, empty", measure_deliveries("new-0", "new-1", **how))
         tell("filling", timed(lambda: reads.fill(options.orders, "old-", since=timedelta(days=365))))
-        tell("delivery, with history", measure_deliveries("old-0", token, **how))
+        tell("delivery, with history", measure_deliveries("new-0", "old-0", **how))
         for name, work in reads.first_reads().items():
             tell(f"first: {name}", timed(work))
         for name, work in reads.repeated_reads().items():

@@ -37,12 +37,12 @@ _ORDERS = """
 INSERT INTO orders_order (id, batch_id, leg, sequence, part, attempt, strategy_id, strategy_account_id, account_id,
     market_type, symbol, side, order_type, qty_per, quantity, price, reduce_only, terms, tag, client_order_id,
     exchange_order_id, status, filled, average, reason, reason_params, exchange_code, created_at, submitted_at,
-    closed_at, released_at, checked_at, answered_at, absent_reads)
+    closed_at, released_at, checked_at, answered_at, absent_reads, archived_as)
 SELECT %(order)s + number, %(batch)s + batch, 0, 0, 0, 1, strategy, strategy_account, account,
     'FUTURES', symbol, side, 'LIMIT', 5, 0.5, 95000, false, '{{}}', '', 'thold' || lpad(number::text, 24, '0'),
     'old' || number, status, CASE status WHEN 'filled' THEN 0.5 ELSE 0 END,
     CASE status WHEN 'filled' THEN 95000 END, CASE status WHEN 'rejected' THEN 'insufficient_funds' ELSE '' END, '{{}}',
-    '', at, at + interval '20 ms', at + interval '1 s', at + interval '1 s', at, at, 0
+    '', at, at + interval '20 ms', at + interval '1 s', at + interval '1 s', at, at, 0, ''
 FROM line ORDER BY number
 """
 _EVENTS = """
