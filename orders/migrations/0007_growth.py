@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
             name='ArchiveGate',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('order_pk', models.BigIntegerField(unique=True)),
+                ('order_pk', models.BigIntegerField(unique=True, editable=False)),
             ],
             options={
                 'verbose_name': 'gate of the archive',
@@ -81,12 +81,12 @@ class Migration(migrations.Migration):
             name='AuditProgress',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('order_pk', models.BigIntegerField(default=0)),
-                ('event_pk', models.BigIntegerField(default=0)),
-                ('trade_pk', models.BigIntegerField(default=0)),
-                ('adjustment_pk', models.BigIntegerField(default=0)),
-                ('broken_orders', models.JSONField(default=list)),
-                ('broken_adjustments', models.JSONField(default=list)),
+                ('order_pk', models.BigIntegerField(default=0, editable=False)),
+                ('event_pk', models.BigIntegerField(default=0, editable=False)),
+                ('trade_pk', models.BigIntegerField(default=0, editable=False)),
+                ('adjustment_pk', models.BigIntegerField(default=0, editable=False)),
+                ('broken_orders', models.JSONField(default=list, editable=False)),
+                ('broken_adjustments', models.JSONField(default=list, editable=False)),
             ],
             options={
                 'verbose_name': 'progress of the audit',
@@ -97,9 +97,9 @@ class Migration(migrations.Migration):
             name='ResultMark',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('since', models.DateTimeField(null=True)),
-                ('trade_pk', models.BigIntegerField(default=0)),
-                ('adjustment_pk', models.BigIntegerField(default=0)),
+                ('since', models.DateTimeField(null=True, editable=False)),
+                ('trade_pk', models.BigIntegerField(default=0, editable=False)),
+                ('adjustment_pk', models.BigIntegerField(default=0, editable=False)),
                 ('net', exchanges.fields.ExactDecimalField(default=0, verbose_name='net result')),
                 ('best', exchanges.fields.ExactDecimalField(default=0, verbose_name='best net result')),
                 ('day', models.DateField(null=True, verbose_name='day')),

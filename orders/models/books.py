@@ -158,12 +158,12 @@ class AuditProgress(models.Model):
     that break a rule stay listed, and are checked by each audit, until a person has mended them.
     """
 
-    order_pk = models.BigIntegerField(default=0)
-    event_pk = models.BigIntegerField(default=0)
-    trade_pk = models.BigIntegerField(default=0)
-    adjustment_pk = models.BigIntegerField(default=0)
-    broken_orders = models.JSONField(default=list)
-    broken_adjustments = models.JSONField(default=list)
+    order_pk = models.BigIntegerField(default=0, editable=False)
+    event_pk = models.BigIntegerField(default=0, editable=False)
+    trade_pk = models.BigIntegerField(default=0, editable=False)
+    adjustment_pk = models.BigIntegerField(default=0, editable=False)
+    broken_orders = models.JSONField(default=list, editable=False)
+    broken_adjustments = models.JSONField(default=list, editable=False)
 
     class Meta:
         verbose_name = _("progress of the audit")
@@ -218,9 +218,9 @@ class ResultMark(models.Model):
         related_name="+",
         verbose_name=_("strategy account"),
     )
-    since = models.DateTimeField(null=True)  # the last change of the trading state
-    trade_pk = models.BigIntegerField(default=0)
-    adjustment_pk = models.BigIntegerField(default=0)
+    since = models.DateTimeField(null=True, editable=False)  # the last change of the trading state
+    trade_pk = models.BigIntegerField(default=0, editable=False)
+    adjustment_pk = models.BigIntegerField(default=0, editable=False)
     net = ExactDecimalField(_("net result"), default=0)
     best = ExactDecimalField(_("best net result"), default=0)
     day = models.DateField(_("day"), null=True)
@@ -237,7 +237,7 @@ class ResultMark(models.Model):
 class ArchiveGate(models.Model):
     """An order whose events may be deleted. A row exists only inside a transaction of orders.archive."""
 
-    order_pk = models.BigIntegerField(unique=True)
+    order_pk = models.BigIntegerField(unique=True, editable=False)
 
     class Meta:
         verbose_name = _("gate of the archive")
