@@ -67,10 +67,14 @@ class BufferedWSGI:
         self.trusted_proxies = trusted_proxies
         self.known = KnownTokens()
         self.turns = Turns(
-            threads, self.known, waiting_per_sender=waiting_per_sender, waiting_at_most=waiting_at_most
+            threads,
+            self.known,
+            of_one_sender=threads // 3,
+            waiting_per_sender=waiting_per_sender,
+            waiting_at_most=waiting_at_most,
         )
         # What waits for an answer was stored, and is never refused.
-        self.answer_turns = Turns(answer_threads, self.known)
+        self.answer_turns = Turns(answer_threads, self.known, of_one_sender=answer_threads - 1)
         self._told_at = -math.inf
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="web")
         # Deferred answers have threads of their own: what is settled waits behind no request that comes later.

@@ -78,8 +78,8 @@ class _Waiter:
 class Turns:
     """Gives `places` to requests. Owners take turns; an owner's tokens take turns, and so do strangers' addresses.
 
-    An owner, and an address of strangers, uses at most a quarter of the places at a time; all strangers together use
-    half. So a place is soon free for whoever comes next, and no owner's requests fill the processor alone.
+    An owner, and an address of strangers, uses at most `of_one_sender` places at a time; all strangers together use
+    twice as many. So a place is soon free for whoever comes next, and no owner's requests fill the processor alone.
 
     At most `waiting_per_sender` requests of an owner, or of an address of strangers, wait. Above `waiting_at_most` in
     all, only owners with less than an equal part of these may wait; strangers never have more than half.
@@ -90,11 +90,12 @@ class Turns:
         places: int,
         known: KnownTokens,
         *,
+        of_one_sender: int = 1,
         waiting_per_sender: float = math.inf,
         waiting_at_most: float = math.inf,
     ) -> None:
         self._free = places
-        self._share = max(1, places // 4)
+        self._of_one_sender = max(1, of_one_sender)
         self._known = known
         self._waiting_per_sender, self._waiting_at_most = waiting_per_sender, waiting_at_most
         # By owner and group, the next one first: a token's digest is a group, and so is an address of strangers.
@@ -152,10 +153,10 @@ class Turns:
 
     def _next_group(self) -> Group | None:
         for owner, queues in self._queues.items():
-            if self._running[owner] >= self._share * (2 if owner == STRANGERS else 1):
+            if self._running[owner] >= self._of_one_sender * (2 if owner == STRANGERS else 1):
                 continue
             for name in queues:
-                if self._running[group := Group(owner, name)] < self._share:
+                if self._running[group := Group(owner, name)] < self._of_one_sender:
                     return group
         return None
 

@@ -119,7 +119,7 @@ def test_a_token_that_proves_right_takes_its_waiting_requests_along():
 
 def test_no_owner_takes_the_places_of_the_next():
     async def serve():
-        queue = Queue(Turns(12, known()))
+        queue = Queue(Turns(12, known(), of_one_sender=3))
         await queue.arrive(*[A1] * 30, *[stranger(number) for number in range(30)], B1)
         running = list(queue.served)
         await queue.end_all()
@@ -129,7 +129,7 @@ def test_no_owner_takes_the_places_of_the_next():
 
     assert running.count(A1) == 3
     assert running.count(B1) == 1
-    assert len(running) == 3 + 6 + 1  # all strangers together use half
+    assert len(running) == 3 + 6 + 1  # all strangers together use twice as many
     assert len(in_all) == 61
 
 
