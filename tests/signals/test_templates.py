@@ -14,6 +14,7 @@ import pytest
 from django.core.cache import cache
 from django.db import connection
 
+from exchanges.gateway import gateway
 from exchanges.models import Account
 from orders.models import ExitGoal, Position
 from tests.crash import track
@@ -28,6 +29,12 @@ LOT = Decimal("0.001")
 # Of each template, market and disturbance: more than 300 together on SQLite, some on the slower PostgreSQL.
 SEQUENCES = 20 if connection.vendor == "sqlite" else 4
 PAGE = Path(__file__).parents[2] / "docs" / "tradingview.md"
+
+
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch):
+    """Hundreds of alerts in one real minute: entries would wait for the request weight of the next minute."""
+    monkeypatch.setattr(gateway, "has_room_for_entries", lambda *_, **__: True)
 
 
 def template(name: str) -> str:
