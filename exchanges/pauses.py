@@ -27,12 +27,13 @@ Rows = Mapping[PauseKey, ExchangePause]
 def synchronize(*, now: datetime, within_s: float = 0) -> None:
     """Takes over pauses and lifts of other processes, and stores the pauses of this process. Shortens no pause.
 
-    Runs one statement where nothing is new, and none where the rows were read at most `within_s` seconds ago. Call this
-    function outside of transactions, because other processes would see a pause from inside a transaction too late.
+    Runs one statement where nothing is new, and none where the rows were read at most `within_s` seconds ago and no
+    pause is running. Call this function outside of transactions, because other processes would see a pause from inside
+    a transaction too late.
     """
     answered = gateway.pause_record.take_probed()
-    if not answered and _latest.age_s() <= within_s:
-        return
+    if not answered and _latest.age_s() <= within_s and not gateway.pause_record.running():
+        return  # a running pause is told to the others in any case
     for key in answered:
         ExchangePause.objects.lift(key, now=now)
     asked_at = time.monotonic()

@@ -32,6 +32,13 @@ class BadArchive(Exception):
     """The file is no complete archive, or an archive of another time."""
 
 
+class _Encoder(DjangoJSONEncoder):
+    """Keeps microseconds, which Django's encoder cuts off."""
+
+    def default(self, o: Any) -> Any:
+        return o.isoformat() if isinstance(o, datetime) else super().default(o)
+
+
 def write_archive(path: Path, before: datetime, lines: Iterable[Line]) -> None:
     """Writes the file under another name, reads it again, and only then gives it its name."""
     part = path.with_name(f"{path.name}.part")
@@ -39,7 +46,7 @@ def write_archive(path: Path, before: datetime, lines: Iterable[Line]) -> None:
     with part.open("wb") as raw:
         with gzip.open(raw, "wt", encoding="utf-8") as file:
             for line in lines:
-                file.write(json.dumps(line, cls=DjangoJSONEncoder, ensure_ascii=False) + "\n")
+                file.write(json.dumps(line, cls=_Encoder, ensure_ascii=False) + "\n")
                 count += 1
             file.write(json.dumps({"end": count, "before": before.isoformat()}) + "\n")
         raw.flush()

@@ -17,6 +17,7 @@ from orders.models.transitions import Transition
 from orders.reconciliation.audit import audit_books, audit_changes
 from tests.desk import BTC_LIMIT, BTC_MARKET
 from webhooks.models import WebhookLog
+from webhooks.tasks import delete_deliveries
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -173,3 +174,27 @@ def test_a_file_that_is_no_complete_archive_deletes_nothing(old, tmp_path, conte
 def test_a_wrong_day_is_refused(db, tmp_path, before, said):
     with pytest.raises(CommandError, match=said):
         call_command("archive", before=before, to=str(tmp_path / "x"))
+
+
+def test_times_keep_their_microseconds(old, tmp_path):
+    moment = timezone.now().replace(microsecond=123456) - timedelta(days=100)
+    WebhookLog.objects.update(received_at=moment)
+
+    call_command("archive", before=str(timezone.now().date() - timedelta(days=31)), to=str(tmp_path / "a.gz"))
+
+    with gzip.open(tmp_path / "a.gz", "rt") as file:
+        lines = [json.loads(line) for line in file]
+    (first, *_) = (row for line in lines if line.get("kind") == "delivery" for row in line["rows"])
+    assert first["received_at"] == moment.isoformat()
+
+
+def test_newer_deliveries_with_ids_of_the_file_stay(old):
+    WebhookLog.objects.update(received_at=timezone.now())
+    lines = [
+        {"kind": "delivery", "rows": [{"id": pk}]} for pk in WebhookLog.objects.values_list("pk", flat=True)
+    ]
+
+    deleted = delete_deliveries(lines, before=timezone.now() - timedelta(days=31), pace=lambda: None)
+
+    assert deleted == 0
+    assert WebhookLog.objects.count() == len(lines)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError
 from django.utils import timezone
 
 from exchanges.enums import OrderType
@@ -10,6 +11,7 @@ from orders.models import LiveTracker, Order, Trade
 from orders.reconciliation import following
 from orders.reconciliation.following import Answered, Following, ListCall, Place
 from orders.reconciliation.open_order_lists import Listing, OpenOrders
+from orders.reconciliation.sharing import is_any_alive
 from orders.reconciliation.tracker import Tracker
 from orders.tasks import track_orders
 from tests.crash import later, track
@@ -300,3 +302,28 @@ def test_nothing_is_followed_that_is_in_flight(deliver, paper, solo):
     assert Order.objects.get().status == "pending_cancel"
     assert asked(paper, solo, since=since) == []
     track(after_s=60)
+
+
+def test_a_tracker_whose_turn_breaks_off_does_not_pass_for_alive(paper, monkeypatch):
+    def break_off(**_):
+        raise DatabaseError
+
+    tracker = Tracker(clock=timezone.now)
+    monkeypatch.setattr(tracker, "_follow", break_off)
+    with pytest.raises(DatabaseError):
+        tracker.step(for_s=0)
+    assert not is_any_alive(now=timezone.now())
+
+    monkeypatch.undo()
+    tracker = Tracker(clock=timezone.now)
+    tracker.step(for_s=0)
+    assert is_any_alive(now=timezone.now())
+
+
+def test_look_ups_of_moved_orders_leave_weight_to_orders(deliver, paper, solo):
+    deliver(solo.alert(BTC_LIMIT))
+    order, tracker, now = Order.objects.get(), Tracker(clock=timezone.now), timezone.now()
+
+    at_once = sum(tracker._has_room_for_urgent(order, now) for _ in range(1000))
+
+    assert 5 <= at_once <= 20  # of six each, in a quarter of a minute's tenth of 2,400

@@ -181,3 +181,24 @@ def test_an_exit_reads_the_doubts_and_the_positions_in_one_statement(deliver, pa
     (queries,) = statements
     assert {reads.UNKNOWN_OUTCOMES, reads.OWN_ORDERS, reads.POSITIONS} <= set(queries)
     assert close["order_status"] == "filled"
+
+
+def test_what_fills_while_a_limit_is_counted_counts(deliver, paper, solo, monkeypatch):
+    deliver(solo.alert(BTC_MARKET))
+    solo.strategy.strategy_accounts.update(max_symbols=5)
+    seen = []
+
+    def fill_and_read(strategy_accounts, found):
+        read_open_orders(strategy_accounts, found)
+        Position.objects.get_or_create(
+            strategy_account_id=strategy_accounts[0], symbol="ETH/USDT:USDT", defaults={"quantity": 7}
+        )
+        seen.append(found)
+
+    read_open_orders = context._read_open_orders
+    monkeypatch.setattr(context, "_read_open_orders", fill_and_read)
+    deliver(solo.alert(BTC_CLOSE))
+
+    (exposure,) = seen[-1].exposures.values()
+    assert exposure.held["ETH/USDT:USDT"] == 7
+    Position.objects.filter(symbol="ETH/USDT:USDT").delete()

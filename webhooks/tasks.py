@@ -43,11 +43,17 @@ def delivery_lines(before: datetime) -> Iterator[Line]:
         last = page[-1].pk
 
 
-def delete_deliveries(lines: Iterable[Line], *, pace: Callable[[], None]) -> int:
-    """Deletes the deliveries that the lines hold. A later repetition of a deleted delivery loses only its reference."""
+def delete_deliveries(lines: Iterable[Line], *, before: datetime, pace: Callable[[], None]) -> int:
+    """Deletes the deliveries that the lines hold.
+
+    Deliveries since `before` stay: in a restored database, ids of the file may be of newer deliveries. A later
+    repetition of a deleted delivery loses only its reference.
+    """
     deleted = 0
     for portion in in_portions(lines, _DELIVERY):
-        rows = WebhookLog.objects.filter(pk__in=[row["id"] for line in portion for row in line["rows"]])
+        rows = WebhookLog.objects.older_than(before).filter(
+            pk__in=[row["id"] for line in portion for row in line["rows"]]
+        )
         deleted += rows.delete()[1].get(WebhookLog._meta.label, 0)
         pace()
     return deleted

@@ -314,6 +314,31 @@ def test_no_exchange_silences_us_for_longer_than_ten_minutes(books, paper, asked
     assert pause.reason.startswith("429 -1003 Too many requests")
 
 
+def test_a_pause_of_a_question_is_told_also_where_the_rows_were_just_read(books, paper):
+    pauses.synchronize(now=timezone.now())
+    gateway.pause("paper", 60)
+
+    pauses.synchronize(now=timezone.now(), within_s=60)
+
+    assert ExchangePause.objects.get().length_s > 0
+
+
+def test_rows_that_were_just_read_are_not_read_again(books, paper, django_assert_num_queries):
+    pauses.synchronize(now=timezone.now())
+    with django_assert_num_queries(0):
+        pauses.synchronize(now=timezone.now(), within_s=60)
+    asked_at = time.monotonic()
+    pauses.synchronize(now=timezone.now())
+    ExchangePause.objects.create(
+        exchange="paper", until=timezone.now() + timedelta(minutes=1), length_s=60, told_at=timezone.now()
+    )
+
+    pauses.take_over(ExchangePause.objects.all(), asked_at=asked_at - 60, now=timezone.now())
+    assert not gateway.pause_record.running()  # older than what is known
+    pauses.take_over(ExchangePause.objects.all(), asked_at=time.monotonic(), now=timezone.now())
+    assert gateway.pause_record.running()
+
+
 # Probes
 
 

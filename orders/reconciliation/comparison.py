@@ -6,9 +6,9 @@ proves nothing about an account.
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -77,12 +77,10 @@ def _due_subjects(now: datetime, everything: bool, weight: ComparisonWeight | No
         used = frozenset(symbols[account, kind])
         subjects[account].append(Subject(accounts[account], MarketType(kind), used))
     claimed: list[Subject] = []
-    for account, row in accounts.items():
-        is_swept = everything or is_due(row.swept_at, SWEEP_EVERY, now)
-        if weight is None:
-            claimed += [replace(subject, is_swept=is_swept) for subject in subjects[account]]
-        elif with_room := _with_room(subjects[account], is_swept, weight, now):
-            claimed += with_room
+    for account in accounts:
+        if weight is None or _has_room(subjects[account], weight, now):
+            claimed += subjects[account]
+    claimed = _with_sweeps(claimed, everything, weight, now)
     asked = {subject.account.pk for subject in claimed} | (accounts.keys() - subjects.keys())
     Account.objects.filter(pk__in=asked).update(compare_claimed_at=now)
     swept = {subject.account.pk for subject in claimed if subject.is_swept}
@@ -111,20 +109,30 @@ def _due_accounts(now: datetime, everything: bool) -> dict[int, Account]:
     }
 
 
-def _with_room(
-    subjects: Sequence[Subject], is_swept: bool, weight: ComparisonWeight, now: datetime
+def _has_room(subjects: Iterable[Subject], weight: ComparisonWeight, now: datetime) -> bool:
+    """Whether each of an account's subjects has room for a plain comparison, which uses the room up."""
+    rooms = [weight.comparisons.spend(_line_of(s), _weight_of(s), now=now) for s in subjects]
+    return all(rooms)
+
+
+def _with_sweeps(
+    subjects: Iterable[Subject], everything: bool, weight: ComparisonWeight | None, now: datetime
 ) -> list[Subject]:
-    """The account's subjects for which there is room: swept where due and sweeps have room, else plain."""
+    """The subjects, swept where a sweep is due and has room. The account whose last sweep is oldest comes first."""
     chosen = []
-    for subject in subjects:
-        line = Line(subject.account.exchange, subject.market_type)
+    long_ago = datetime.min.replace(tzinfo=UTC)
+    for subject in sorted(subjects, key=lambda s: (s.account.swept_at or long_ago, s.account.pk)):
+        is_swept = everything or is_due(subject.account.swept_at, SWEEP_EVERY, now)
         swept = replace(subject, is_swept=True)
-        plain, more = _weight_of(subject), _weight_of(swept) - _weight_of(subject)
-        if not weight.comparisons.spend(line, plain, now=now):
-            continue
-        takes_sweep = is_swept and weight.sweeps.spend(line, more, now=now)
-        chosen.append(swept if takes_sweep else subject)
-    return chosen if len(chosen) == len(subjects) else []
+        if is_swept and weight is not None:
+            more = _weight_of(swept) - _weight_of(subject)
+            is_swept = weight.sweeps.spend(_line_of(subject), more, now=now)
+        chosen.append(swept if is_swept else subject)
+    return chosen
+
+
+def _line_of(subject: Subject) -> Line:
+    return Line(subject.account.exchange, subject.market_type)
 
 
 def _weight_of(subject: Subject) -> int:

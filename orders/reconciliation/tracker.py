@@ -50,7 +50,9 @@ RECONCILE_EVERY_S = 30
 _LOOK_AGAIN_S = 0.02
 _PART_OF_INCOME = 0.03  # of an exchange's request weight, of which questions that can wait may use half
 _REST_OF_INCOME_S = 60  # until the accounts without room are tried again
-_URGENT_AT_ONCE = 20  # look-ups in one turn that take request weight from orders
+# Look-ups of orders that moved go at once within this part of an exchange's weight, and beyond it like other questions.
+_PART_OF_URGENT, _KEEP_URGENT = 0.1, timedelta(seconds=15)
+_WEIGHT_OF_TRADES = 5  # of reading an order's trades, which follows a look-up
 _ROUNDS = 20  # of one complete pass: an exit above the largest market order takes one round per part
 SOONEST, LATEST = timedelta(seconds=1), timedelta(seconds=30)
 
@@ -69,6 +71,7 @@ class Tracker:
         self._following = Following(clock, trackers=self._count_trackers)
         self._comparison_weight = ComparisonWeight.shared_by(self._count_trackers)
         self._income_weight = Rooms(_PART_OF_INCOME, keep=timedelta(minutes=1), trackers=self._count_trackers)
+        self._urgent_weight = Rooms(_PART_OF_URGENT, keep=_KEEP_URGENT, trackers=self._count_trackers)
         self._background = ThreadPoolExecutor(settings.TRACKER_THREADS, thread_name_prefix="reconcile")
         self._comparing: Future[list[Order]] | None = None
         self._comparing_wanted: Future[None] | None = None
@@ -130,8 +133,19 @@ class Tracker:
             changed = self._following.take()
         else:
             changed = self._following.wait(timeout_s)
-        self._start_look_ups(changed[:_URGENT_AT_ONCE])
-        self._start_look_ups(changed[_URGENT_AT_ONCE:], can_wait=True)
+        if changed:
+            self._look_up_changed(changed)
+
+    def _look_up_changed(self, changed: Sequence[Order]) -> None:
+        now = self._clock()
+        urgent = {order.pk for order in changed if self._has_room_for_urgent(order, now)}
+        self._start_look_ups(order for order in changed if order.pk in urgent)
+        self._start_look_ups((order for order in changed if order.pk not in urgent), can_wait=True)
+
+    def _has_room_for_urgent(self, order: Order, now: datetime) -> bool:
+        line = Line(order.account.exchange, MarketType(order.market_type))
+        weight = gateway.capabilities(*line).weights.order + _WEIGHT_OF_TRADES
+        return self._urgent_weight.spend(line, weight, now=now)
 
     def _look_up_contradicted(self, contradicted: Sequence[Order]) -> None:
         """Looks up the closed orders contradicted by the exchange; the answer may reopen an order."""
@@ -181,7 +195,6 @@ class Tracker:
         """Runs one turn of the loop: starts the due work and writes answers for `for_s` seconds."""
         until = time.monotonic() + for_s
         watch_books(now=self._clock())
-        self._sharing.note_turn(now=self._clock())
         pauses.synchronize(now=self._clock())
         self._resume_abandoned()
         self._reconcile_in_background()
@@ -195,6 +208,8 @@ class Tracker:
                 self._collect(timeout_s=left)
             else:
                 time.sleep(min(left, 0.1))
+        # Last, because a tracker whose turns break off must not keep its accounts from the others.
+        self._sharing.note_turn(now=self._clock())
 
     def _count_trackers(self) -> int:
         return self._sharing.trackers

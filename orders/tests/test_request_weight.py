@@ -69,6 +69,18 @@ def test_a_sweep_without_room_is_a_plain_comparison_and_stays_due(deliver, paper
     assert Account.objects.filter(swept_at=now).count() == 1
 
 
+def test_the_account_whose_last_sweep_is_oldest_is_swept_first(deliver, paper, test1):
+    deliver(test1.alert(BTC_LIMIT))
+    now = timezone.now()
+    Account.objects.update(compare_claimed_at=None, swept_at=now - timedelta(hours=2))
+    newest = Account.objects.order_by("pk").last()
+    Account.objects.filter(pk=newest.pk).update(swept_at=now - timedelta(hours=3))
+
+    compare_accounts(clock=lambda: now, weight=ComparisonWeight(rooms(1000), rooms(1)))
+
+    assert Account.objects.get(swept_at=now) == newest
+
+
 def test_income_without_room_stays_due(deliver, paper, test1):
     deliver(test1.alert(BTC_LIMIT))
     room = rooms(1)

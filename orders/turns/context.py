@@ -159,7 +159,7 @@ def read_context(orders: Sequence[Order], *, now: datetime, first: str = "") -> 
         take(rows, orders, context)
     if exits and entries:
         _read_obstacles(frozenset(Obstacle), entries, context)
-    _read_counts(context, has_positions=bool(exits or sales))
+    _read_counts(context)
     return context
 
 
@@ -192,7 +192,7 @@ def _parts_of(exits: Sequence[Order], sales: Sequence[Order]) -> list[tuple[Quer
     return parts
 
 
-def _read_counts(context: OrderContext, *, has_positions: bool) -> None:
+def _read_counts(context: OrderContext) -> None:
     counted = [pk for pk, permission in context.permissions.items() if permission.needs_counts]
     if not counted:
         return
@@ -200,8 +200,8 @@ def _read_counts(context: OrderContext, *, has_positions: bool) -> None:
     list(StrategyAccount.objects.select_for_update(no_key=True).filter(pk__in=counted).order_by("pk"))
     _read_open_orders(counted, context)
     _count_recent_orders(counted, context)
-    if not has_positions:
-        _read_positions(counted, context)
+    # Again after the open orders, also where the positions are known: what fills in between counts twice, not never.
+    _read_positions(counted, context)
 
 
 # Rows of the one statement
@@ -316,6 +316,10 @@ def _level_state(scope: str, row: SystemRisk | Strategy) -> LevelState:
 def _read_positions(strategy_accounts: Sequence[int], context: OrderContext) -> None:
     rows = Position.objects.held().filter(strategy_account__in=strategy_accounts)
     columns = ("strategy_account_id", "symbol", "quantity", "is_dust")
+    for strategy_account in strategy_accounts:
+        exposure = context.exposures[strategy_account]
+        exposure.held.clear()
+        exposure.dust.clear()
     _take_positions(list(rows.values_list(*columns)), (), context)
 
 

@@ -42,7 +42,7 @@ class Command(BaseCommand):
                     f"{error} is no complete archive of before {before}. Nothing was deleted."
                 ) from error
             events = delete_events(read_archive(path, moment), pace=pace_of(load))
-            deliveries = delete_deliveries(read_archive(path, moment), pace=pace_of(load))
+            deliveries = delete_deliveries(read_archive(path, moment), before=moment, pace=pace_of(load))
         self.stdout.write(f"{path}: {kept} lines. Deleted: {events} events, {deliveries} deliveries.")
 
 
