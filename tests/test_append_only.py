@@ -1,30 +1,21 @@
 """The database itself refuses to change what happened to an order."""
 
-from importlib import import_module
-
 import pytest
 from django.db import DatabaseError, connection, transaction
 
 from orders.models import OrderEvent
+from tests import triggers
 from tests.desk import BTC_LIMIT
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-migration = import_module("orders.migrations.0001_initial")
-
-
-def run(on_postgresql, on_sqlite):
-    with connection.cursor() as cursor:
-        for statement in on_sqlite if connection.vendor == "sqlite" else on_postgresql:
-            cursor.execute(statement)
 
 
 @pytest.fixture
 def guarded():
     """The triggers again, which the tests' set-up dropped."""
-    run(migration.POSTGRESQL, migration.SQLITE)
+    triggers.put_back()
     yield
-    run(migration.POSTGRESQL_BACK, migration.SQLITE_BACK)
+    triggers.drop()
 
 
 def execute(statement):

@@ -3,11 +3,10 @@
 import gzip
 import json
 from datetime import timedelta
-from importlib import import_module
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from orders import archive
@@ -15,29 +14,20 @@ from orders.domain.enums import Evidence, OrderStatus
 from orders.models import ArchiveGate, AuditedPosition, AuditProgress, Order, OrderEvent, Position, Trade
 from orders.models.transitions import Transition
 from orders.reconciliation.audit import audit_books, audit_changes
+from tests import triggers
 from tests.desk import BTC_LIMIT, BTC_MARKET
 from webhooks.models import WebhookLog
 from webhooks.tasks import delete_deliveries
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-first = import_module("orders.migrations.0001_initial")
-growth = import_module("orders.migrations.0007_growth")
-
-
-def run(on_postgresql, on_sqlite):
-    with connection.cursor() as cursor:
-        for statement in on_sqlite if connection.vendor == "sqlite" else on_postgresql:
-            cursor.execute(statement)
-
 
 @pytest.fixture
 def guarded():
     """The triggers again, which the tests' set-up dropped."""
-    run(first.POSTGRESQL, first.SQLITE)
-    run(growth.POSTGRESQL, growth.SQLITE)
+    triggers.put_back()
     yield
-    run(first.POSTGRESQL_BACK, first.SQLITE_BACK)
+    triggers.drop()
 
 
 @pytest.fixture
@@ -50,12 +40,11 @@ def old(deliver, test1, guarded):
     WebhookLog.objects.update(received_at=long_ago)
     yield test1
     # What every test asserts at its end replays all events.
-    run(first.POSTGRESQL_BACK, first.SQLITE_BACK)
+    triggers.drop()
     for order in Order.objects.exclude(archived_as=""):
         for source, target in (("initialized", "submitted"), ("submitted", order.status)):
             event(order, source, target)
-    run(first.POSTGRESQL, first.SQLITE)
-    run(growth.POSTGRESQL, growth.SQLITE)
+    triggers.put_back()
 
 
 def event(order, source, target):
@@ -109,10 +98,9 @@ def test_no_other_code_deletes_events_of_an_archived_order(old, tmp_path):
 
 
 def delete_by_hand(events):
-    run(first.POSTGRESQL_BACK, first.SQLITE_BACK)
+    triggers.drop()
     events.delete()
-    run(first.POSTGRESQL, first.SQLITE)
-    run(growth.POSTGRESQL, growth.SQLITE)
+    triggers.put_back()
 
 
 def test_late_evidence_after_the_archive_is_replayed_from_there(old, tmp_path):
@@ -129,12 +117,11 @@ def test_late_evidence_after_the_archive_is_replayed_from_there(old, tmp_path):
     problems = audit_books(now=timezone.now()).problems
 
     assert not any("its events" in problem for problem in problems)
-    run(first.POSTGRESQL_BACK, first.SQLITE_BACK)
+    triggers.drop()
     for model in (AuditedPosition, AuditProgress, Trade, Position, OrderEvent, Order):
         model.objects.all()._raw_delete("default")
     old.paper.reset()
-    run(first.POSTGRESQL, first.SQLITE)
-    run(growth.POSTGRESQL, growth.SQLITE)
+    triggers.put_back()
 
 
 def test_an_interrupted_run_goes_on(old, tmp_path, monkeypatch):
