@@ -28,6 +28,12 @@ class NewestFirst(CursorPagination):
     page_size = 100
 
 
+class ByAccount(NewestFirst):
+    """Pages by account and symbol: positions stand in the same order whichever of them was opened first."""
+
+    ordering = ("strategy_account_id", "symbol")
+
+
 class OwnRowsViewSet(ReadOnlyModelViewSet[Row]):
     """Rows of the signed-in user's own accounts, narrowed by the query parameters in `filters`."""
 
@@ -69,6 +75,7 @@ class TradeViewSet(OwnRowsViewSet[Trade]):
 
 
 class PositionViewSet(OwnRowsViewSet[Position]):
+    pagination_class = ByAccount
     rows = Position.objects.select_related("strategy_account__strategy", "strategy_account__account")
     serializer_class = PositionSerializer
     filters = {
