@@ -177,6 +177,8 @@ class Gateway:
 
     def pause_left_s(self, exchange: str, credentials: Credentials | None = None) -> float:
         """The seconds until the exchange takes requests of this address and account again; 0 without a pause."""
+        if self.pause_record.is_empty:
+            return 0.0
         return self.pause_record.left_s(*_pause_keys(exchange, credentials))
 
     def pauses(self) -> dict[str, float]:
@@ -227,19 +229,23 @@ class Gateway:
         task.add_done_callback(self._running.discard)
 
     async def _run(self, call: Call, deliver: Callable[[Outcome], None]) -> None:
-        async with self._patience(call), self._passage(call) as passage:
-            outcome = await self._outcome(call, passage)
+        if call.can_wait:
+            async with self._patience(call):
+                outcome = await self._passed(call)
+        else:
+            outcome = await self._passed(call)
         deliver(outcome)
 
-    def _passage(self, call: Call) -> Passage:
+    async def _passed(self, call: Call) -> Outcome:
         key = (call.owner, call.line, call.is_urgent)
-        return Passage(self._doors.setdefault(key, asyncio.Semaphore(_HANDSHAKES_AT_A_TIME)))
+        door = self._doors.get(key)
+        if door is None:
+            door = self._doors[key] = asyncio.Semaphore(_HANDSHAKES_AT_A_TIME)
+        async with Passage(door) as passage:
+            return await self._outcome(call, passage)
 
     @asynccontextmanager
     async def _patience(self, call: Call) -> AsyncIterator[None]:
-        if not call.can_wait:
-            yield
-            return
         if call.line not in self._patient:
             self._patient[call.line] = OwnerPlaces(_PATIENT_AT_A_TIME, of_one_owner=_PATIENT_OF_ONE_OWNER)
         places, may_begin = self._patient[call.line], self._loop.create_future()
@@ -314,7 +320,10 @@ class Gateway:
         limit.reschedule(self._loop.time() + settings.EXCHANGE_TIMEOUT_S)
 
     def _weight_of(self, line: Line) -> WeightShares:
-        return self._weights.setdefault(line, WeightShares())
+        shares = self._weights.get(line)
+        if shares is None:
+            shares = self._weights[line] = WeightShares()
+        return shares
 
     def _has_room(self, line: Line, per_minute: int | None, owner: int, part: float, more: int = 0) -> bool:
         if per_minute is None:

@@ -72,10 +72,13 @@ class PauseRecord:
             self._entries.clear()
             self._probed.clear()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pause was begun since the start, or all pauses have been ended."""
+        return not self._entries
+
     def left_s(self, *keys: PauseKey) -> float:
         """The seconds until no pause of the keys holds any more; 0 without a pause."""
-        if not self._entries:
-            return 0.0
         now = self._clock()
         return max(max(0.0, known.until - now) for known in map(self._entry, keys))
 

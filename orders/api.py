@@ -24,14 +24,14 @@ class OwnedRows(Protocol[Row]):
 class NewestFirst(CursorPagination):
     """Pages by primary key: a page costs the same wherever it lies, and new rows move none of the older ones."""
 
-    ordering = "-pk"
+    ordering: str | tuple[str, ...] = "-pk"
     page_size = 100
 
 
 class ByAccount(NewestFirst):
     """Pages by account and symbol: positions stand in the same order whichever of them was opened first."""
 
-    ordering = ("strategy_account_id", "symbol")
+    ordering: str | tuple[str, ...] = ("strategy_account_id", "symbol")
 
 
 class OwnRowsViewSet(ReadOnlyModelViewSet[Row]):

@@ -41,6 +41,7 @@ from exchanges.adapters.protocol import (
     PositionReport,
     Weights,
 )
+from exchanges.adapters.signing import signed_query
 from exchanges.adapters.transport import StrictTransport
 from exchanges.amounts import EXACT
 from exchanges.enums import MarketType, OrderType, OutsideKind, ReportStatus, Side, TimeInForce
@@ -90,6 +91,11 @@ _INCOME_KINDS = {
 }
 # "Order was canceled or expired with no executed qty over 90 days ago and has been archived", on spot only.
 _ARCHIVED = "-2026"
+# The requests of every alert; a private key in place of a secret signs otherwise.
+_OF_ORDERS = frozenset(
+    {("POST", "order"), ("DELETE", "order"), ("GET", "order"), ("GET", "userTrades"), ("GET", "myTrades")}
+)
+_KEY_PAIR = "PRIVATE KEY"
 _PAGE = 1000  # the most rows of one answer
 _MOST_PAGES = 50  # of one question
 _PLAIN = frozenset({OrderType.MARKET, OrderType.LIMIT})
@@ -141,6 +147,43 @@ class _History:
 
 class BinanceTransport(StrictTransport):
     weight_header = "X-MBX-USED-WEIGHT-1M"
+    common_headers: dict[str, str] | None = None  # of every request; set for a template
+
+    def sign(
+        self, path: str, api: Sequence[str] = ("public",), method: str = "GET", params: Any = None
+    ) -> dict[str, Any]:
+        """Signs the requests of orders by `exchanges.adapters.signing`, and all others by ccxt."""
+        if not self._may_sign(path, api, method, params or {}):
+            signed: dict[str, Any] = super().sign(path, api, method, params or {})  # type: ignore[misc]
+            return signed
+        client: Any = self
+        query = signed_query(
+            {"timestamp": client.nonce(), **params, "recvWindow": client.options["recvWindow"]}, client.secret
+        )
+        url, headers = f"{client.urls['api'][api[0]]}/{path}", {"X-MBX-APIKEY": client.apiKey}
+        if method != "POST":
+            return {"url": f"{url}?{query}", "method": method, "body": None, "headers": headers}
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        return {"url": url, "method": method, "body": query, "headers": headers}
+
+    def _may_sign(self, path: str, api: Sequence[str], method: str, params: dict[str, Any]) -> bool:
+        """Whether ccxt's `sign` does nothing beyond the plain signature: no broker's name, no key pair, no test net."""
+        client: Any = self
+        return (
+            (method, path) in _OF_ORDERS
+            and (method != "POST" or "newClientOrderId" in params)
+            and "recvWindow" not in params
+            and bool(client.apiKey and client.secret)
+            and _KEY_PAIR not in client.secret
+            and "testnet" not in client.urls["api"][api[0]]
+        )
+
+    def prepare_request_headers(self, headers: dict[str, str] | None = None) -> dict[str, str]:
+        """Adds the headers that all requests share. ccxt's own method gathers these headers anew each time."""
+        if self.common_headers is None:
+            gathered: dict[str, str] = super().prepare_request_headers(headers)  # type: ignore[misc]
+            return gathered
+        return {**(headers or {}), **self.common_headers}
 
     def _doubt(self, *_: object) -> None:
         """Doubts no answer: Binance refuses by HTTP status, and the adapters read every answer field by field."""
@@ -173,12 +216,12 @@ class BinanceSpot(CcxtAdapter):
     async def place_order(self, request: OrderRequest) -> OrderReport:
         self._require_order_type(request)
         self.client.send_before = request.send_before
-        async with self._commanding():
+        with self._commanding():
             raw = await self._post(self._order_parameters(request))
             return confirmed_report(self._raw_report(raw, request.symbol), request.client_order_id)
 
     async def cancel_order(self, key: OrderKey) -> OrderReport | None:
-        async with self._commanding():
+        with self._commanding():
             raw = await self._delete(self._name_parameters(key))
             # Spot echoes the cancel's own client order id as clientOrderId, and our client order id as the original.
             echoed = raw.get("origClientOrderId") or raw.get("clientOrderId")
@@ -186,7 +229,7 @@ class BinanceSpot(CcxtAdapter):
             return confirmed_report(report, key.client_order_id)
 
     async def fetch_order(self, key: OrderKey) -> OrderReport:
-        async with self._asking():
+        with self._asking():
             try:
                 raw = await self._get(self._name_parameters(key))
             except OutcomeUnknown as error:
@@ -198,24 +241,24 @@ class BinanceSpot(CcxtAdapter):
     async def fetch_open_orders(
         self, symbol: str = "", order_types: Collection[OrderType] = _ALL_TYPES
     ) -> Sequence[OrderReport]:
-        async with self._asking():
+        with self._asking():
             rows = _read_rows(await self.client.privateGetOpenOrders(self._symbol_parameters(symbol)))
             return [self._raw_report(raw, symbol) for raw in rows]
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
-        async with self._asking():
+        with self._asking():
             history = _History(self.client.privateGetAllOrders, "orderId", "orderId")
             return [
                 self._raw_report(raw, symbol) for raw in await self._history_since(history, symbol, since)
             ]
 
     async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
-        async with self._asking():
+        with self._asking():
             order_id = key.order_id or (await self._get(self._name_parameters(key)))["orderId"]
             return await self._all_fills(order_id, key.symbol)
 
     async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]:
-        async with self._asking():
+        with self._asking():
             history = _History(self._get_trades, "id", "fromId", takes_span_with_id=False)
             return [self._raw_fill(row, symbol) for row in await self._history_since(history, symbol, since)]
 
@@ -224,19 +267,19 @@ class BinanceSpot(CcxtAdapter):
         return []
 
     async def fetch_account_id(self) -> str:
-        async with self._asking():
+        with self._asking():
             account = await self.client.privateGetAccount({"omitZeroBalances": "true"})
             return read_name(account.get("uid"))
 
     async def fetch_balance(self) -> Sequence[Balance]:
-        async with self._asking():
+        with self._asking():
             account = await self.client.privateGetAccount({"omitZeroBalances": "true"})
             return [self._balance(row["asset"], row["free"], row["locked"]) for row in account["balances"]]
 
     async def fetch_prices(self, symbols: Sequence[str]) -> dict[str, Decimal]:
         wanted = {self._id(symbol): symbol for symbol in symbols}
         parameters = {"symbol": next(iter(wanted))} if len(wanted) == 1 else {}
-        async with self._asking():
+        with self._asking():
             answer = await self._get_prices(parameters)
             rows = answer if isinstance(answer, list) else [answer]
             return {
@@ -245,7 +288,7 @@ class BinanceSpot(CcxtAdapter):
 
     async def fetch_permissions(self) -> KeyPermissions:
         """Reads the key's permissions: https://developers.binance.com/docs/wallet/account/api-key-permission"""
-        async with self._asking():
+        with self._asking():
             raw = await self.client.sapiGetAccountApiRestrictions()
             return KeyPermissions(
                 can_trade=_read_flag(raw, self.trading_permission),
@@ -470,7 +513,7 @@ class BinanceFutures(BinanceSpot):
             return await super().place_order(request)
         self._require_order_type(request)
         self.client.send_before = request.send_before
-        async with self._commanding():
+        with self._commanding():
             raw = await self.client.fapiPrivatePostAlgoOrder(
                 {**self._order_parameters(request), "algoType": "CONDITIONAL"}
             )
@@ -479,7 +522,7 @@ class BinanceFutures(BinanceSpot):
     async def cancel_order(self, key: OrderKey) -> OrderReport | None:
         if key.order_type not in _STOPS:
             return await super().cancel_order(key)
-        async with self._commanding():
+        with self._commanding():
             working = await self._working_key(key)
             if working is None:
                 await self.client.fapiPrivateDeleteAlgoOrder(self._algo_name_parameters(key))
@@ -490,7 +533,7 @@ class BinanceFutures(BinanceSpot):
     async def fetch_order(self, key: OrderKey) -> OrderReport:
         if key.order_type not in _STOPS:
             return await super().fetch_order(key)
-        async with self._asking():
+        with self._asking():
             report = confirmed_report(
                 self._algo_report(await self._get_algo(key), key.symbol), key.client_order_id
             )
@@ -500,7 +543,7 @@ class BinanceFutures(BinanceSpot):
         self, symbol: str = "", order_types: Collection[OrderType] = _ALL_TYPES
     ) -> Sequence[OrderReport]:
         asked, reports = self._symbol_parameters(symbol), []
-        async with self._asking():
+        with self._asking():
             if not _PLAIN.isdisjoint(order_types):
                 plain = _read_rows(await self.client.fapiPrivateGetOpenOrders(asked))
                 reports += [self._raw_report(raw, symbol) for raw in plain]
@@ -510,7 +553,7 @@ class BinanceFutures(BinanceSpot):
         return reports
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
-        async with self._asking():
+        with self._asking():
             plain_orders = _History(self.client.fapiPrivateGetAllOrders, "orderId", "orderId")
             algo_orders = _History(self.client.fapiPrivateGetAllAlgoOrders, "algoId", "algoId")
             plain = await self._history_since(plain_orders, symbol, since)
@@ -523,7 +566,7 @@ class BinanceFutures(BinanceSpot):
     async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
         if key.order_type not in _STOPS:
             return await super().fetch_order_fills(key)
-        async with self._asking():
+        with self._asking():
             working = await self._working_key(key)
             if working is None:
                 return []
@@ -531,7 +574,7 @@ class BinanceFutures(BinanceSpot):
 
     async def fetch_income(self, since: datetime) -> Sequence[Income]:
         """https://developers.binance.com/docs/derivatives/usds-margined-futures/account/rest-api/Get-Income-History"""
-        async with self._asking():
+        with self._asking():
             rows = [row for span in self._spans(since) for row in await self._income_of(span)]
             return [self._income(row) for row in rows if row["incomeType"] not in _INCOME_OF_TRADES]
 
@@ -555,7 +598,7 @@ class BinanceFutures(BinanceSpot):
             return ""
 
     async def fetch_balance(self) -> Sequence[Balance]:
-        async with self._asking():
+        with self._asking():
             rows = await self.client.fapiPrivateV3GetBalance()
             return [
                 Balance(row["asset"], read_amount(row["availableBalance"]), read_amount(row["balance"]))
@@ -563,7 +606,7 @@ class BinanceFutures(BinanceSpot):
             ]
 
     async def fetch_positions(self) -> Sequence[PositionReport]:
-        async with self._asking():
+        with self._asking():
             rows = await self.client.fapiPrivateV3GetPositionRisk()
             return net_positions(
                 (self._symbol(row["symbol"]), read_amount(row["positionAmt"])) for row in rows
@@ -577,12 +620,12 @@ class BinanceFutures(BinanceSpot):
         permissions = await super().fetch_permissions()
         if not permissions.can_trade:
             return permissions
-        async with self._asking():
+        with self._asking():
             raw = await self.client.fapiPrivateGetPositionSideDual()
             return replace(permissions, is_hedge_mode=_read_flag(raw, "dualSidePosition"))
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:
-        async with self._commanding():
+        with self._commanding():
             await self.client.fapiPrivatePostLeverage({"symbol": self._id(symbol), "leverage": str(leverage)})
 
     # Endpoints

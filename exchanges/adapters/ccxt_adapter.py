@@ -1,7 +1,7 @@
 """The adapter for any exchange through ccxt's unified methods. An exchange with traps of its own gets a subclass."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -29,6 +29,7 @@ from exchanges.fields import DIGITS, PLACES
 _PLAIN = frozenset({OrderType.MARKET, OrderType.LIMIT})
 _TRIGGERED = frozenset({OrderType.STOP_LIMIT, OrderType.STOP_MARKET})
 
+_SIDES = {side.value: side for side in Side}
 _STATUSES = {
     "open": ReportStatus.ACCEPTED,
     "closed": ReportStatus.FILLED,
@@ -111,8 +112,7 @@ def read_required_name(value: Any) -> str:
 
 def read_side(value: Any) -> Side | None:
     """Reads a side in small or in capital letters; None for any other text."""
-    word = str(value).lower()
-    return Side(word) if word in Side.values else None
+    return _SIDES.get(str(value).lower())
 
 
 def read_time(milliseconds: Any) -> datetime | None:
@@ -170,7 +170,7 @@ class CcxtAdapter:
             params["reduceOnly"] = True
         _, price = self._plain_numbers(request)
         kind = "limit" if request.order_type.needs_price else "market"
-        async with self._commanding():
+        with self._commanding():
             order = await self.client.create_order(
                 request.symbol, kind, request.side.value, self._amount(request), price, params
             )
@@ -179,51 +179,51 @@ class CcxtAdapter:
     async def cancel_order(self, key: OrderKey) -> OrderReport | None:
         if not key.order_id:
             raise NotSent("The exchange's id of the order is not known.", code="no_order_id")
-        async with self._commanding():
+        with self._commanding():
             await self.client.cancel_order(key.order_id, key.symbol)
         return None
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:
-        async with self._commanding():
+        with self._commanding():
             await self.client.set_leverage(leverage, symbol)
 
     # Questions
 
     async def fetch_order(self, key: OrderKey) -> OrderReport:
         _check_id(key)
-        async with self._asking():
+        with self._asking():
             report = self._report(await self.client.fetch_order(key.order_id, key.symbol))
             return confirmed_report(report, key.client_order_id, is_echoed=False)
 
     async def fetch_open_orders(
         self, symbol: str = "", order_types: Collection[OrderType] = tuple(OrderType)
     ) -> Sequence[OrderReport]:
-        async with self._asking():
+        with self._asking():
             limit = self._limit("fetchOpenOrders")
             orders = await self.client.fetch_open_orders(symbol or None, None, limit)
             return [self._report(order) for order in _uncut_page(orders, limit)]
 
     async def fetch_orders(self, symbol: str, since: datetime) -> Sequence[OrderReport]:
-        async with self._asking():
+        with self._asking():
             orders = await self._rows_since("fetchOrders", self.client.fetch_orders, symbol, since)
             return [self._report(order) for order in orders]
 
     async def fetch_order_fills(self, key: OrderKey) -> Sequence[Fill]:
         _check_id(key)
-        async with self._asking():
+        with self._asking():
             limit = self._limit("fetchOrderTrades")
             trades = await self.client.fetch_order_trades(key.order_id, key.symbol, None, limit)
             return [self._fill(trade) for trade in _uncut_page(trades, limit)]
 
     async def fetch_fills(self, symbol: str, since: datetime) -> Sequence[Fill]:
-        async with self._asking():
+        with self._asking():
             trades = await self._rows_since("fetchMyTrades", self.client.fetch_my_trades, symbol, since)
             return [self._fill(trade) for trade in trades]
 
     async def fetch_income(self, since: datetime) -> Sequence[Income]:
         if not self.capabilities.has_income:
             return []
-        async with self._asking():
+        with self._asking():
             fetch = self.client.fetch_funding_history
             return [
                 self._funding(row)
@@ -235,7 +235,7 @@ class CcxtAdapter:
         return ""
 
     async def fetch_balance(self) -> Sequence[Balance]:
-        async with self._asking():
+        with self._asking():
             balance = await self.client.fetch_balance()
             return [
                 Balance(currency, read_amount(balance["free"].get(currency)), read_amount(total))
@@ -245,12 +245,12 @@ class CcxtAdapter:
     async def fetch_positions(self) -> Sequence[PositionReport]:
         if self.market_type is not MarketType.FUTURES:
             return []
-        async with self._asking():
+        with self._asking():
             rows = await self.client.fetch_positions()
             return net_positions(self._position(row) for row in rows if read_number(row["contracts"]))
 
     async def fetch_prices(self, symbols: Sequence[str]) -> dict[str, Decimal]:
-        async with self._asking():
+        with self._asking():
             tickers = await self.client.fetch_tickers(list(symbols))
             return {
                 symbol: read_number(ticker["last"]) for symbol, ticker in tickers.items() if ticker["last"]
@@ -261,7 +261,7 @@ class CcxtAdapter:
         return KeyPermissions()
 
     async def load_markets(self) -> Sequence[MarketSpec]:
-        async with self._asking():
+        with self._asking():
             markets = await self.client.fetch_markets()
             return [self._spec(market) for market in markets if self._is_ours(market)]
 
@@ -391,8 +391,8 @@ class CcxtAdapter:
     # Conclusions. The transport raises errors of exchanges.errors. For other errors of ccxt, the conclusion depends
     # on the request: sent or not sent.
 
-    @asynccontextmanager
-    async def _commanding(self) -> AsyncIterator[None]:
+    @contextmanager
+    def _commanding(self) -> Iterator[None]:
         try:
             yield
         except UNREADABLE as error:
@@ -400,8 +400,8 @@ class CcxtAdapter:
                 raise NotSent(f"The request could not be built: {type(error).__name__}.") from error
             raise OutcomeUnknown(f"The answer could not be read: {type(error).__name__}.") from error
 
-    @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[None]:
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
         try:
             yield
         except (NotSent, OutcomeUnknown) as error:

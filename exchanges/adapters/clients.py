@@ -45,6 +45,7 @@ def new_template(
     client.own_session = False
     client.ssl_context = False  # for None the client would build an SSL context of its own
     client.has = {**client.has, "fetchCurrencies": False}
+    client.common_headers = client.prepare_request_headers()
     if address:
         client.urls = {**client.urls, "api": _with_address(client.urls["api"], address.rstrip("/"))}
     return client

@@ -86,12 +86,16 @@ class Planner:
     def _add_orders(self, plan: Plan, leg: Leg, sequence: int, order_type: OrderType) -> None:
         reached = self.reached if leg.may_close else self.strategy_accounts
         found = self._resolve_symbol(leg, leg.symbol) if reached else {}
+        model: Order | None = None
         for strategy_account in reached:
             spec = found[strategy_account.account.exchange]
             if not self._concerns(strategy_account, spec):
                 continue
             symbol = spec.symbol if isinstance(spec, MarketSpec) else leg.symbol
-            order = self._new_order(leg, sequence, order_type, strategy_account, symbol)
+            model = model or self._model_order(leg, sequence, order_type, strategy_account)
+            order = model.for_account(strategy_account, symbol)
+            if leg.is_closing:
+                _make_exit(order, leg)
             denied = self._denial(leg, strategy_account, spec)
             if denied is not None:
                 deny_order(order, denied, self.now)
@@ -111,15 +115,16 @@ class Planner:
         meant = spec.candidates if isinstance(spec, SymbolError) else (spec.symbol,)
         return not symbols.isdisjoint(meant)
 
-    def _new_order(
-        self, leg: Leg, sequence: int, order_type: OrderType, strategy_account: StrategyAccount, symbol: str
+    def _model_order(
+        self, leg: Leg, sequence: int, order_type: OrderType, strategy_account: StrategyAccount
     ) -> Order:
+        """The order of the leg with all that the orders of its accounts share."""
         order = Order.compose(
             strategy_account,
             market_type=self.strategy.market_type,
             leg=leg.index,
             sequence=sequence,
-            symbol=symbol,
+            symbol=leg.symbol,
             order_type=order_type,
             side=leg.side or "",
             qty_per=leg.qty_per,
@@ -132,10 +137,8 @@ class Planner:
         )
         if leg.aim is not None:
             order.terms["on_gap"] = self.strategy.on_gap
-        if leg.is_closing:
-            _make_exit(order, leg)
-        elif leg.aim is not None and (stale := self._stale_signal()) is not None:
-            order.terms[NO_ENTRY] = {"code": stale.code, "params": stale.params}
+            if not leg.is_closing and (stale := self._stale_signal()) is not None:
+                order.terms[NO_ENTRY] = {"code": stale.code, "params": stale.params}
         return order
 
     def _denial(

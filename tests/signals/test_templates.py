@@ -14,13 +14,14 @@ import pytest
 from django.core.cache import cache
 from django.db import connection
 
-from exchanges.gateway import gateway
 from exchanges.models import Account
-from orders.models import ExitGoal, Position
+from exchanges.shares import WeightShares
+from orders.models import Batch, ExitGoal, Position
 from tests.crash import track
 from tests.desk import Desk, open_desk
 from tests.factories import AccountFactory
 from tests.signals.tradingview import Fill, Script, fill_template, word
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,8 +34,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "tradingview.md"
 
 @pytest.fixture(autouse=True)
 def roomy(monkeypatch):
-    """Hundreds of alerts in one real minute: entries would wait for the request weight of the next minute."""
-    monkeypatch.setattr(gateway, "has_room_for_entries", lambda *_, **__: True)
+    """Hundreds of alerts in one real minute: entries and look-ups would wait for the weight of the next minute."""
+    monkeypatch.setattr(WeightShares, "has_room", lambda *_, **__: True)
 
 
 def template(name: str) -> str:
@@ -63,6 +64,7 @@ class Follower:
         )
         answer = self.deliver(json.loads(text))
         assert answer.status_code == 200, answer.json()
+        eventually(lambda: not Batch.objects.unfinished().exists(), what="the end of the alert's run")
         return answer.json()
 
     def held(self) -> dict[str, Decimal]:
