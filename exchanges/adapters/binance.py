@@ -1,7 +1,8 @@
 """Adapters for Binance Spot, for Binance USDⓈ-M futures, and for the paper exchange, which has the same REST API.
 
-ccxt signs, names endpoints and builds requests. This module reads the answers field by field, because ccxt's unified
-parser costs more than the rest of the call and hides the fields that are missing from an answer.
+ccxt names endpoints, and signs what is rare. This module signs the requests of orders and reads the answers field by
+field, because ccxt's signature and unified parser cost more than the rest of the call, and because the parser hides the
+fields that are missing from an answer.
 https://developers.binance.com/docs/binance-spot-api-docs/rest-api
 https://developers.binance.com/docs/derivatives/usds-margined-futures
 """
