@@ -12,6 +12,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from orders.models.row_values import spread_rows
 
+# What Django calls for a field's value: these functions read the attribute, unless the field has a time of its own.
+_READERS = (models.Field.pre_save, models.DateField.pre_save, models.DateTimeField.pre_save)
 _ROWS_PER_STATEMENT = 500  # SQLite takes at most 32766 values per statement
 
 
@@ -29,7 +31,7 @@ def _insert_rows(rows: Sequence[models.Model], key: Sequence[str], connection: B
     meta = rows[0]._meta
     fields: list[Any] = [meta.get_field(name) for name in key]
     fields += [field for field in meta.concrete_fields if not field.primary_key and field not in fields]
-    values = [[field.pre_save(row, True) for field in fields] for row in rows]
+    values = _values_of(rows, fields)
     spread = spread_rows(fields, values, connection)
     names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
     returned = ", ".join(["id", *(connection.ops.quote_name(field.column) for field in fields[: len(key)])])
@@ -45,6 +47,16 @@ def _insert_rows(rows: Sequence[models.Model], key: Sequence[str], connection: B
         instance.pk = keys[tuple(line[: len(key)])]
         instance._state.adding = False
         instance._state.db = connection.alias
+
+
+def _values_of(rows: Sequence[models.Model], fields: Sequence[Any]) -> list[list[Any]]:
+    """The values of new rows, field by field. Raises TypeError for a field that sets its value at saving."""
+    for field in fields:
+        is_plain = type(field).pre_save in _READERS and not getattr(field, "auto_now", False)
+        if not is_plain or getattr(field, "auto_now_add", False):
+            raise TypeError(f"{field} sets its value at saving.")
+    names = [field.attname for field in fields]
+    return [[row.__dict__[name] for name in names] for row in rows]
 
 
 def update_all(rows: Sequence[models.Model], columns: Sequence[str], *, using: str) -> None:

@@ -297,13 +297,16 @@ class Order(StatusRow):
 
         Costs a fraction of `compose`: the orders of a leg agree on all other fields. The order may have no goal.
         """
-        order = Order.__new__(Order)
-        order.__dict__.update(self.__dict__)
-        order._state = models.base.ModelState()
-        order.strategy_account, order.account = strategy_account, strategy_account.account
-        order.symbol = symbol[:80]
-        order.client_order_id = new_client_order_id(strategy_account.code)
-        order.terms = dict(self.terms)
+        order, account = Order.__new__(Order), strategy_account.account
+        order.__dict__ |= self.__dict__ | {
+            "_state": models.base.ModelState(),
+            "strategy_account_id": strategy_account.pk,
+            "account_id": account.pk,
+            "symbol": symbol[:80],
+            "client_order_id": new_client_order_id(strategy_account.code),
+            "terms": dict(self.terms),
+        }
+        order._state.fields_cache |= {"strategy_account": strategy_account, "account": account}
         return order
 
     @property

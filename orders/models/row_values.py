@@ -14,6 +14,10 @@ from django.db.models import Field
 AnyField: TypeAlias = "Field[Any, Any]"  # Django fields take no type arguments at run time
 
 
+# The column types of PostgreSQL by the field's identity: fields live as long as the process, and `db_type` is slow.
+_types: dict[int, str | None] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """The SQL of the values. `line` goes behind WITH, and `expressions` are the columns in order.
@@ -71,5 +75,8 @@ def _typed_expression(expression: str, field: AnyField, connection: BaseDatabase
     """
     if connection.vendor == "sqlite":
         return expression
-    kind = "text" if field.get_internal_type() == "CharField" else field.db_type(connection)
+    kind = _types.get(id(field))
+    if kind is None:
+        kind = "text" if field.get_internal_type() == "CharField" else field.db_type(connection)
+        _types[id(field)] = kind
     return f"CAST({expression} AS {kind})"
