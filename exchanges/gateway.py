@@ -241,7 +241,7 @@ class Gateway:
         door = self._doors.get(key)
         if door is None:
             door = self._doors[key] = asyncio.Semaphore(_HANDSHAKES_AT_A_TIME)
-        async with Passage(door) as passage:
+        async with Passage(door, call.exchange) as passage:
             return await self._outcome(call, passage)
 
     @asynccontextmanager
@@ -423,7 +423,11 @@ class Gateway:
         self._loop.run_forever()
 
     async def _open_session(self) -> Session:
-        return new_session(ca_file=settings.EXCHANGE_CA_FILE)
+        return new_session(
+            ca_file=settings.EXCHANGE_CA_FILE,
+            most_warm=settings.WARM_CONNECTIONS,
+            may_open=lambda exchange: not self.pause_left_s(exchange),
+        )
 
 
 def _pause_keys(exchange: str, credentials: Credentials | None) -> tuple[PauseKey, ...]:

@@ -204,4 +204,5 @@ ABSENCE_HORIZON_S = at_least("ABSENCE_HORIZON_S", 60)  # see orders.reconciliati
 TRACK_INTERVAL_S = positive_int("TRACK_INTERVAL_S", 2)
 WATERMARK_FILE = optional_file_path("WATERMARK_FILE", "var/watermark")  # see orders.outside.books_gap
 PAPER_EXCHANGE_URL = env.str("PAPER_EXCHANGE_URL", default="http://127.0.0.1:5002")
+WARM_CONNECTIONS = natural_int("WARM_CONNECTIONS", 200)  # see exchanges.adapters.warm_connections
 EXCHANGE_CA_FILE = env.str("EXCHANGE_CA_FILE", default="")  # for exchanges with a certificate of our own

@@ -19,9 +19,9 @@ import certifi
 import yarl
 
 from exchanges.adapters.outcomes import classify_generic
+from exchanges.adapters.warm_connections import WarmConnector, always
 from exchanges.errors import ExchangeError, NotSent, OutcomeUnknown
 
-_KEEP_ALIVE_S = 75
 UNREACHABLE = "unreachable"  # no connection came about
 _DECODER = json.JSONDecoder(parse_float=str)
 _MAX_DIGITS = 9  # the most digits read of a number in a header
@@ -36,8 +36,9 @@ class Passage:
     at the same time, none is done before its time-out.
     """
 
-    def __init__(self, door: asyncio.Semaphore) -> None:
+    def __init__(self, door: asyncio.Semaphore, exchange: str = "") -> None:
         self.is_connected = False  # before, nothing of the call can have left
+        self.exchange = exchange
         self._door = door
         self._is_inside = False
 
@@ -63,7 +64,7 @@ class Passage:
 _passage: ContextVar[Passage | None] = ContextVar("passage", default=None)
 
 
-class NotingConnector(aiohttp.TCPConnector):
+class NotingConnector(WarmConnector):
     """A connection pool that notes in the call's passage when the call has a connection."""
 
     async def connect(
@@ -76,16 +77,18 @@ class NotingConnector(aiohttp.TCPConnector):
         return connection
 
 
-def new_session(*, ca_file: str = "") -> aiohttp.ClientSession:
+def new_session(
+    *, ca_file: str = "", most_warm: int = 0, may_open: Callable[[str], bool] = always
+) -> aiohttp.ClientSession:
     """The connection pool of this process. Call this function on the loop that will use the pool.
 
-    The pool trusts certifi's certificates, and the certificates of `ca_file` too. Raises OSError where the file cannot
-    be read.
+    The pool trusts certifi's certificates, and the certificates of `ca_file` too. `most_warm` and `may_open` are
+    `WarmConnector`'s. Raises OSError where the file cannot be read.
     """
     context = ssl.create_default_context(cafile=certifi.where())
     if ca_file:
         context.load_verify_locations(cafile=ca_file)
-    connector = NotingConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=_KEEP_ALIVE_S, ssl=context)
+    connector = NotingConnector(most=most_warm, may_open=may_open, ttl_dns_cache=300, ssl=context)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
@@ -148,6 +151,7 @@ class StrictTransport:
             raise NotSent("The exchange could not be reached.", code=UNREACHABLE) from None
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise OutcomeUnknown("The connection broke before the exchange's answer was complete.") from None
+        self._note_host(response)
         self._note_weight(response.headers)
         answer = self._conclude(response.status, response.headers.get("Retry-After"), raw, url)
         self._doubt(answer, raw, response.headers, url, method)
@@ -164,6 +168,11 @@ class StrictTransport:
             self.handle_errors(200, "", url, method, headers, text, answer, {}, None)  # type: ignore[attr-defined]
         except ccxt.BaseError as error:
             raise OutcomeUnknown(f"The answer is no success: {type(error).__name__}.") from None
+
+    def _note_host(self, response: aiohttp.ClientResponse) -> None:
+        connector = self.session.connector
+        if isinstance(connector, WarmConnector) and self.passage is not None:
+            connector.note_answer(response.url, response.headers, self.passage.exchange)
 
     def _note_weight(self, headers: Mapping[str, str]) -> None:
         used = headers.get(self.weight_header, "") if self.weight_header else ""
