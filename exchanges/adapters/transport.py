@@ -5,6 +5,7 @@ returns an order without an id for an unreadable answer, and hides ambiguous fai
 """
 
 import asyncio
+import asyncio.sslproto
 import json
 import ssl
 from collections.abc import Callable, Mapping
@@ -25,6 +26,10 @@ from exchanges.errors import ExchangeError, NotSent, OutcomeUnknown
 UNREACHABLE = "unreachable"  # no connection came about
 _DECODER = json.JSONDecoder(parse_float=str)
 _MAX_DIGITS = 9  # the most digits read of a number in a header
+
+# asyncio keeps a buffer of 256 KiB for each TLS connection, so a fan-out to 1,000 accounts took 256 MB. Answers about
+# orders have a few hundred bytes; a longer answer takes several reads.
+asyncio.sslproto.SSLProtocol.max_size = 16 * 1024
 
 Session = aiohttp.ClientSession
 

@@ -471,3 +471,15 @@ def test_a_set_shrinks_when_large_fan_outs_are_long_ago():
     assert need.size(4 * HOUR_S) == 100  # at each bar of four hours
     assert need.size(5 * HOUR_S) == 20
     assert need.size(7 * HOUR_S) == 0
+
+
+def test_a_connection_keeps_a_small_buffer(tls):
+    """asyncio's own buffer of 256 KiB for each connection was most of what an account took."""
+
+    async def run():
+        async with open_desk(tls) as desk:
+            await desk.fan_out(1)
+            (protocol,) = desk.idle
+            return len(protocol.transport._ssl_protocol._ssl_buffer)
+
+    assert asyncio.run(run()) <= 16 * 1024
