@@ -19,6 +19,7 @@ def statements(monkeypatch, settings):
     """Every statement of every thread, in groups that a slow machine does not split."""
     settings.PRICE_MAX_AGE_S = 3600  # a price that grew old meanwhile would cost an order another turn
     settings.EXCHANGE_TIMEOUT_S = LONG_S
+    settings.PREPARE_STATEMENTS = False  # else the texts are names of plans
     monkeypatch.setattr(budgets, "_KNOWN_FOR_S", 10 * LONG_S)
     monkeypatch.setattr(answers, "IDLE_S", 30)
     monkeypatch.setattr(answers, "LONGEST_S", 60)

@@ -74,6 +74,7 @@ TEMPLATES = [
 ]
 
 DATABASES = {"default": database("DATABASE_URL", "sqlite:///var/tradehub.sqlite3")}
+PREPARE_STATEMENTS = flag("PREPARE_STATEMENTS", True)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": cache("CACHE_URL")}
 

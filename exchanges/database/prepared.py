@@ -3,17 +3,23 @@
 Building and compiling a queryset costs several times what the database takes to answer. A `Query` keeps the SQL text of
 a queryset whose values are `Slot`s, and fills the slots when the query runs. `read_together` reads several queries in
 one statement: a round trip less for each, and all rows are of one moment.
+
+PostgreSQL plans such a statement once for each connection (PREPARE), since planning takes longer than running.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import count
 from typing import Any, Generic, TypeVar
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import (
     BooleanField,
@@ -55,6 +61,9 @@ _KEPT_BY_JSON = (
     TextField,
 )
 Rows = Sequence[Sequence[Any]]
+# PostgreSQL's codes of a plan that is not there (a pooler gave another connection), or not valid (a column changed).
+_PLAN_IS_GONE = ("26000", "0A000")
+_MARK = re.compile("%s|%%")
 
 
 class Slot(Expression):
@@ -97,12 +106,68 @@ class Among(Func):
         return f"{sql} {listed}", (*params, _ListSlot(self.name))
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """The SQL of a queryset on one database, and what turns the database's rows into the queryset's rows."""
+_plans: "WeakKeyDictionary[Any, dict[_Statement, str]]" = (
+    WeakKeyDictionary()
+)  # names, by the driver's connection
+_plan_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Statement:
+    """The SQL of a queryset on one database. `params` are values and slots, in the sequence of the marks."""
 
     sql: str
     params: Sequence[Any]
+
+    def run(
+        self, cursor: Any, connection: BaseDatabaseWrapper, values: Mapping[str, Any], *, first: str = ""
+    ) -> None:
+        """Fills the slots and runs the statement, after the statement `first`. The cursor then has the rows."""
+        before = f"{first}; " if first else ""
+        if connection.vendor == "postgresql" and settings.PREPARE_STATEMENTS:
+            self._run_planned(cursor, connection, values, before)
+        else:
+            cursor.execute(before + self.sql, _bound(self.params, values, connection))
+
+    def _run_planned(
+        self, cursor: Any, connection: BaseDatabaseWrapper, values: Mapping[str, Any], before: str
+    ) -> None:
+        plans = _plans.setdefault(connection.connection, {})
+        name = plans.get(self, "")
+        if not name:
+            name = f"tradehub_{next(_plan_numbers)}"
+            before = f"PREPARE {name} AS {self._numbered(cursor)}; {before}"
+        slots = [param for param in self.params if isinstance(param, Slot)]
+        marks = f"({', '.join(['%s'] * len(slots))})" if slots else ""
+        try:
+            cursor.execute(f"{before}EXECUTE {name}{marks}", _bound(slots, values, connection))
+        except DatabaseError as error:
+            if getattr(error.__cause__, "pgcode", None) in _PLAN_IS_GONE:
+                plans.clear()
+            raise
+        plans[self] = name
+
+    def _numbered(self, cursor: Any) -> str:
+        """The SQL with $1, $2 ... for the slots. Values that never change stand in the text, where plans see them."""
+        params, numbers = iter(self.params), count(1)
+
+        def fill(mark: re.Match[str]) -> str:
+            if mark[0] == "%%":
+                return mark[0]
+            param = next(params)
+            if isinstance(param, Slot):
+                return f"${next(numbers)}"
+            text: str = cursor.mogrify("%s", (param,)).decode()
+            return text.replace("%", "%%")
+
+        return _MARK.sub(fill, self.sql)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """The statement of a queryset on one database, and what turns the database's rows into the queryset's rows."""
+
+    statement: _Statement
     columns: Sequence[Any]  # the expressions of the columns
     converters: Sequence[tuple[int, Sequence[Callable[..., Any]], Any]]
     make: Callable[[Rows], list[Any]]
@@ -133,7 +198,7 @@ class Query(Generic[Row]):
     def rows(self, *, using: str = DEFAULT_DB_ALIAS, **values: Any) -> list[Row]:
         connection, compiled = connections[using], self.compiled(using)
         with connection.cursor() as cursor:
-            cursor.execute(compiled.sql, _bound(compiled.params, values, connection))
+            compiled.statement.run(cursor, connection, values)
             found = cursor.fetchall()
         return compiled.make(compiled.convert(found, connection))
 
@@ -154,22 +219,22 @@ class Update:
 
     def __init__(self, build: Callable[[], "tuple[QuerySet[Any, Any], Mapping[str, Any]]"]) -> None:
         self._build = build
-        self._compiled: dict[str, tuple[str, Sequence[Any]]] = {}
+        self._compiled: dict[str, _Statement] = {}
 
     def run(self, *, using: str = DEFAULT_DB_ALIAS, **values: Any) -> int:
         if using not in self._compiled:
             queryset, new = self._build()
             query: Any = queryset.query.chain(UpdateQuery)
             query.add_update_values(new)
-            self._compiled[using] = query.get_compiler(using).as_sql()
-        connection, (sql, params) = connections[using], self._compiled[using]
+            self._compiled[using] = _Statement(*query.get_compiler(using).as_sql())
+        connection = connections[using]
         with connection.cursor() as cursor:
-            cursor.execute(sql, _bound(params, values, connection))
+            self._compiled[using].run(cursor, connection, values)
             count: int = cursor.rowcount
         return count
 
 
-_texts: dict[tuple[Any, ...], str] = {}  # of combined statements, by vendor and queries
+_together: dict[tuple[Any, ...], _Statement] = {}  # combined statements, by vendor and queries
 
 
 def read_together(
@@ -183,13 +248,12 @@ def read_together(
     connection = connections[using]
     compiled = [query.compiled(using) for query in queries]
     key = (connection.vendor, *queries)
-    if key not in _texts:
-        _texts[key] = _sql_together(compiled, connection)
-    sql = _texts[key]
-    params = [param for one in compiled for param in _bound(one.params, values, connection)]
+    if key not in _together:
+        params = [param for one in compiled for param in one.statement.params]
+        _together[key] = _Statement(_sql_together(compiled, connection), params)
     found: list[list[Any]] = [[] for _ in queries]
     with connection.cursor() as cursor:
-        cursor.execute(f"{first}; {sql}" if first else sql, params)
+        _together[key].run(cursor, connection, values, first=first)
         for number, line in cursor.fetchall():
             found[number].append(json.loads(line, parse_float=Decimal))
     results = []
@@ -205,7 +269,7 @@ def _sql_together(compiled: Sequence[_Compiled], connection: BaseDatabaseWrapper
     parts, lines = [], []
     for number, one in enumerate(compiled):
         names = [f"c{i}" for i in range(len(one.columns))]
-        parts.append(f"q{number}({', '.join(names)}) AS ({one.sql})")
+        parts.append(f"q{number}({', '.join(names)}) AS ({one.statement.sql})")
         values = [_as_json(name, column, as_text) for name, column in zip(names, one.columns, strict=True)]
         lines.append(f"SELECT {number}, {array}({', '.join(values)}){as_text} FROM q{number}")  # noqa: S608
     return f"WITH {', '.join(parts)} {' UNION ALL '.join(lines)}"
@@ -242,7 +306,7 @@ def _compile(queryset: "QuerySet[Any, Any]", using: str) -> _Compiled:
     ]
     is_of_instances = queryset._iterable_class is ModelIterable
     make = _maker_of_instances(compiler, connection.alias) if is_of_instances else _tuples
-    return _Compiled(sql, params, columns, converters, make)
+    return _Compiled(_Statement(sql, params), columns, converters, make)
 
 
 def _tuples(rows: Rows) -> list[Any]:

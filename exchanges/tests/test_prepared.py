@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Count, DurationField, F, Value
 from django.db.models.functions import Cast
 
@@ -118,3 +119,61 @@ def test_an_update_writes_the_slots_values(pauses):
 
     row = ExchangePause.objects.get(exchange="okx")
     assert (row.until, row.lifts, row.lifted_at) == (NOW, 1, None)
+
+
+# Plans of PostgreSQL
+
+only_postgresql = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite keeps no plans")
+PERCENT = Query(
+    lambda: ExchangePause.objects.filter(reason='quo"ted, \\ %s', exchange=Slot("exchange")).values_list(
+        "reason"
+    )
+)
+
+
+def plans():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_prepared_statements ORDER BY prepare_time")
+        return [name for (name,) in cursor.fetchall()]
+
+
+@only_postgresql
+def test_a_query_is_planned_once_for_a_connection(strategy):
+    before = plans()
+    rows = [ACCOUNTS.rows(strategy=strategy.pk) for _ in range(3)]
+
+    assert len(rows[0]) == 3
+    assert rows[0] == rows[1] == rows[2]
+    assert len(plans()) <= len(before) + 1
+
+
+def test_values_that_never_change_are_the_same_on_the_way_to_the_plan(pauses):
+    assert PERCENT.rows(exchange="okx") == [('quo"ted, \\ %s',)]
+    assert PERCENT.rows(exchange="gate") == []
+
+
+@only_postgresql
+def test_a_plan_that_is_gone_is_made_anew(strategy):
+    ACCOUNTS.rows(strategy=strategy.pk)
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")  # as with a pooler that gives another connection
+
+    with pytest.raises(DatabaseError), transaction.atomic():
+        ACCOUNTS.rows(strategy=strategy.pk)
+
+    assert len(ACCOUNTS.rows(strategy=strategy.pk)) == 3
+
+
+@only_postgresql
+def test_behind_a_pooler_no_plans_are_kept(strategy, settings):
+    ACCOUNTS.rows(strategy=strategy.pk)
+    settings.PREPARE_STATEMENTS = False
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+
+    assert len(ACCOUNTS.rows(strategy=strategy.pk)) == 3
+    assert plans() == []
+
+    settings.PREPARE_STATEMENTS = True  # the plans are gone, which is forgotten here
+    with pytest.raises(DatabaseError), transaction.atomic():
+        ACCOUNTS.rows(strategy=strategy.pk)
