@@ -159,6 +159,7 @@ def database(name: str, default: str) -> dict[str, Any]:
         return config
     if config.get("ENGINE") != "django.db.backends.postgresql":
         raise ImproperlyConfigured(f"{name} must name SQLite or PostgreSQL (sqlite:///… or postgres://…).")
+    config["ENGINE"] = "exchanges.database.postgresql"
     config["CONN_MAX_AGE"] = 600
     config["CONN_HEALTH_CHECKS"] = True
     config["OPTIONS"] = POSTGRESQL_OPTIONS | config.get("OPTIONS", {})
