@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from exchanges.database.prepared import Query, Slot, read_together
+from strategies import tokens
 from strategies.models import Strategy, StrategyAccount, Subscription, WebhookToken
 
 
@@ -51,6 +52,18 @@ def find_entrance(clear: str, group_name: str, *, now: datetime) -> Entrance:
     token = sought.proven(next(iter(found), None))
     accounts.sort(key=lambda row: (row.account.name, row.pk))
     return Entrance(token, next(iter(strategies), None), accounts)
+
+
+def find_token(clear: str, *, now: datetime) -> WebhookToken | None:
+    """Looks up a token by its clear text, as `find_entrance`. What has not the shape of a token costs no statement."""
+    if not tokens.is_token(clear, tokens.WEBHOOK_MARK):
+        return None
+    sought = WebhookToken.sought(clear)
+    return sought.proven(_TOKEN.first(prefix=sought.prefix, digest=sought.digest, now=now))
+
+
+def find_strategy(group_name: str) -> Strategy | None:
+    return _STRATEGY.first(group_name=group_name)
 
 
 def _sought_token() -> QuerySet[WebhookToken]:

@@ -4,6 +4,8 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from exchanges.enums import MarketType
@@ -230,3 +232,16 @@ def test_an_entry_that_waited_is_not_sent_for_someone_who_left(deliver, follow1,
     order = Order.objects.get(account=follow1.accounts["S1"])
     assert (order.status, order.reason) == ("denied", "not_taking_part")
     assert follow1.posts("S1") == []
+
+
+@pytest.mark.parametrize("token", ["th_wrong", "", "th_" + "x" * 43, "x" * 46], ids=range(4))
+@pytest.mark.parametrize("group", ["follow1", "nowhere"])
+def test_a_wrong_token_costs_one_read_of_the_database(deliver, follow1, token, group, settings):
+    settings.WEBHOOK_FAILED_AUTH_PER_MINUTE = 0  # leaves no row
+    alert = follow1.alert(BTC_LIMIT, token=token, group_name=group)
+
+    with CaptureQueriesContext(connection) as queries:
+        response = deliver(alert)
+
+    assert response.status_code in (400, 401, 404, 429)
+    assert len(queries) == 1

@@ -26,6 +26,7 @@ def having(**fields):
 CASES = {
     "not JSON": (lambda alert: "{buy!", 400, "invalid_json"),
     "not an object": (lambda alert: [1], 400, "invalid_json"),
+    "NUL": (lambda alert: b'{"group_name": "te\x00st1", "token": "th_wrong"}', 400, "invalid_json"),
     "empty": (lambda alert: b"", 400, "invalid_json"),
     "too large": (lambda alert: json.dumps(alert | {"note": "x" * 65536}), 413, "payload_too_large"),
     "no group_name": (without("group_name"), 400, "missing_field"),

@@ -8,7 +8,15 @@ from django.conf import settings
 
 from exchanges.vault import CredentialsUnreadable
 from orders.exits.reach import Holdings, held_or_worked
-from strategies.access import Entrance, NoAccess, find_entrance, former_accounts, reachable_accounts
+from strategies.access import (
+    Entrance,
+    NoAccess,
+    find_entrance,
+    find_strategy,
+    find_token,
+    former_accounts,
+    reachable_accounts,
+)
 from strategies.models import Strategy, StrategyAccount, WebhookToken
 from webhooks import throttle
 from webhooks.errors import WebhookError
@@ -43,12 +51,12 @@ class Lookups:
 
     def token(self, clear: str) -> WebhookToken | None:
         if clear not in self._tokens:
-            self._tokens[clear] = WebhookToken.objects.find(clear, now=self._now)
+            self._tokens[clear] = find_token(clear, now=self._now)
         return self._tokens[clear]
 
     def strategy(self, group_name: str) -> Strategy | None:
         if group_name not in self._strategies:
-            self._strategies[group_name] = Strategy.objects.filter(group_name=group_name).first()
+            self._strategies[group_name] = find_strategy(group_name)
         return self._strategies[group_name]
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext_lazy as _
 
-from strategies.access import NoAccess, reachable_accounts
+from strategies.access import NoAccess, find_strategy, find_token, reachable_accounts
 from strategies.models import Strategy, WebhookToken
 from webhooks.admission import Admission, Lookups
 from webhooks.errors import WebhookError
@@ -81,8 +81,7 @@ def check_agreement(delivery: Delivery, admission: Admission, *, default: str) -
 
 def sender_of_unread(error: WebhookError, *, now: datetime) -> Sender | None:
     """The strategy and the token that a text names which cannot be read; None where the token does not open it."""
-    token = WebhookToken.objects.find(error.token_found, now=now) if error.token_found else None
-    strategy = Strategy.objects.filter(group_name=error.group_found).first()
+    token, strategy = find_token(error.token_found, now=now), find_strategy(error.group_found)
     if token is None or strategy is None or token.must_be_signed:
         return None
     try:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from django.utils.functional import Promise, lazy
 from django.utils.translation import gettext_lazy as _
@@ -87,6 +88,21 @@ class WebhookError(Exception):
         """The sentence in the language that is active now."""
         text = fill_phrase(TEXTS[self.code][1], self.params, self.leg)
         return f"{text} ({self.detail})" if self.detail else text
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body of the answer."""
+        return error_body(self.text, self.code, self.webhook_id)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the answer that belong to this refusal."""
+        return {"Retry-After": self.params["retry_after_s"]} if self.code == "throttled" else {}
+
+
+def error_body(text: Any, code: Any, webhook_id: int | None = None) -> dict[str, Any]:
+    """The shape of every API error."""
+    return {"success": False, "error": text, "code": code, "webhook_id": webhook_id}
 
 
 def shown_value(value: object, limit: int = MAX_SHOWN) -> str:

@@ -6,6 +6,7 @@ only the entries of our proxies.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -14,6 +15,7 @@ Network = IPv4Network | IPv6Network
 
 # https://www.tradingview.com/support/solutions/43000529348
 PRESETS = {"tradingview": ("52.89.214.238", "34.212.75.30", "54.218.53.128", "52.32.178.7")}
+_KNOWN_TEXTS = 4096  # addresses whose parsed form is remembered: a request asks several times
 _NEIGHBORS_V6 = 64  # bits of the network that a provider gives to one customer, who counts as one sender
 
 
@@ -52,6 +54,7 @@ def is_allowed(sender: str, allowed: Sequence[Network]) -> bool:
     return not allowed or (address is not None and _is_in(address, allowed))
 
 
+@lru_cache(_KNOWN_TEXTS)
 def neighborhood_of(sender: str) -> str:
     """Returns the unit in which senders are counted: an IPv4 address, or an IPv6 network of 64 bits."""
     address = _parse_address(sender)
@@ -60,6 +63,7 @@ def neighborhood_of(sender: str) -> str:
     return _address_text(address)
 
 
+@lru_cache(_KNOWN_TEXTS)
 def _parse_address(text: str) -> Address | None:
     try:
         # Without the zone of a link-local address, because a zone names an interface of our machine.

@@ -5,9 +5,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -24,6 +27,8 @@ from webhooks.signatures import HEADERS
 
 logger = logging.getLogger(__name__)
 
+_SIGNATURE_KEYS = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS}
+_JSON = JSONRenderer()
 _TOLD_PER_MINUTE = 60  # log lines: enough to find senders missing from the list, too few to fill the disk
 
 
@@ -44,21 +49,30 @@ class WebhookView(APIView):
     permission_classes = ()
     content_negotiation_class = AlwaysJson
 
-    def post(self, request: Request) -> Response:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """A POST goes past REST framework: nothing of its request is used, and a refusal must be cheap."""
+        if request.method != "POST":
+            return super().dispatch(request, *args, **kwargs)
+        try:
+            return self.post(request)
+        except WebhookError as error:
+            return _json_answer(error.body, status=error.http_status, headers=error.headers)
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Raises WebhookError."""
         settled: Answer | None = request.META.get(SETTLED)
         if settled is not None:
-            return Response(settled.build())
+            return _json_answer(settled.build())
         failpoint("before the body is read")
         _require_https(request)
         started: float = request.META.get(ARRIVED) or time.monotonic()
         now = timezone.now() - timedelta(seconds=time.monotonic() - started)
         sender = _allowed_sender(request)
-        signature = {name: request.headers.get(name, "") for name in HEADERS}
         answer = receive_delivery(
             _read_body(request),
             bearer=_bearer_token(request),
             address=sender,
-            signature=signature,
+            signature={name: request.META.get(key, "") for name, key in _SIGNATURE_KEYS.items()},
             now=now,
             started=started,
         )
@@ -66,9 +80,9 @@ class WebhookView(APIView):
         request.META[PROVED] = token.digest, token.user_id
         if request.META.get(CAN_DEFER):
             request.META[DEFERRED] = answer
-            return Response()  # the server drops this response and asks again
+            return HttpResponse()  # the server drops this response and asks again
         answer.wait()
-        return Response(answer.build())
+        return _json_answer(answer.build())
 
 
 class SchemaView(APIView):
@@ -82,13 +96,17 @@ class SchemaView(APIView):
         return Response(message_schema(), content_type="application/schema+json")
 
 
-def _require_https(request: Request) -> None:
+def _json_answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(_JSON.render(body), "application/json", status, headers=headers)
+
+
+def _require_https(request: HttpRequest) -> None:
     """Raises WebhookError (https_required) without TLS, so that the sender stops sending the token in the clear."""
     if settings.SECURE_SSL_REDIRECT and not request.is_secure():
         raise WebhookError("https_required")
 
 
-def _allowed_sender(request: Request) -> str:
+def _allowed_sender(request: HttpRequest) -> str:
     """Returns the sender's address. Raises WebhookError (sender_not_allowed)."""
     sender = sender_in(request.META, settings.TRUSTED_PROXIES)
     if not is_allowed(sender, settings.WEBHOOK_ALLOWED_SENDERS):
@@ -98,11 +116,11 @@ def _allowed_sender(request: Request) -> str:
     return sender
 
 
-def _read_body(request: Request) -> bytes:
+def _read_body(request: HttpRequest) -> bytes:
     """Returns the request's body. Raises WebhookError (payload_too_large, invalid_json)."""
     try:
         is_too_large = int(request.META.get("CONTENT_LENGTH") or 0) > settings.WEBHOOK_MAX_BYTES
-        body = b"" if is_too_large else request._request.body
+        body = b"" if is_too_large else request.body
     except RequestDataTooBig as error:
         raise WebhookError("payload_too_large") from error
     except (UnreadablePostError, ValueError) as error:  # ValueError: CONTENT_LENGTH is no number
@@ -112,6 +130,6 @@ def _read_body(request: Request) -> bytes:
     return body
 
 
-def _bearer_token(request: Request) -> str | None:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+def _bearer_token(request: HttpRequest) -> str | None:
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None

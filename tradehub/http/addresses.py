@@ -7,7 +7,7 @@ from django.db import DataError
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.utils.translation import gettext as _
 
-from tradehub.http.api_errors import error_body
+from webhooks.errors import error_body
 
 
 class RefuseImpossibleAddresses:

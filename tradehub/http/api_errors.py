@@ -10,19 +10,13 @@ from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_exception_handler
 
-from webhooks.errors import WebhookError
+from webhooks.errors import WebhookError, error_body
 
 _COME_AGAIN_S = 5
 _CROWD = _("too many messages of this sender are waiting")
 
 
-def error_body(text: Any, code: Any, webhook_id: int | None = None) -> dict[str, Any]:
-    return {"success": False, "error": text, "code": code, "webhook_id": webhook_id}
-
-
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    if isinstance(error, WebhookError):
-        return _webhook_error(error)
     response = rest_exception_handler(error, context)
     if response is None:
         return None
@@ -32,18 +26,12 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     return response
 
 
-def _webhook_error(error: WebhookError) -> Response:
-    body = error_body(error.text, error.code, error.webhook_id)
-    headers = {"Retry-After": error.params["retry_after_s"]} if error.code == "throttled" else None
-    return Response(body, status=error.http_status, headers=headers)
-
-
 def crowded_answer(environ: dict[str, Any]) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """The answer to a request that got no thread, and reached no view: 503, so that the sender sends again."""
     error = WebhookError("unavailable")
     error.detail = _CROWD
     with translation.override(translation.get_language_from_request(WSGIRequest(environ))):
-        body = error_body(error.text, error.code)
+        body = error.body
     headers = [
         (b"content-type", b"application/json"),
         (b"cache-control", b"no-store"),

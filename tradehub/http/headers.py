@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
-from django.utils.cache import add_never_cache_headers
 
 # The admin's pages need no content of other hosts, and no inline content.
 POLICY = "; ".join(
@@ -19,6 +18,8 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+# A cache must not show accounts, orders or answers to others.
+NEVER_CACHED = "max-age=0, no-cache, no-store, must-revalidate, private"
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
@@ -30,6 +31,5 @@ class SecurityHeaders:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
-        if "Cache-Control" not in response.headers:
-            add_never_cache_headers(response)  # a cache must not show accounts, orders or answers to others
+        response.headers.setdefault("Cache-Control", NEVER_CACHED)
         return response

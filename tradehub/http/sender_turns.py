@@ -136,7 +136,7 @@ class Turns:
         group = self._known.group_of(waiter.sender)
         self._queues.setdefault(group.owner, OrderedDict()).setdefault(group.name, deque()).append(waiter)
         self._waiting_in_all += 1
-        self._waiting.update((group.owner, group))
+        _count_up(self._waiting, group)
 
     def _let_in(self) -> None:
         while self._free and (group := self._next_group()) is not None:
@@ -148,7 +148,7 @@ class Turns:
                     self._queues.move_to_end(STRANGERS, last=False)
             elif not waiter.may_go.done():  # else the client has left
                 self._free -= 1
-                self._running.update((group.owner, group))
+                _count_up(self._running, group)
                 waiter.may_go.set_result(group)
 
     def _next_group(self) -> Group | None:
@@ -170,10 +170,23 @@ class Turns:
         if queues:
             self._queues[group.owner] = queues
         self._waiting_in_all -= 1
-        self._waiting -= Counter((group.owner, group))
+        _count_down(self._waiting, group)
         return waiter
 
     def _give_back(self, group: Group) -> None:
         self._free += 1
-        self._running -= Counter((group.owner, group))
+        _count_down(self._running, group)
         self._let_in()
+
+
+def _count_up(counts: Counter[int | Group], group: Group) -> None:
+    counts[group.owner] += 1
+    counts[group] += 1
+
+
+def _count_down(counts: Counter[int | Group], group: Group) -> None:
+    """Keeps no zeros: groups are named by strangers."""
+    for key in (group.owner, group):
+        counts[key] -= 1
+        if not counts[key]:
+            del counts[key]

@@ -37,8 +37,9 @@ def test_every_page_of_the_admin_works_under_the_policy(desk):
 
 
 @pytest.mark.parametrize("path", ["/api/health", "/admin/login/", "/nowhere", "/api/webhook", "/api/orders/"])
-def test_every_answer_tells_browsers_to_be_strict(client, db, path):
-    response = client.get(path)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_every_answer_tells_browsers_to_be_strict(client, db, path, method):
+    response = getattr(client, method)(path)
 
     expected = {
         "X-Content-Type-Options": "nosniff",
@@ -50,6 +51,22 @@ def test_every_answer_tells_browsers_to_be_strict(client, db, path):
     assert expected.items() <= dict(response.items()).items()
     assert "frame-ancestors 'none'" in response["Content-Security-Policy"]
     assert "no-store" in response["Cache-Control"]
+
+
+def test_an_alert_meets_no_session_and_leaves_no_cookie(deliver, db, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        response = deliver(
+            "{", HTTP_COOKIE="__Host-sessionid=abc; __Host-csrftoken=def", HTTP_HOST="evil.example"
+        )
+    assert response.status_code == 400
+    assert "webhook_id" not in response.content.decode()
+
+    response = deliver(
+        "{", HTTP_COOKIE="__Host-sessionid=abc; __Host-csrftoken=def", HTTP_ACCEPT_LANGUAGE="en"
+    )
+    assert response["Content-Language"] == "en"
+    assert "Cookie" not in response["Vary"]
+    assert not response.cookies
 
 
 def test_cookies_belong_to_this_host_and_to_tls(client, db):
