@@ -130,22 +130,29 @@ class _Statement:
             cursor.execute(before + self.sql, _bound(self.params, values, connection))
 
     def _run_planned(
-        self, cursor: Any, connection: BaseDatabaseWrapper, values: Mapping[str, Any], before: str
+        self, cursor: Any, connection: BaseDatabaseWrapper, values: Mapping[str, Any], first: str
     ) -> None:
+        before = first
         plans = _plans.setdefault(connection.connection, {})
         name = plans.get(self, "")
         if not name:
             name = f"tradehub_{next(_plan_numbers)}"
-            before = f"PREPARE {name} AS {self._numbered(cursor)}; {before}"
+            before = f"PREPARE {name} AS {self._numbered(cursor)}; {first}"
         slots = [param for param in self.params if isinstance(param, Slot)]
         marks = f"({', '.join(['%s'] * len(slots))})" if slots else ""
         try:
             cursor.execute(f"{before}EXECUTE {name}{marks}", _bound(slots, values, connection))
         except DatabaseError as error:
-            if getattr(error.__cause__, "pgcode", None) in _PLAN_IS_GONE:
-                plans.clear()
-            raise
-        plans[self] = name
+            if getattr(error.__cause__, "pgcode", None) not in _PLAN_IS_GONE:
+                raise
+            was_known = self in plans
+            plans.clear()
+            if connection.in_atomic_block or not was_known:
+                raise  # PostgreSQL takes nothing more in this transaction
+            # Nothing has run: PostgreSQL looks for the plan first.
+            self._run_planned(cursor, connection, values, first)
+        else:
+            plans[self] = name
 
     def _numbered(self, cursor: Any) -> str:
         """The SQL with $1, $2 ... for the slots. Values that never change stand in the text, where plans see them."""

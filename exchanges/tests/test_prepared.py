@@ -165,6 +165,16 @@ def test_a_plan_that_is_gone_is_made_anew(strategy):
 
 
 @only_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_outside_of_a_transaction_nobody_notices_that_a_plan_is_gone(strategy):
+    ACCOUNTS.rows(strategy=strategy.pk)
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+
+    assert len(ACCOUNTS.rows(strategy=strategy.pk)) == 3
+
+
+@only_postgresql
 def test_behind_a_pooler_no_plans_are_kept(strategy, settings):
     ACCOUNTS.rows(strategy=strategy.pk)
     settings.PREPARE_STATEMENTS = False
