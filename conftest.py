@@ -14,6 +14,7 @@ from django.test import Client
 from xdist.scheduler import LoadScopeScheduling
 
 from exchanges import gateway as gateway_module
+from exchanges.market_data import catalog
 from exchanges.paper.testing import PaperControl, running_paper_exchange
 from exchanges.paper.wire import limits
 from orders.execution import batches, evidence
@@ -87,9 +88,10 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BatchRun]]:
 
 @pytest.fixture
 def paper(
-    paper_server: PaperControl, settings: Any, db: None, runs: list[BatchRun]
+    paper_server: PaperControl, settings: Any, db: None, runs: list[BatchRun], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PaperControl]:
     settings.PAPER_EXCHANGE_URL = paper_server.url
+    monkeypatch.setattr(catalog, "FIRST_LIST_WITHIN_S", LONG_S)  # a slow machine lists its markets late
     settings.WEBHOOK_ANSWER_BUDGET_MS = 30_000  # answers come when orders are settled, on a slow machine too
     paper_server.reset()
     forget_exchanges()

@@ -128,7 +128,7 @@ RESULTS = {
     ),
     "markets_unavailable": Advice(
         "Neither the memory nor the database nor the exchange has the list of markets. The list is missing only before"
-        " the first successful load.",
+        " the first successful load. An alert waits 2 s at most for a list that was just asked for.",
         "Send again in a minute. When the code stays: look for `markets unavailable` in the log, and check that this"
         " server reaches the exchange.",
     ),

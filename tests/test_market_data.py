@@ -13,6 +13,7 @@ from django.utils import timezone
 from exchanges.adapters.binance import BinanceFutures
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, Unavailable
+from exchanges.gateway import Line
 from exchanges.market_data import catalog, prices
 from exchanges.models import Market
 from exchanges.paper.engine.catalog import MARKETS
@@ -23,6 +24,7 @@ from tests.waiting import LONG_S
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KEY = ("paper", MarketType.FUTURES, BTC)
+LINE = Line("paper", MarketType.FUTURES)
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -45,6 +47,60 @@ def test_without_markets_anywhere_each_order_is_denied(deliver, paper, settings,
     (row,) = deliver(desk.alert(BTC_LIMIT)).json()["results"]
 
     assert (row["status"], row["error_code"]) == ("failed", "markets_unavailable")
+
+
+def test_a_first_list_that_hangs_is_waited_for_once(deliver, paper, edge, monkeypatch):
+    desk = open_desk(paper, "A1")
+    market_list = edge.hold("load_markets", times=1)
+    monkeypatch.setattr(catalog, "FIRST_LIST_WITHIN_S", 0)
+
+    hanging = [deliver(desk.alert(BTC_LIMIT)).json()["results"][0]["error_code"] for _ in range(3)]
+    arrived = catalog.fresh_catalog(
+        LINE, timezone.now(), now=timezone.now(), owner=1, notify=(done := threading.Event()).set
+    )
+    market_list.release()
+    assert done.wait(LONG_S)
+    (row,) = deliver(desk.alert(BTC_LIMIT)).json()["results"]
+
+    assert (hanging, arrived) == (["markets_unavailable"] * 3, None)
+    assert row["status"] == "success"
+    assert market_list.waiting == 1
+
+
+def test_a_list_is_asked_for_again_where_the_one_on_its_way_is_older_than_the_refusal(paper, edge):
+    market_list, arrivals = edge.hold("load_markets", times=1), threading.Semaphore(0)
+    began = timezone.now()
+
+    def look(refused_at):
+        return catalog.fresh_catalog(LINE, refused_at, now=began, owner=1, notify=arrivals.release)
+
+    assert look(began) is None
+    market_list.release()
+    assert arrivals.acquire(timeout=LONG_S)
+    refused_at = began + timedelta(hours=1)  # the clock was set back since
+    assert look(refused_at) is None
+    assert arrivals.acquire(timeout=LONG_S)
+
+    assert look(refused_at).loaded_at == refused_at
+    assert look(began).loaded_at == refused_at
+
+
+def test_a_list_that_is_not_taken_is_an_error_until_somebody_asks_again(paper, monkeypatch):
+    now, arrived = timezone.now(), threading.Event()
+    specs = list(catalog.open_catalog("paper", MarketType.FUTURES, now=now).specs.values())
+    with monkeypatch.context() as patch:
+        listing(patch, closed(specs))
+        since = now + timedelta(seconds=1)
+
+        def look():
+            return catalog.fresh_catalog(LINE, since, now=since, owner=1, notify=arrived.set)
+
+        assert look() is None
+        assert arrived.wait(LONG_S)
+        assert [look().code, look().code] == ["markets_closed"] * 2
+
+    assert catalog.reload_markets("paper", MarketType.FUTURES, now=since) == len(specs)
+    assert look().loaded_at == since
 
 
 def test_markets_are_kept_with_every_digit(paper):

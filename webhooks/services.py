@@ -133,7 +133,8 @@ def _spend_budgets(delivery: Delivery, admission: Admission, plan: Plan, now: da
 def _plan_batch(delivery: Delivery, admission: Admission, now: datetime) -> Plan:
     reached = [*admission.strategy_accounts, *admission.former_accounts]
     exchanges = {strategy_account.account.exchange for strategy_account in reached}
-    catalogs = open_catalogs(exchanges, MarketType(admission.strategy.market_type), now=now)
+    kind, owner = MarketType(admission.strategy.market_type), admission.token.user_id
+    catalogs = open_catalogs(exchanges, kind, now=now, owner=owner)
     planner = Planner(
         admission.strategy,
         admission.strategy_accounts,
@@ -165,7 +166,8 @@ def _handle_delivery(accepted: Accepted) -> Answer:
 
 
 def _preview(accepted: Accepted) -> WebhookLog:
-    accepted.plan.orders.extend(preview_orders(accepted.plan.orders, now=accepted.timing.received_at))
+    now, owner = accepted.timing.received_at, accepted.admission.token.user_id
+    accepted.plan.orders.extend(preview_orders(accepted.plan.orders, now=now, owner=owner))
     accepted.timing.settle()
     return _answered_row(accepted, DeliveryStatus.DRY_RUN)
 

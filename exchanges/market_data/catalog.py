@@ -1,15 +1,18 @@
 """The markets of each exchange: loaded once without keys, kept in the database, shared in memory.
 
 After a restart the first order needs no request for markets. The worker replaces an old list. Where the database has no
-list, the first caller loads the list.
+list, the first caller asks the exchange, and callers who ask meanwhile share the answer. No lock is held during a
+request, and whoever takes the answer stores the list, because the gateway's thread must not wait for the database.
 """
 
 import os
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db.models import Q
@@ -17,13 +20,15 @@ from django.db.models import Q
 from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, Unavailable
-from exchanges.gateway import Call, gateway
+from exchanges.gateway import Call, Line, Outcome, gateway
 from exchanges.market_data.symbols import SymbolIndex
 from exchanges.models import Market, MarketList
 from exchanges.registry import EXCHANGES
+from exchanges.shares import NOBODY
 
 _RECHECK = timedelta(seconds=60)
 _JUST_NOW = timedelta(minutes=5)
+FIRST_LIST_WITHIN_S = 2.0  # senders wait 3 s
 
 
 @dataclass(slots=True)
@@ -41,68 +46,182 @@ class MarketCatalog:
 
 
 Catalogs = dict[str, MarketCatalog | ExchangeError]
-
-_catalogs: dict[tuple[str, MarketType], MarketCatalog] = {}
-_locks: dict[tuple[str, MarketType], threading.Lock] = defaultdict(threading.Lock)
-# The clients of a forked process have no markets installed yet.
-os.register_at_fork(after_in_child=_catalogs.clear)
+Notify = Callable[[], None]
 
 
-def open_catalog(exchange: str, market_type: MarketType, *, now: datetime) -> MarketCatalog:
-    """Returns the catalog from memory, else from the database, else from the exchange.
+@dataclass(slots=True, eq=False)
+class _Load:
+    """One question for a list. `outcome` is None until the answer."""
+
+    asked_at: datetime
+    began: float = field(default_factory=time.monotonic)
+    outcome: Outcome | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+    waiting: set[Notify] = field(default_factory=set)
+
+    def may_serve(self, since: datetime) -> bool:
+        """Whether the answer is on its way, or is a list of a question since then that nobody has stored."""
+        return self.outcome is None or (self.outcome.error is None and self.asked_at >= since)
+
+
+_catalogs: dict[Line, MarketCatalog] = {}
+_loads: dict[Line, _Load] = {}
+_guard = threading.Lock()  # of `_loads`
+_locks: dict[Line, threading.Lock] = defaultdict(threading.Lock)  # of the database's list
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+def _forget_in_child() -> None:
+    """The clients of a forked process have no markets installed yet, and no answer reaches the process."""
+    _catalogs.clear()
+    _loads.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def open_catalog(
+    exchange: str, market_type: MarketType, *, now: datetime, owner: int = NOBODY
+) -> MarketCatalog:
+    """Returns the catalog from memory, else from the database, else from the exchange, in the share of `owner`.
 
     Raises ExchangeError where the catalog had to come from the exchange, and did not come.
     """
-    known = _catalogs.get((exchange, market_type))
-    if known is not None and now - known.checked_at < _RECHECK:
-        return known
-    with _locks[exchange, market_type]:  # a silent exchange holds up no orders at other exchanges
-        return _refreshed_catalog(exchange, market_type, now)
+    return _opened(Line(exchange, market_type), now, owner, wait_s=None)
 
 
-def open_catalogs(exchanges: Iterable[str], market_type: MarketType, *, now: datetime) -> Catalogs:
+def open_catalogs(
+    exchanges: Iterable[str], market_type: MarketType, *, now: datetime, owner: int = NOBODY
+) -> Catalogs:
     """The catalog of each exchange, or the error that kept the catalog away."""
-    return {exchange: _catalog_or_error(exchange, market_type, now) for exchange in set(exchanges)}
+    return {
+        exchange: catalog_or_error(Line(exchange, market_type), now=now, owner=owner)
+        for exchange in set(exchanges)
+    }
 
 
-def _catalog_or_error(exchange: str, market_type: MarketType, now: datetime) -> MarketCatalog | ExchangeError:
+def catalog_or_error(line: Line, *, now: datetime, owner: int = NOBODY) -> MarketCatalog | ExchangeError:
+    """As `open_catalog`, without a long wait.
+
+    A list that no one has loaded yet is waited for during the first FIRST_LIST_WITHIN_S of the question, whoever asked.
+    So an exchange that hangs holds threads for so long, and not again before the question has timed out.
+    """
     try:
-        return open_catalog(exchange, market_type, now=now)
+        return _opened(line, now, owner, wait_s=FIRST_LIST_WITHIN_S)
     except ExchangeError as error:
         return error
 
 
+def _opened(line: Line, now: datetime, owner: int, *, wait_s: float | None) -> MarketCatalog:
+    known = _stored_catalog(line, now)
+    if known is not None:
+        return known
+    load = _join_load(line, _EVER, asked_at=now, owner=owner)
+    if not load.done.wait(None if wait_s is None else max(0.0, load.began + wait_s - time.monotonic())):
+        raise Unavailable("The exchange has not listed its markets yet.", code="markets_on_their_way")
+    return _keep_list(line, load, now)
+
+
+def fresh_catalog(
+    line: Line, since: datetime, *, now: datetime, owner: int, notify: Notify
+) -> MarketCatalog | ExchangeError | None:
+    """The catalog where it is younger than `since`, because a refusal of that time contradicts an older one.
+
+    Else asks the exchange in the background, in the share of `owner`, and returns None. At the answer the gateway's
+    thread calls `notify`, which must not block, and the next call finds the catalog, or the error that kept it away.
+    """
+    with _locks[line]:
+        known = _younger(line, since, now)
+    if known is not None:
+        return known
+    with _guard:
+        load = _loads.get(line)
+    if load is not None and load.outcome is not None and load.asked_at >= since:
+        return _kept_or_error(line, load, now)
+    # The time of the refusal is in the future where the clock was set back meanwhile.
+    load = _join_load(line, since, asked_at=max(now, since), owner=owner, notify=notify)
+    return _kept_or_error(line, load, now) if load.outcome is not None and load.asked_at >= since else None
+
+
+def _kept_or_error(line: Line, load: _Load, now: datetime) -> MarketCatalog | ExchangeError:
+    try:
+        return _keep_list(line, load, now)
+    except ExchangeError as error:
+        return error
+
+
+def _join_load(
+    line: Line, since: datetime, *, asked_at: datetime, owner: int, notify: Notify | None = None
+) -> _Load:
+    """The question that is on its way or has brought a list since then, else a new question.
+
+    The call counts for whoever asked first; the others share the answer.
+    """
+    with _guard:
+        load = _loads.get(line)
+        is_new = load is None or not load.may_serve(since)
+        if load is None or is_new:
+            _loads[line] = load = _Load(asked_at)
+        if notify is not None and load.outcome is None:
+            load.waiting.add(notify)
+    if is_new:
+        call = Call(*line, "load_markets", owner=owner, is_urgent=notify is not None)
+        gateway.start([call], partial(_deliver_list, load))
+    return load
+
+
+def _deliver_list(load: _Load, outcome: Outcome) -> None:
+    with _guard:
+        load.outcome = outcome
+        waiting, load.waiting = load.waiting, set()
+    load.done.set()
+    for notify in waiting:
+        notify()
+
+
+def _keep_list(line: Line, load: _Load, now: datetime) -> MarketCatalog:
+    """Stores the list that arrived, unless another caller did. Raises ExchangeError."""
+    assert load.outcome is not None
+    specs = load.outcome.unwrap()
+    with _locks[line]:
+        known = _younger(line, load.asked_at, now)
+        if known is None:
+            try:
+                _store_list(line, specs, load.asked_at)
+            except ExchangeError as error:
+                load.outcome = Outcome(load.outcome.call, error=error)
+                raise
+            known = _read_catalog(line, load.asked_at, now)
+    with _guard:
+        if _loads.get(line) is load:
+            del _loads[line]
+    return known
+
+
 def reload_markets(exchange: str, market_type: MarketType, *, now: datetime) -> int:
-    """Fetches the markets from the exchange and stores the markets. Returns their number. Raises ExchangeError.
+    """Fetches the markets from the exchange, waits, and stores the markets. Returns their number.
+
+    Raises ExchangeError.
+    """
+    line = Line(exchange, market_type)
+    specs = gateway.call(Call(*line, "load_markets"))
+    _store_list(line, specs, now)
+    return len(specs)
+
+
+def _store_list(line: Line, specs: Sequence[MarketSpec], loaded_at: datetime) -> None:
+    """Stores the markets that the exchange listed. Raises ExchangeError.
 
     A list in which more than half of the open markets are closed is refused, because such a list tells of maintenance
     at the exchange and not of the markets.
     """
-    specs = gateway.call(Call(exchange, market_type, "load_markets"))
     if not specs:
         raise Unavailable("The exchange listed no markets.", code="no_markets")
-    open_before = Market.objects.of(exchange, market_type).active().symbols()
+    open_before = Market.objects.of(*line).active().symbols()
     open_now = {spec.symbol for spec in specs if spec.is_active}
     if 2 * len(open_before & open_now) < len(open_before):
         raise Unavailable("The exchange lists most of its markets as closed.", code="markets_closed")
-    Market.objects.replace(exchange, specs, now=now)
-    return len(specs)
-
-
-def reload_since(exchange: str, market_type: MarketType, since: datetime, *, now: datetime) -> None:
-    """Makes sure that the catalog is younger than `since`, because a refusal of that time contradicts the catalog.
-
-    Loads from the exchange, unless another caller did so since. Raises ExchangeError.
-    """
-    with _locks[exchange, market_type]:
-        known = _catalogs.get((exchange, market_type))
-        if known is not None and known.loaded_at >= since:
-            return
-        loaded_at = _list_loaded_at(exchange, market_type)
-        if loaded_at is None or loaded_at < since:
-            reload_markets(exchange, market_type, now=now)
-            loaded_at = now
-        _read_catalog(exchange, market_type, loaded_at, now)
+    Market.objects.replace(line.exchange, specs, now=loaded_at)
 
 
 def reload_soon(exchange: str, market_type: MarketType, *, now: datetime) -> None:
@@ -129,34 +248,47 @@ def reload_old(*, now: datetime) -> dict[str, str]:
 
 
 def forget_catalogs() -> None:
-    """Drops all catalogs in memory."""
+    """Drops all catalogs in memory, as if the process had just started."""
     _catalogs.clear()
+    with _guard:
+        _loads.clear()
 
 
-def _refreshed_catalog(exchange: str, market_type: MarketType, now: datetime) -> MarketCatalog:
-    known = _catalogs.get((exchange, market_type))
+def _stored_catalog(line: Line, now: datetime) -> MarketCatalog | None:
+    """The catalog from memory, or from the database where memory is old; None where there is no list."""
+    known = _catalogs.get(line)
     if known is not None and now - known.checked_at < _RECHECK:
-        return known  # another thread was faster
-    loaded_at = _list_loaded_at(exchange, market_type)
-    if loaded_at is None:
-        reload_markets(exchange, market_type, now=now)
-        loaded_at = now
-    if known is not None and known.loaded_at == loaded_at:
-        known.checked_at = now
         return known
-    return _read_catalog(exchange, market_type, loaded_at, now)
+    with _locks[line]:
+        known = _catalogs.get(line)
+        if known is not None and now - known.checked_at < _RECHECK:
+            return known  # another thread was faster
+        loaded_at = _list_loaded_at(line)
+        if loaded_at is None:
+            return None
+        if known is not None and known.loaded_at == loaded_at:
+            known.checked_at = now
+            return known
+        return _read_catalog(line, loaded_at, now)
 
 
-def _list_loaded_at(exchange: str, market_type: MarketType) -> datetime | None:
-    stored = MarketList.objects.filter(exchange=exchange, market_type=market_type)
+def _younger(line: Line, since: datetime, now: datetime) -> MarketCatalog | None:
+    """The catalog that is not older than `since`, from memory or the database. The caller holds the line's lock."""
+    known = _catalogs.get(line)
+    if known is not None and known.loaded_at >= since:
+        return known
+    loaded_at = _list_loaded_at(line)
+    return None if loaded_at is None or loaded_at < since else _read_catalog(line, loaded_at, now)
+
+
+def _list_loaded_at(line: Line) -> datetime | None:
+    stored = MarketList.objects.filter(exchange=line.exchange, market_type=line.market_type)
     return stored.values_list("loaded_at", flat=True).first()
 
 
-def _read_catalog(
-    exchange: str, market_type: MarketType, loaded_at: datetime, now: datetime
-) -> MarketCatalog:
-    specs = {row.symbol: row.to_spec() for row in Market.objects.of(exchange, market_type)}
-    gateway.install_markets(exchange, market_type, [spec.raw for spec in specs.values()])
+def _read_catalog(line: Line, loaded_at: datetime, now: datetime) -> MarketCatalog:
+    specs = {row.symbol: row.to_spec() for row in Market.objects.of(*line)}
+    gateway.install_markets(*line, [spec.raw for spec in specs.values()])
     fresh = MarketCatalog(specs, SymbolIndex(specs.values()), loaded_at, now)
-    _catalogs[exchange, market_type] = fresh
+    _catalogs[line] = fresh
     return fresh

@@ -9,7 +9,7 @@ tracker's look-ups.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -105,6 +105,7 @@ class BatchRun:
         self._look_ups: dict[int, LastLookUp] = {}  # by order pk: orders for which an exit waits
         self._compared: set[int] = set()  # accounts that this run had compared
         self._holdings_read: dict[HoldingKey, float] = {}  # when asked for, by the monotonic clock
+        self._without_list: set[int] = set()  # goals that wait until their market list was read again
         self._step_ended = False  # in this turn of the loop
 
     @property
@@ -367,11 +368,16 @@ class BatchRun:
         due = [
             queue
             for queue in self._queues.values()
-            if isinstance(goal := queue.steps[0], ExitGoal) and (goal.due_at is None or goal.due_at <= now)
+            if isinstance(goal := queue.steps[0], ExitGoal) and self._is_due(goal, now)
         ]
         if due:
             self._pursue_goals(due)
-            self._advance_queues(due)
+            self._advance_queues(
+                [queue for queue in due if _goal_pk(queue.steps[0]) not in self._without_list]
+            )
+
+    def _is_due(self, goal: ExitGoal, now: datetime) -> bool:
+        return goal.pk in self._without_list or goal.due_at is None or goal.due_at <= now
 
     def _pursue_goals(self, queues: Sequence[AccountQueue]) -> None:
         """Decides what follows the ended steps, and puts the next attempt, or the waiting goal, right behind each.
@@ -384,7 +390,9 @@ class BatchRun:
         if not queue_of:
             return
         now = self._clock()
-        pursuit = pursue([pk for pk in queue_of if pk is not None], now=now)
+        wanted = [pk for pk in queue_of if pk is not None]
+        pursuit = pursue(wanted, now=now, list_arrived=self._wake, owner=self.owner)
+        self._wait_for_lists(pursuit, queue_of)
         self._show_goals(pursuit)
         if pursuit.contradicted:
             read_holdings_soon(pursuit.contradicted, owner=self.owner, clock=self._clock, notify=self._wake)
@@ -399,6 +407,15 @@ class BatchRun:
             queue_of[goal_pk].steps.insert(1, entry)
         for goal in _waiting_goals(pursuit, now):
             queue_of[goal.pk].steps.insert(1, goal)
+
+    def _wait_for_lists(self, pursuit: Pursuit, queue_of: Mapping[int | None, AccountQueue]) -> None:
+        """Puts the goals that wait for a market list right behind their ended steps; the run holds no thread."""
+        self._without_list -= queue_of.keys()
+        self._without_list |= pursuit.waiting
+        for pk in pursuit.waiting:
+            step = queue_of[pk].steps[0]
+            if isinstance(step, Order) and step.goal is not None:
+                queue_of[pk].steps.insert(1, step.goal)
 
     def _show_goals(self, pursuit: Pursuit) -> None:
         """Brings the goals of the orders in memory up to date: the answer is built from these."""

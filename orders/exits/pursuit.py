@@ -1,11 +1,12 @@
 """Pursues exit goals: looks at goals, writes what became of them, and stores the next attempts.
 
-The pursuit calls no exchange, except for markets that a refusal contradicts. Whoever pursues runs the attempts: a batch
-run puts the attempts behind its own steps, and the tracker resumes the batches of the attempts.
+The pursuit waits for no exchange. A goal whose last refusal contradicts what we know of its market waits until the
+market list was read again; the list is asked for in the background. Whoever pursues runs the attempts: a batch run puts
+the attempts behind its own steps, and the tracker resumes the batches of the attempts.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -19,8 +20,9 @@ from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType, OrderType
 from exchanges.errors import ExchangeError
 from exchanges.failpoints import failpoint
-from exchanges.gateway import gateway
+from exchanges.gateway import Line, gateway
 from exchanges.market_data import catalog
+from exchanges.market_data.catalog import MarketCatalog
 from orders.domain.enums import GoalState
 from orders.domain.exits import (
     SLOW,
@@ -49,13 +51,17 @@ _COLUMNS = [
 
 @dataclass(slots=True)
 class Pursuit:
-    """The goals as they are now, the stored attempts and entries, and the holdings that contradict the books."""
+    """The goals as they are now, the stored attempts and entries, and the holdings that contradict the books.
+
+    The goals in `waiting` were left as they are, until their market list has arrived.
+    """
 
     goals: dict[int, ExitGoal] = field(default_factory=dict)
     attempts: list[Order] = field(default_factory=list)
     entries: dict[int, Order] = field(default_factory=dict)  # by goal: the second half of a reversal
     contradicted: set[HoldingKey] = field(default_factory=set)
     dust: dict[int, Decimal] = field(default_factory=dict)  # by position
+    waiting: set[int] = field(default_factory=set)
 
 
 def due_goals(*, now: datetime) -> QuerySet[ExitGoal]:
@@ -75,27 +81,33 @@ def due_goals(*, now: datetime) -> QuerySet[ExitGoal]:
     ).order_by("pk")
 
 
-def pursue(pks: Iterable[int], *, now: datetime) -> Pursuit:
+def pursue(
+    pks: Iterable[int], *, now: datetime, list_arrived: Callable[[], None], owner: int | None = None
+) -> Pursuit:
     """Looks at the goals, writes their states, and stores the attempts that are due. Two callers at once store once.
 
-    The number of statements does not depend on the number of goals.
+    `list_arrived` is called on the exchanges' thread when it is worth it to pursue the goals in `waiting` again. Market
+    lists are read in the share of `owner`, or of each account's owner. The number of statements does not depend on the
+    number of goals.
     """
     wanted = list(pks)
     if not wanted:
         return Pursuit()
     failpoint("attempt over, goal not looked at")
-    markets = _markets_of(wanted, now)
+    markets, waiting = _markets_of(wanted, now, list_arrived, owner)
+    if not markets:
+        return Pursuit(waiting=waiting)
     with transaction.atomic():
         rows = (
             ExitGoal.objects.pursued()
-            .filter(pk__in=wanted)
+            .filter(pk__in=markets)
             .select_related("strategy", "strategy_account__account")
         )
         goals = list(rows.select_for_update(of=("self",), no_key=True).order_by("pk"))
         for goal in goals:
             goal.account = goal.strategy_account.account
         facts = read_facts(goals, now=now)
-        pursuit = Pursuit({goal.pk: goal for goal in goals})
+        pursuit = Pursuit({goal.pk: goal for goal in goals}, waiting=waiting)
         for goal in goals:
             _take_step(goal, facts, markets.get(goal.pk), pursuit)
         update_all(goals, _COLUMNS, using=DEFAULT_DB_ALIAS)
@@ -180,33 +192,37 @@ def _store(attempts: Sequence[Order]) -> None:
         Batch.objects.reopen({order.batch_id for order in attempts})
 
 
-def _markets_of(pks: Sequence[int], now: datetime) -> Mapping[int, MarketSpec | None]:
-    """The market of each goal, fresh where the last refusal contradicts what we know of the market."""
-    goals = ExitGoal.objects.filter(pk__in=pks).values_list(
-        "pk", "account__exchange", "market_type", "symbol"
-    )
-    listed = list(goals)
+def _markets_of(
+    pks: Sequence[int], now: datetime, list_arrived: Callable[[], None], owner: int | None
+) -> tuple[dict[int, MarketSpec | None], set[int]]:
+    """The market of each goal, where the goal need not wait for a fresh one, and the goals that wait.
+
+    A goal waits where the last refusal contradicts what we know of its market. Where no list came, the goal goes on
+    without a market.
+    """
+    columns = ("pk", "account__exchange", "market_type", "symbol", "account__owner")
+    listed = list(ExitGoal.objects.filter(pk__in=pks).values_list(*columns))
     doubted = Order.objects.filter(goal__in=pks, reason__in=STALE_MARKET, closed_at__isnull=False)
     doubted = doubted.filter(attempt__gt=F("goal__counted_attempt"))
-    since = {
-        (exchange, kind): at
-        for exchange, kind, at in doubted.order_by("closed_at").values_list(
-            "account__exchange", "market_type", "closed_at"
-        )
-    }
-    specs = {}
-    for exchange, kind in {(exchange, kind) for _, exchange, kind, _ in listed}:
-        specs[exchange, kind] = _specs(exchange, MarketType(kind), since.get((exchange, kind)), now)
-    return {pk: specs[exchange, kind].get(symbol) for pk, exchange, kind, symbol in listed}
+    refused = doubted.order_by("closed_at").values_list("goal", "closed_at")
+    since = {pk: at for pk, at in refused if at is not None}
+    markets: dict[int, MarketSpec | None] = {}
+    waiting = set()
+    for pk, exchange, kind, symbol, account_owner in listed:
+        line, payer = Line(exchange, MarketType(kind)), account_owner if owner is None else owner
+        if pk in since:
+            found = catalog.fresh_catalog(line, since[pk], now=now, owner=payer, notify=list_arrived)
+        else:
+            found = catalog.catalog_or_error(line, now=now, owner=payer)
+        if found is None:
+            waiting.add(pk)
+        else:
+            markets[pk] = _market_in(found, symbol, line)
+    return markets, waiting
 
 
-def _specs(
-    exchange: str, kind: MarketType, since: datetime | None, now: datetime
-) -> Mapping[str, MarketSpec]:
-    try:
-        if since is not None:
-            catalog.reload_since(exchange, kind, since, now=now)
-        return catalog.open_catalog(exchange, kind, now=now).specs
-    except ExchangeError as error:
-        logger.warning("markets unavailable exchange=%s code=%s", exchange, error.code)
-        return {}
+def _market_in(found: MarketCatalog | ExchangeError, symbol: str, line: Line) -> MarketSpec | None:
+    if isinstance(found, ExchangeError):
+        logger.warning("markets unavailable exchange=%s code=%s", line.exchange, found.code)
+        return None
+    return found.specs.get(symbol)

@@ -11,7 +11,7 @@ from django.db.models import Max, Q, Sum
 from exchanges.adapters.protocol import Capabilities, MarketSpec
 from exchanges.enums import MarketType, OrderType
 from exchanges.errors import ExchangeError
-from exchanges.gateway import gateway
+from exchanges.gateway import Line, gateway
 from exchanges.market_data import catalog
 from exchanges.market_data.prices import Key
 from orders.domain.enums import GoalState, OrderStatus
@@ -89,13 +89,10 @@ def is_entry_over(row: Protection) -> bool:
 def open_markets(rows: Sequence[Protection], *, now: datetime) -> Markets:
     """Opens the catalogs of the rows' markets. May call exchanges; an exchange that fails is left out."""
     found = {}
-    for exchange, kind, _ in {price_key(row) for row in rows}:
-        if (exchange, kind) in found:
-            continue
-        try:
-            found[exchange, kind] = catalog.open_catalog(exchange, kind, now=now).specs
-        except ExchangeError:
-            continue
+    for exchange, kind in {price_key(row)[:2] for row in rows}:
+        opened = catalog.catalog_or_error(Line(exchange, kind), now=now)
+        if not isinstance(opened, ExchangeError):
+            found[exchange, kind] = opened.specs
     return found
 
 

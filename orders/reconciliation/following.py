@@ -207,10 +207,9 @@ def _known_lines(lines: Iterable[Line], now: datetime) -> set[Line]:
     """The lines whose markets are known: the adapter reads an answer with the exchange's markets."""
     known = set()
     for line in lines:
-        try:
-            catalog.open_catalog(*line, now=now)
-        except ExchangeError as error:
-            logger.warning("markets unavailable exchange=%s code=%s", line.exchange, error.code)
+        opened = catalog.catalog_or_error(line, now=now)
+        if isinstance(opened, ExchangeError):
+            logger.warning("markets unavailable exchange=%s code=%s", line.exchange, opened.code)
         else:
             known.add(line)
     return known

@@ -5,6 +5,7 @@ and a trade counts once.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -77,6 +78,8 @@ class Tracker:
         self._comparing_wanted: Future[None] | None = None
         self._compare_at = self._income_at = 0.0
         self._prices = PriceWatch(clock)
+        self._list_arrived = threading.Event()
+        self._awaits_lists = False  # goals wait for a market list
 
     def pass_once(self, *, everything: bool = True) -> None:
         """Does all work that is possible now, and waits for the work's end.
@@ -104,7 +107,7 @@ class Tracker:
         note_silence(now=self._clock())
         for _ in range(_ROUNDS):
             compare_wanted(clock=self._clock)
-            is_busy = self._pursue_goals()
+            is_busy = self._pursue_goals_to_the_end()
             self._wait_for_calls()
             if not (self._keep_protections(fetch_fresh(watched_prices(), now=self._clock())) or is_busy):
                 break
@@ -265,10 +268,9 @@ class Tracker:
     def _open_catalogs(self, orders: Iterable[Order]) -> None:
         """Opens the orders' market catalogs, because the adapter reads an answer with the exchange's markets."""
         for exchange, kind in {(order.account.exchange, order.market_type) for order in orders}:
-            try:
-                catalog.open_catalog(exchange, MarketType(kind), now=self._clock())
-            except ExchangeError as error:
-                logger.warning("markets unavailable exchange=%s code=%s", exchange, error.code)
+            opened = catalog.catalog_or_error(Line(exchange, MarketType(kind)), now=self._clock())
+            if isinstance(opened, ExchangeError):
+                logger.warning("markets unavailable exchange=%s code=%s", exchange, opened.code)
 
     def _finish_calls(self, over: Sequence[OrderCall]) -> None:
         if not over:
@@ -313,7 +315,9 @@ class Tracker:
         The batches of the new attempts are abandoned, so the next turn resumes the batches.
         """
         now = self._clock()
-        pursuit = pursue(due_goals(now=now).values_list("pk", flat=True), now=now)
+        due = due_goals(now=now).values_list("pk", flat=True)
+        pursuit = pursue(due, now=now, list_arrived=self._list_arrived.set)
+        self._awaits_lists = bool(pursuit.waiting)
         if pursuit.contradicted:
             want_comparison(pursuit.contradicted, now=now)
         beyond = mark_exits_beyond_positions(actor=self._name, now=now)
@@ -322,6 +326,15 @@ class Tracker:
         self._open_catalogs(beyond)
         self._cancel_orders(beyond)
         return bool(pursuit.attempts or pursuit.entries or beyond or pursuit.contradicted)
+
+    def _pursue_goals_to_the_end(self) -> bool:
+        """As `_pursue_goals`, and waits for the market lists that are read again."""
+        is_busy = self._pursue_goals()
+        while self._awaits_lists:
+            self._list_arrived.wait(settings.EXCHANGE_TIMEOUT_S)
+            self._list_arrived.clear()
+            is_busy |= self._pursue_goals()
+        return is_busy
 
     def _keep_protections(self, prices: Mapping[Key, Decimal]) -> bool:
         """Brings protective exits up to date, and sends the cancels of those that are given up."""

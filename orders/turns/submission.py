@@ -64,7 +64,7 @@ def submit_orders(
     An order that is neither sent nor waiting was denied, or another run moved the order meanwhile.
     """
     pauses.synchronize(now=now, within_s=_PAUSES_WITHIN_S)
-    catalogs = _catalogs_of(orders, now)
+    catalogs = _catalogs_of(orders, now, owner)
     undecided = decide_positions(orders, prices=prices, catalogs=catalogs, actor=actor, now=now)
     orders, undecided = _end_overdue(orders, undecided, prices, actor, now)
     ready, waiting = _split_ready(orders, prices, actor, now, owner)
@@ -163,7 +163,7 @@ def _commit_orders(orders: Sequence[Order], check: PreTradeCheck, actor: str) ->
     return moved
 
 
-def preview_orders(orders: Sequence[Order], *, now: datetime) -> list[Order]:
+def preview_orders(orders: Sequence[Order], *, now: datetime, owner: int) -> list[Order]:
     """Sizes or denies unsaved orders in place, with the reason of a denial. Waits for prices.
 
     Returns the entries of reversals, which follow exits in `orders`.
@@ -171,7 +171,7 @@ def preview_orders(orders: Sequence[Order], *, now: datetime) -> list[Order]:
     planned = [order for order in orders if order.status == OrderStatus.INITIALIZED]
     if not planned:
         return []
-    catalogs = _catalogs_of(planned, now)
+    catalogs = _catalogs_of(planned, now, owner)
     prices, permissions = ReferencePrices(lambda: now), read_permissions(planned)
     priced = [
         order
@@ -301,10 +301,11 @@ def _move_orders(orders: Sequence[Order], target: OrderStatus, actor: str, now: 
     Order.objects.transition(Transition(order, target, now, Evidence.LOCAL, actor) for order in orders)
 
 
-def _catalogs_of(orders: Sequence[Order], now: datetime) -> Catalogs:
+def _catalogs_of(orders: Sequence[Order], now: datetime, owner: int | None) -> Catalogs:
     """The market catalogs of the orders' exchanges. Opening a catalog may call an exchange.
 
     So the caller opens the catalogs before the transaction, and before asking for prices.
     """
     exchanges = {order.account.exchange for order in orders}
-    return open_catalogs(exchanges, MarketType(orders[0].market_type), now=now)
+    payer = orders[0].account.owner_id if owner is None else owner
+    return open_catalogs(exchanges, MarketType(orders[0].market_type), now=now, owner=payer)

@@ -1,15 +1,18 @@
 """An exit is pursued until the position is closed, whatever the exchange answers (SPEC 6a)."""
 
 import itertools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connections
 
 from exchanges.enums import MarketType
+from orders.execution import batch_run, batches
+from orders.exits.pursuit import pursue
 from orders.models import ExitGoal, Order, Position
-from tests.crash import track
-from tests.desk import BTC_CLOSE, BTC_MARKET, open_desk
+from tests.crash import abandon_all, dying_at, later, track
+from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, open_desk
 from tests.waiting import LONG_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -144,6 +147,97 @@ def test_a_changed_step_is_read_anew_and_the_exit_sized_by_it(deliver, paper, so
         ("rejected", "1.234"), ("filled", "1.23"),
     ]  # fmt: skip
     assert (close["status"], close["filled"]) == ("success", "1.23")
+    assert Position.objects.get().is_dust
+
+
+def test_an_exit_goes_on_where_the_market_list_cannot_be_read(deliver, paper, solo):
+    deliver(solo.alert(BTC_MARKET, qty_per=None, qty="1.234"))
+    paper.set_markets({"BTCUSDT": {"futures": {"step": "0.01", "min_qty": "0.01"}}})
+    paper.fault(path="/fapi/v1/exchangeInfo", action="status", value=500, times=1)
+
+    deliver(solo.alert(BTC_CLOSE))
+    track(after_s=5)
+
+    assert [(order.status, str(order.quantity)) for order in attempts()] == [
+        ("rejected", "1.234"), ("rejected", "1.234"), ("filled", "1.23"),
+    ]  # fmt: skip
+    assert Position.objects.get().is_dust
+
+
+@pytest.fixture
+def one_thread(paper, settings):
+    """One thread for all runs of this process."""
+    batches.shut_down()
+    settings.RUN_THREADS = 1
+    yield
+    batches.shut_down()
+
+
+def test_a_market_list_that_hangs_holds_no_thread_of_the_runs(
+    deliver, paper, solo, bob, settings, runs, edge, one_thread
+):
+    other = open_desk(paper, "B1", owner=bob, group_name="other")
+    deliver(solo.alert(BTC_MARKET, qty_per=None, qty="1.234"))
+    paper.set_markets({"BTCUSDT": {"futures": {"step": "0.01", "min_qty": "0.01"}}})
+    settings.WEBHOOK_ANSWER_BUDGET_MS = 500
+    market_list = edge.hold("load_markets", times=1)
+
+    (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
+    market_list.wait_for()
+    deliver(other.alert(BTC_LIMIT))
+    assert runs[-1].finished.wait(LONG_S)  # nobody else waits for the list
+    is_over = runs[-2].finished.is_set()
+    market_list.release()
+    assert all_end(runs)
+
+    assert (close["status"], is_over) == ("pending", False)
+    assert [(order.status, str(order.quantity)) for order in attempts()] == [
+        ("rejected", "1.234"), ("filled", "1.23"),
+    ]  # fmt: skip
+
+
+def test_only_the_goal_whose_refusal_contradicts_its_market_waits_for_the_list(
+    deliver, paper, solo, bob, edge, runs
+):
+    other = open_desk(paper, "B1", owner=bob, group_name="other")
+    for desk in (solo, other):
+        deliver(desk.alert(BTC_MARKET, ONE))
+        paper.fault(**ORDER, action="code", value=-1013 if desk is solo else -1021)
+        with dying_at(batch_run, "pursue"):
+            deliver(desk.alert(BTC_CLOSE))
+            assert all_end(runs)
+    stale, refused = ExitGoal.objects.order_by("pk")
+    market_list, arrived = edge.hold("load_markets", times=1), threading.Event()
+
+    def look():
+        found = pursue([stale.pk, refused.pk], now=later(5)(), list_arrived=arrived.set)
+        return found.waiting, {attempt.goal_id for attempt in found.attempts}
+
+    first, second = look(), look()
+    market_list.release()
+    assert arrived.wait(LONG_S)
+    third = look()
+    abandon_all()
+    track(after_s=10)
+
+    assert (first, second, third) == (
+        ({stale.pk}, {refused.pk}), ({stale.pk}, set()), (set(), {stale.pk}),
+    )  # fmt: skip
+    assert market_list.waiting == 1
+    assert (solo.held("A1"), other.held("B1")) == ("0", "0")
+
+
+def test_a_pass_of_the_tracker_waits_for_the_lists_that_it_asked_for(deliver, paper, solo, runs):
+    deliver(solo.alert(BTC_MARKET, qty_per=None, qty="1.234"))
+    paper.set_markets({"BTCUSDT": {"futures": {"step": "0.01", "min_qty": "0.01"}}})
+    with dying_at(batch_run, "pursue"):
+        deliver(solo.alert(BTC_CLOSE))
+        assert all_end(runs)
+    abandon_all()
+
+    track(after_s=10)
+
+    assert [str(order.quantity) for order in attempts()] == ["1.234", "1.23"]
     assert Position.objects.get().is_dust
 
 
