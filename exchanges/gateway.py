@@ -212,8 +212,8 @@ class Gateway:
         is_idle = not self._leaving
         for call in calls:
             self._leaving.put((call, deliver), owner=call.owner, is_urgent=call.is_urgent)
-        if is_idle:
-            self._let_some_leave()
+        if is_idle:  # first the calls of all who have asked in this turn of the loop, each on their own
+            self._loop.call_soon(self._let_some_leave)
 
     def _let_some_leave(self) -> None:
         """Lets a few calls leave, and the rest afterwards: an owner's call waits for no fan-out of another owner."""

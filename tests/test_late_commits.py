@@ -22,7 +22,10 @@ def test_an_order_submitted_behind_the_successor_s_back_is_looked_up(deliver, pa
     run = resume_batch(batch, by="successor", clock=timezone.now)
 
     submit_orders(
-        list(batch.orders.all()), prices=ReferencePrices(timezone.now), actor="killed", now=timezone.now()
+        list(batch.orders.all()),
+        prices=ReferencePrices(timezone.now, owner=1),
+        actor="killed",
+        now=timezone.now(),
     )
     run.run()
 

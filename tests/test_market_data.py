@@ -13,11 +13,13 @@ from django.utils import timezone
 from exchanges.adapters.binance import BinanceFutures
 from exchanges.enums import MarketType
 from exchanges.errors import ExchangeError, Unavailable
-from exchanges.gateway import Line
+from exchanges.gateway import Gateway, Line, gateway
 from exchanges.market_data import catalog, prices
 from exchanges.models import Market
 from exchanges.paper.engine.catalog import MARKETS
 from orders.models import Order
+from orders.protection.upkeep import watched_prices
+from tests.crash import track
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, open_desk
 from tests.waiting import LONG_S
 
@@ -128,7 +130,10 @@ def test_one_fetch_serves_fifty_who_wait(paper, edge):
         if len(arrived) == 50:
             done.set()
 
-    threads = [threading.Thread(target=prices.request_price, args=(KEY, arrive)) for _ in range(50)]
+    threads = [
+        threading.Thread(target=prices.request_price, args=(KEY, arrive), kwargs={"owner": number})
+        for number in range(50)
+    ]
     for thread in threads:
         thread.start()
 
@@ -139,6 +144,55 @@ def test_one_fetch_serves_fifty_who_wait(paper, edge):
     fetch.release()
     assert done.wait(LONG_S)
     assert arrived == [Decimal(95000)] * 50
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The calls of price questions, in the order in which they leave."""
+    seen, run = [], Gateway._run
+
+    async def note(self, call, deliver):
+        if call.verb == "fetch_prices":
+            seen.append(call)
+        await run(self, call, deliver)
+
+    monkeypatch.setattr(Gateway, "_run", note)
+    return seen
+
+
+def test_a_flood_of_price_questions_delays_no_other_owner(paper, asked):
+    catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now())
+    loop_waits, arrived = threading.Event(), threading.Semaphore(0)
+    gateway._loop.call_soon_threadsafe(loop_waits.wait, LONG_S)
+    for number in range(300):
+        key = ("paper", MarketType.FUTURES, f"N{number}/USDT:USDT")
+        prices.request_price(key, lambda key, price: arrived.release(), owner=1)
+    prices.request_price(KEY, lambda key, price: arrived.release(), owner=2)
+    loop_waits.set()
+
+    assert all(arrived.acquire(timeout=LONG_S) for _ in range(301))
+    assert [call.owner for call in asked].index(2) <= 1
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_price_is_asked_for_in_the_share_of_who_needs_it(deliver, paper, bob, asked, dry_run):
+    desk = open_desk(paper, "B1", owner=bob)
+
+    deliver(desk.alert(BTC_MARKET, dry_run=dry_run))
+
+    assert [call.owner for call in asked] == [bob.pk]
+
+
+def test_prices_of_protections_are_asked_for_in_the_share_of_their_owner(deliver, paper, bob, asked):
+    desk = open_desk(paper, "B1", owner=bob)
+    deliver(desk.alert(BTC_MARKET, qty_per=None, qty="1", stop_loss={"price": 90000}))
+    asked.clear()
+
+    track(after_s=60)
+
+    assert asked
+    assert {call.owner for call in asked} == {bob.pk}
+    assert watched_prices() == {KEY: bob.pk}
 
 
 @pytest.mark.parametrize(("age_s", "is_young"), [(0, True), (9, True), (11, False)])

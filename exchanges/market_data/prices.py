@@ -1,7 +1,12 @@
-"""Last prices, at most PRICE_MAX_AGE_S old. The cache shares prices, and one fetch serves all waiting callers."""
+"""Last prices, at most PRICE_MAX_AGE_S old. The cache shares prices, and one fetch serves all waiting callers.
+
+A question counts for the owner of the account or strategy that asks, so a flood of one owner's questions delays the
+owner's own only. A price is everybody's: where several ask before the answer, the first one pays for all, because the
+exchange is asked once, and whoever comes later costs nothing.
+"""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -42,8 +47,10 @@ def remember_prices(prices: dict[Key, Decimal], *, now: datetime) -> None:
     cache.set_many(entries, timeout=settings.PRICE_MAX_AGE_S)
 
 
-def request_price(key: Key, arrived: Arrival) -> None:
-    """Asks the exchange for one price. Callers who ask before the answer arrives share the answer.
+def request_price(key: Key, arrived: Arrival, *, owner: int) -> None:
+    """Asks the exchange for one price, in the share of `owner`.
+
+    Callers who ask before the answer arrives share the answer.
 
     The gateway's thread calls `arrived` once, with None where the exchange gave no price. The receiver has to call
     `remember_prices`, because the cache may be a network away and the gateway's thread must not wait.
@@ -55,28 +62,34 @@ def request_price(key: Key, arrived: Arrival) -> None:
             return
         _waiting[key] = [arrived]
     exchange, market_type, symbol = key
-    gateway.start([Call(exchange, market_type, "fetch_prices", ([symbol],))], partial(_deliver_price, key))
+    call = Call(exchange, market_type, "fetch_prices", ([symbol],), owner=owner)
+    gateway.start([call], partial(_deliver_price, key))
 
 
-def fetch_now(keys: Iterable[Key], *, now: datetime) -> dict[Key, Decimal]:
+def fetch_now(keys: Iterable[Key], *, now: datetime, owner: int) -> dict[Key, Decimal]:
     """Returns cached prices, fetches the missing prices side by side, and waits. Leaves out keys without a price."""
     known = {key: cached_price(key, now=now) for key in keys}
     found = {key: price[0] for key, price in known.items() if price}
-    return found | fetch_fresh([key for key, price in known.items() if price is None], now=now)
+    return found | fetch_fresh({key: owner for key, price in known.items() if price is None}, now=now)
 
 
-def fetch_fresh(keys: Iterable[Key], *, now: datetime) -> dict[Key, Decimal]:
-    """Fetches the prices side by side, whatever is cached, and waits. Leaves out keys without a price."""
-    missing = list(keys)
-    calls = [Call(exchange, kind, "fetch_prices", ([symbol],)) for exchange, kind, symbol in missing]
-    answers = zip(missing, gateway.call_all(calls), strict=True)
+def fetch_fresh(owners: Mapping[Key, int], *, now: datetime) -> dict[Key, Decimal]:
+    """Fetches the prices side by side, whatever is cached, and waits. Leaves out keys without a price.
+
+    Each price is asked for in the share of its owner.
+    """
+    calls = [
+        Call(exchange, kind, "fetch_prices", ([symbol],), owner=owner)
+        for (exchange, kind, symbol), owner in owners.items()
+    ]
+    answers = zip(owners, gateway.call_all(calls), strict=True)
     found = {key: price for key, outcome in answers if (price := _price_in(key, outcome)) is not None}
     remember_prices(found, now=now)
     return found
 
 
 def refresh_prices(exchange: str, market_type: MarketType, symbols: Iterable[str], *, now: datetime) -> int:
-    """Fetches and remembers the prices of all symbols in one call. Raises ExchangeError."""
+    """Fetches and remembers the prices of all symbols in one call, for everybody. Raises ExchangeError."""
     prices = gateway.call(Call(exchange, market_type, "fetch_prices", (sorted(set(symbols)),)))
     remember_prices({(exchange, market_type, symbol): price for symbol, price in prices.items()}, now=now)
     return len(prices)

@@ -99,7 +99,7 @@ class BatchRun:
         self._client.notify_when_answered(lambda after_s: self.notify(after_s))
         self._queues = account_queues([*orders, *cancellations])
         self._queue_of: dict[int, AccountQueue] = {}  # by order pk: the queue whose step made the call
-        self._prices = ReferencePrices(clock, self._wake)
+        self._prices = ReferencePrices(clock, self._wake, owner=owner)
         self._renew_at = time.monotonic() + LEASE.total_seconds() / 4
         self._idle_since: float | None = None
         self._look_ups: dict[int, LastLookUp] = {}  # by order pk: orders for which an exit waits

@@ -1,7 +1,7 @@
 """The last prices of protected positions: requested in the background, because the tracker must not wait for them."""
 
 import queue
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -20,15 +20,18 @@ class PriceWatch:
         self._asked: dict[Key, datetime] = {}
         self._arrivals: queue.SimpleQueue[tuple[Key, Decimal | None, datetime]] = queue.SimpleQueue()
 
-    def look(self, keys: Iterable[Key]) -> Mapping[Key, Decimal]:
-        """Returns the young prices that have come, and requests the next ones. Waits for nothing."""
-        now, wanted = self._clock(), set(keys)
+    def look(self, wanted: Mapping[Key, int]) -> Mapping[Key, Decimal]:
+        """Returns the young prices that have come, and requests the next ones, each in the share of its owner.
+
+        Waits for nothing.
+        """
+        now = self._clock()
         self._take_arrivals()
-        for key in wanted:
+        for key, owner in wanted.items():
             asked = self._asked.get(key)
             if asked is None or not timedelta(0) <= now - asked < _EVERY:
                 self._asked[key] = now
-                prices.request_price(key, self._receive_price)
+                prices.request_price(key, self._receive_price, owner=owner)
         self._known = {key: known for key, known in self._known.items() if key in wanted}
         return {key: price for key, (price, at) in self._known.items() if prices.is_young(at, now=now)}
 

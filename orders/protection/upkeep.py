@@ -56,10 +56,14 @@ class Upkeep:
         return not (self.batches or self.canceled)
 
 
-def watched_prices() -> set[Key]:
-    """The prices that the upkeep looks at: of all positions with an active protection."""
-    rows = Protection.objects.filter(state=ProtectionState.ACTIVE)
-    return {price_key(row) for row in rows.select_related("strategy_account__account")}
+def watched_prices() -> dict[Key, int]:
+    """The prices that the upkeep looks at: of all positions with an active protection.
+
+    Each with the owner of the account in whose share the price is asked for: of several, of the oldest protection.
+    """
+    rows = Protection.objects.filter(state=ProtectionState.ACTIVE).order_by("-pk")
+    accounts = rows.select_related("strategy_account__account")
+    return {price_key(row): row.strategy_account.account.owner_id for row in accounts}
 
 
 def keep_protections(

@@ -15,9 +15,12 @@ class ReferencePrices:
     The age of a price counts from the price's arrival, not from the first use in this run.
     """
 
-    def __init__(self, clock: Callable[[], datetime], notify: Callable[[], None] = lambda: None) -> None:
-        """`notify` is called on the exchanges' thread at each arrival."""
+    def __init__(
+        self, clock: Callable[[], datetime], notify: Callable[[], None] = lambda: None, *, owner: int
+    ) -> None:
+        """`notify` is called on the exchanges' thread at each arrival. The run asks in the share of `owner`."""
         self._clock = clock
+        self._owner = owner
         self._notify = notify
         self._known: dict[Key, tuple[Decimal | None, datetime]] = {}
         self._requested: set[Key] = set()
@@ -34,7 +37,7 @@ class ReferencePrices:
             return True
         if key not in self._requested:
             self._requested.add(key)
-            prices.request_price(key, self._receive_price)
+            prices.request_price(key, self._receive_price, owner=self._owner)
         return False
 
     def knows(self, key: Key) -> bool:
@@ -44,7 +47,7 @@ class ReferencePrices:
     def fetch(self, keys: Iterable[Key], *, now: datetime) -> None:
         """Fetches the prices of all keys and waits for the exchanges."""
         requested = list(keys)
-        found = prices.fetch_now(requested, now=now)
+        found = prices.fetch_now(requested, now=now, owner=self._owner)
         self._known |= {key: (found.get(key), now) for key in requested}
 
     def price(self, key: Key) -> Decimal | None:

@@ -172,7 +172,7 @@ def preview_orders(orders: Sequence[Order], *, now: datetime, owner: int) -> lis
     if not planned:
         return []
     catalogs = _catalogs_of(planned, now, owner)
-    prices, permissions = ReferencePrices(lambda: now), read_permissions(planned)
+    prices, permissions = ReferencePrices(lambda: now, owner=owner), read_permissions(planned)
     priced = [
         order
         for order in planned
