@@ -182,13 +182,13 @@ def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
     check_watermark_once(now=now)
     failpoint("checked, not stored")
     with transaction_within(accepted.timing.left_s(max(settings.WEBHOOK_ANSWER_BUDGET_MS, _STORE_WITHIN_MS))):
-        Strategy.objects.hear(admission.strategy.pk, now=now)
         asked_at = time.monotonic()
         before, (claimants, paused) = batches.Before.read(
             accepted.plan,
             admission.strategy,
             duplicates.claimants(delivery),
             pauses.PAUSES,
+            first=[Strategy.objects.hearing(admission.strategy.pk, now=now)],
             **duplicates.values_of(delivery, admission, now=now),
         )
         first = duplicates.first_of(claimants, delivery, now=now)

@@ -41,6 +41,7 @@ from django.db.models import (
 from django.db.models.query import ModelIterable, get_related_populators
 from django.db.models.sql.subqueries import UpdateQuery
 
+from exchanges.database.trips import Statement, execute_together
 from exchanges.fields import ExactDecimalField
 
 Row = TypeVar("Row")
@@ -119,29 +120,43 @@ class _Statement:
     sql: str
     params: Sequence[Any]
 
+    def bound(self, values: Mapping[str, Any], connection: BaseDatabaseWrapper) -> Statement:
+        """The statement with its slots filled."""
+        return Statement(self.sql, _bound(self.params, values, connection))
+
     def run(
-        self, cursor: Any, connection: BaseDatabaseWrapper, values: Mapping[str, Any], *, first: str = ""
+        self,
+        cursor: Any,
+        connection: BaseDatabaseWrapper,
+        values: Mapping[str, Any],
+        *,
+        first: Sequence[Statement] = (),
     ) -> None:
-        """Fills the slots and runs the statement, after the statement `first`. The cursor then has the rows."""
-        before = f"{first}; " if first else ""
+        """Fills the slots and runs the statement, after the statements `first`. The cursor then has the rows."""
         if connection.vendor == "postgresql" and settings.PREPARE_STATEMENTS:
-            self._run_planned(cursor, connection, values, before)
+            self._run_planned(cursor, connection, values, first)
         else:
-            cursor.execute(before + self.sql, _bound(self.params, values, connection))
+            execute_together(cursor, *first, self.bound(values, connection))
 
     def _run_planned(
-        self, cursor: Any, connection: BaseDatabaseWrapper, values: Mapping[str, Any], first: str
+        self,
+        cursor: Any,
+        connection: BaseDatabaseWrapper,
+        values: Mapping[str, Any],
+        first: Sequence[Statement],
     ) -> None:
         before = first
         plans = _plans.setdefault(connection.connection, {})
         name = plans.get(self, "")
         if not name:
             name = f"tradehub_{next(_plan_numbers)}"
-            before = f"PREPARE {name} AS {self._numbered(cursor)}; {first}"
+            before = (Statement(f"PREPARE {name} AS {self._numbered(cursor)}"), *first)
         slots = [param for param in self.params if isinstance(param, Slot)]
         marks = f"({', '.join(['%s'] * len(slots))})" if slots else ""
         try:
-            cursor.execute(f"{before}EXECUTE {name}{marks}", _bound(slots, values, connection))
+            execute_together(
+                cursor, *before, Statement(f"EXECUTE {name}{marks}", _bound(slots, values, connection))
+            )
         except DatabaseError as error:
             if getattr(error.__cause__, "pgcode", None) not in _PLAN_IS_GONE:
                 raise
@@ -202,6 +217,11 @@ class Query(Generic[Row]):
         self._build = build
         self._compiled: dict[str, _Compiled] = {}
 
+    def statement(self, *, using: str = DEFAULT_DB_ALIAS, **values: Any) -> Statement:
+        """The statement of the query, for a trip with others; nobody reads its rows."""
+        compiled = self.compiled(using)
+        return compiled.statement.bound(values, connections[using])
+
     def rows(self, *, using: str = DEFAULT_DB_ALIAS, **values: Any) -> list[Row]:
         connection, compiled = connections[using], self.compiled(using)
         with connection.cursor() as cursor:
@@ -229,28 +249,40 @@ class Update:
         self._compiled: dict[str, _Statement] = {}
 
     def run(self, *, using: str = DEFAULT_DB_ALIAS, **values: Any) -> int:
+        connection, compiled = connections[using], self.compiled(using)
+        with connection.cursor() as cursor:
+            compiled.run(cursor, connection, values)
+            count: int = cursor.rowcount
+        return count
+
+    def statement(self, *, using: str = DEFAULT_DB_ALIAS, **values: Any) -> Statement:
+        """The statement of the update, for a trip with others."""
+        return self.compiled(using).bound(values, connections[using])
+
+    def compiled(self, using: str) -> "_Statement":
         if using not in self._compiled:
             queryset, new = self._build()
             query: Any = queryset.query.chain(UpdateQuery)
             query.add_update_values(new)
             self._compiled[using] = _Statement(*query.get_compiler(using).as_sql())
-        connection = connections[using]
-        with connection.cursor() as cursor:
-            self._compiled[using].run(cursor, connection, values)
-            count: int = cursor.rowcount
-        return count
+        return self._compiled[using]
+
+
+def locks(query: Query[Any], *, using: str = DEFAULT_DB_ALIAS, **values: Any) -> list[Statement]:
+    """The statement of a query that locks its rows (`select_for_update`); none on SQLite, which locks no rows."""
+    return [query.statement(using=using, **values)] if connections[using].vendor == "postgresql" else []
 
 
 _together: dict[tuple[Any, ...], _Statement] = {}  # combined statements, by vendor and queries
 
 
 def read_together(
-    *queries: Query[Any], using: str = DEFAULT_DB_ALIAS, first: str = "", **values: Any
+    *queries: Query[Any], using: str = DEFAULT_DB_ALIAS, first: Sequence[Statement] = (), **values: Any
 ) -> list[list[Any]]:
     """Returns the rows of each query. One statement, and so the rows of one moment; `values` fill all slots.
 
-    The rows of a query come in any sequence. `first` is a statement without parameters that PostgreSQL runs right
-    before, in the same trip: the queries see what was committed until its end. At most 100 columns a query.
+    The rows of a query come in any sequence. The statements in `first` run right before, on PostgreSQL in the same
+    trip: the queries see what was committed until their end. At most 100 columns a query.
     """
     connection = connections[using]
     compiled = [query.compiled(using) for query in queries]

@@ -122,6 +122,12 @@ def _opened(line: Line, now: datetime, owner: int, *, wait_s: float | None) -> M
     return _keep_list(line, load, now)
 
 
+def catalog_in_memory(line: Line, *, now: datetime) -> MarketCatalog | None:
+    """The catalog that no look into the database is due for; asks nobody."""
+    known = _catalogs.get(line)
+    return known if known is not None and now - known.checked_at < _RECHECK else None
+
+
 def fresh_catalog(
     line: Line, since: datetime, *, now: datetime, owner: int, notify: Notify
 ) -> MarketCatalog | ExchangeError | None:
@@ -256,14 +262,13 @@ def forget_catalogs() -> None:
 
 def _stored_catalog(line: Line, now: datetime) -> MarketCatalog | None:
     """The catalog from memory, or from the database where memory is old; None where there is no list."""
-    known = _catalogs.get(line)
-    if known is not None and now - known.checked_at < _RECHECK:
+    known = catalog_in_memory(line, now=now)
+    if known is not None:
         return known
     with _locks[line]:
-        known = _catalogs.get(line)
-        if known is not None and now - known.checked_at < _RECHECK:
-            return known  # another thread was faster
-        loaded_at = _list_loaded_at(line)
+        if (faster := catalog_in_memory(line, now=now)) is not None:
+            return faster  # of another thread
+        known, loaded_at = _catalogs.get(line), _list_loaded_at(line)
         if loaded_at is None:
             return None
         if known is not None and known.loaded_at == loaded_at:

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Count, DurationField, F, Value
 from django.db.models.functions import Cast
 
-from exchanges.database.prepared import Among, Query, Slot, Update, read_together
+from exchanges.database.prepared import Among, Query, Slot, Update, locks, read_together
 from exchanges.enums import MarketType
 from exchanges.models import Account, ExchangePause
 from strategies.models import Strategy, StrategyAccount
@@ -119,6 +119,23 @@ def test_an_update_writes_the_slots_values(pauses):
 
     row = ExchangePause.objects.get(exchange="okx")
     assert (row.until, row.lifts, row.lifted_at) == (NOW, 1, None)
+
+
+def test_what_is_read_in_one_trip_sees_what_was_written_before_in_it(strategy, django_assert_num_queries):
+    rename = Update(lambda: (Strategy.objects.filter(pk=Slot("strategy")), {"name": Slot("name")}))
+    held = Query(lambda: StrategyAccount.objects.filter(strategy=Slot("strategy")).select_for_update())
+    names = Query(lambda: Strategy.objects.filter(pk=Slot("strategy")).values_list("name"))
+    first = [
+        rename.statement(strategy=strategy.pk, name="50 %s"),
+        *locks(held, strategy=strategy.pk),
+    ]
+
+    with django_assert_num_queries(1 if connection.vendor == "postgresql" else 2):
+        ((name,),), accounts = read_together(names, ACCOUNTS, first=first, strategy=strategy.pk)
+
+    assert name == "50 %s"
+    assert len(accounts) == 3
+    assert len(first) == (2 if connection.vendor == "postgresql" else 1)
 
 
 # Plans of PostgreSQL

@@ -95,6 +95,7 @@ class BatchRun:
         # Called by events on any thread: a look is worth it in so many seconds. The engine puts its own in place.
         self.notify: Callable[[float], None] = lambda after_s: self._woken.set()
         self._has_begun = False
+        self._is_alone = False  # every earlier batch was over when this one was stored
         self._client = ExecutionClient(actor=by, clock=clock, owner=owner)
         self._client.notify_when_answered(lambda after_s: self.notify(after_s))
         self._queues = account_queues([*orders, *cancellations])
@@ -115,6 +116,7 @@ class BatchRun:
 
     def free_all_symbols(self) -> None:
         """No step waits for an earlier batch: the caller knows that every earlier batch is over."""
+        self._is_alone = True
         for queue in self._queues.values():
             queue.free_symbols |= {step.symbol for step in queue.steps}
 
@@ -208,6 +210,8 @@ class BatchRun:
         self.notify(0.0)
 
     def _cancel_waiting(self) -> None:
+        if self._is_alone:
+            return  # nothing of an earlier batch waits
         unreleased = [cancellation for cancellation in self.cancellations if cancellation.released_at is None]
         if unreleased:
             cancel_waiting(unreleased, actor=self._by, now=self._clock(), found=self.canceled)
@@ -396,7 +400,8 @@ class BatchRun:
         self._show_goals(pursuit)
         if pursuit.contradicted:
             read_holdings_soon(pursuit.contradicted, owner=self.owner, clock=self._clock, notify=self._wake)
-        beyond = mark_exits_beyond_positions(actor=self._by, now=now, only=_changed(pursuit))
+        changed = _changed(pursuit) & pursuit.resting
+        beyond = mark_exits_beyond_positions(actor=self._by, now=now, only=changed) if changed else []
         if beyond:
             self._client.cancel(beyond)
         for attempt in pursuit.attempts:
@@ -488,9 +493,9 @@ def _waiting_goals(pursuit: Pursuit, now: datetime) -> list[ExitGoal]:
     return [goal for pk, goal in pursuit.goals.items() if pk not in sent and _is_due_soon(goal, now)]
 
 
-def _changed(pursuit: Pursuit) -> list[PositionKey]:
+def _changed(pursuit: Pursuit) -> set[PositionKey]:
     """The positions from which an attempt may have taken something."""
-    return [goal.position_key for goal in pursuit.goals.values() if not goal.rests]
+    return {goal.position_key for goal in pursuit.goals.values() if not goal.rests}
 
 
 def resume_batch(batch: Batch, *, by: str, clock: Clock, owner: int | None = None) -> BatchRun:

@@ -15,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
 from exchanges.database.prepared import Query, read_together
+from exchanges.database.trips import Statement
 from orders.domain.enums import Evidence, OrderStatus
 from orders.execution.batch_run import LEASE, BatchRun
 from orders.execution.engine import Engine
@@ -49,13 +50,17 @@ class Before:
 
     @staticmethod
     def read(
-        plan: Plan, strategy: Strategy, *others: Query[Any], **values: Any
+        plan: Plan, strategy: Strategy, *others: Query[Any], first: Sequence[Statement], **values: Any
     ) -> tuple["Before", list[list[Any]]]:
-        """Reads the rows of `others` in the same statement; `values` are those of their slots beside `strategy`."""
+        """Reads the rows of `others` in the same statement; `values` are those of their slots beside `strategy`.
+
+        `first` locks the strategy's row.
+        """
         signals, orders, cancellations, *rest = read_together(
             FORMER_SIGNALS,
             *UNRELEASED_STEPS,
             *others,
+            first=first,
             **values | {"strategy": strategy.pk, "batch": _ANY_BATCH},
             symbols={order.symbol for order in plan.orders},
         )
@@ -86,8 +91,9 @@ def store_batch(
     )
     insert_all([batch], key=(), using=DEFAULT_DB_ALIAS)
     warnings: list[str] = []
+    heard: list[Statement] = []
     if before is not None:
-        warnings = compare_with_former(
+        warnings, heard = compare_with_former(
             plan.orders,
             strategy=strategy,
             batch=batch,
@@ -100,7 +106,7 @@ def store_batch(
         order.batch = batch
     for cancellation in plan.cancellations:
         cancellation.batch = batch
-    insert_all(plan.orders, key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS)
+    insert_all(plan.orders, key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS, first=heard)
     insert_all(plan.cancellations, key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS)
     denied = [order for order in plan.orders if order.status == OrderStatus.DENIED]
     OrderEvent.objects.bulk_create([_denial_event(order, by) for order in denied])

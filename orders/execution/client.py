@@ -240,13 +240,13 @@ def _publish_refusals(refused: Sequence[tuple[OrderCall, Rejected | NotSent]], n
 
 
 def _stamp_answered_orders(answers: SortedAnswers) -> None:
-    """Writes `answered_at` of orders whose look-up has succeeded, with all trades of the order.
+    """Writes `answered_at` of orders whose look-up has succeeded, and had no trades to be read.
 
-    An exit trusts the row of a resting order only if the order was looked up after the exit came.
+    An exit trusts the row of a resting order only if the order was looked up after the exit came. Where trades were
+    read, the time was written together with these.
     """
     # An order with missing trades has the verb FETCH_FILLS by now.
     looked_up = [order_call for order_call, _ in answers.reports if order_call.verb == LOOK_UP]
-    looked_up += [order_call for order_call, seen in answers.fills if not seen.lacks_trades]
     asked = [order_call.asked_at for order_call in looked_up if order_call.asked_at]
     if asked:
         # All orders get the earliest time: an order that was looked up later is at worst looked up once more.
@@ -294,7 +294,8 @@ def _sort_outcome(outcome: Outcome, answers: SortedAnswers) -> None:
 def _sort_success(order_call: OrderCall, value: Any, answers: SortedAnswers) -> None:
     if order_call.verb == FETCH_FILLS:
         assert order_call.report is not None
-        answers.fills.append((order_call, Observation(order_call.order, order_call.report, value)))
+        seen = Observation(order_call.order, order_call.report, value, order_call.asked_at)
+        answers.fills.append((order_call, seen))
     elif value is None:
         order_call.verb = LOOK_UP
         answers.next.append(order_call)

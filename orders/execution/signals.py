@@ -13,13 +13,14 @@ from django.db import DEFAULT_DB_ALIAS
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.database.prepared import Among, Query, Slot
+from exchanges.database.trips import Statement
 from orders.domain.enums import OrderStatus
 from orders.domain.reasons import Denied
 from orders.domain.signals import Known, Verdict, judge, known_size
 from orders.domain.terms import NO_ENTRY, Aim, PositionWord, Terms, position_text
 from orders.execution.planner import deny_order
 from orders.models import Batch, MissedAlert, Order, Signal
-from orders.models.bulk_write import insert_all, update_all
+from orders.models.bulk_write import inserts_of, updates_of
 from strategies.models import Strategy
 
 logger = logging.getLogger(__name__)
@@ -46,11 +47,11 @@ def compare_with_former(
     signaled_at: datetime | None,
     former: Iterable[Signal],
     now: datetime,
-) -> list[str]:
+) -> tuple[list[str], list[Statement]]:
     """Denies what comes late among the unsaved `orders`, marks what shows a gap, and notes the alert.
 
-    `former` has the signals of the orders' symbols (FORMER_SIGNALS). Returns a sentence per missed alert. The number of
-    statements does not depend on the number of accounts.
+    `former` has the signals of the orders' symbols (FORMER_SIGNALS). Returns a sentence per missed alert, and what the
+    caller has still to write. The number of statements does not depend on the number of accounts.
     """
     signals = _by_symbol(orders, former, strategy, now)
     missed: list[MissedAlert] = []
@@ -66,8 +67,8 @@ def compare_with_former(
             missed.append(_missed_alert(same, aim, signal, batch, strategy, now))
             signal.missed_before = signaled_at
         _take_over(signal, aim, signaled_at, now)
-    _store(signals.values(), missed)
-    return [str(MISSED) % {"symbol": row.symbol, "known": row.known, "said": row.said} for row in missed]
+    warnings = [str(MISSED) % {"symbol": row.symbol, "known": row.known, "said": row.said} for row in missed]
+    return warnings, _store(signals.values(), missed)
 
 
 def _by_symbol(
@@ -172,14 +173,13 @@ def _take_over(signal: Signal, aim: Aim | None, signaled_at: datetime | None, no
     signal.size = aim.size if is_position else None  # type: ignore[union-attr]  # checked
 
 
-def _store(signals: Iterable[Signal], missed: Sequence[MissedAlert]) -> None:
+def _store(signals: Iterable[Signal], missed: Sequence[MissedAlert]) -> list[Statement]:
     listed = list(signals)
     new = [row for row in listed if row.pk is None]
     known = [row for row in listed if row.pk is not None]
-    insert_all(new, key=["symbol"], using=DEFAULT_DB_ALIAS)
-    update_all(known, _COLUMNS, using=DEFAULT_DB_ALIAS)
     if missed:
         MissedAlert.objects.bulk_create(missed)
+    return [*inserts_of(new, using=DEFAULT_DB_ALIAS), *updates_of(known, _COLUMNS, using=DEFAULT_DB_ALIAS)]
 
 
 def _stored(size: Decimal | None) -> str | None:

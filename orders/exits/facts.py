@@ -1,21 +1,24 @@
 """Reads what is known of exit goals, for the pure decisions of `orders.domain.exits`."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Max, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from exchanges.adapters.protocol import MarketSpec
+from exchanges.database.prepared import Among, Query, locks, read_together
 from exchanges.enums import MarketType, OrderType, Side, TradingState
 from exchanges.market_data import prices
 from orders.domain.enums import GoalState, OrderStatus
 from orders.domain.exits import CONTRADICTIONS, HALTED, Attempt, GoalView, is_refusal, smallest_tradable
 from orders.domain.keys import HoldingKey, PositionKey
 from orders.domain.lifecycle import FINAL, IN_FLIGHT
+from orders.exits.resting import resting_exits
 from orders.models import ExitGoal, HoldingCheck, Order, OrderEvent, Position, Protection
 from strategies.models import StrategyAccount, SystemRisk
 from strategies.models.strategy import PassedStop
@@ -39,68 +42,121 @@ class Facts:
     working_market_goals: set[PositionKey] = field(default_factory=set)
     checked_at: dict[HoldingKey, datetime] = field(default_factory=dict)
     halted: set[int] = field(default_factory=set)
+    resting: set[PositionKey] = field(
+        default_factory=set
+    )  # positions with an exit that rests at the exchange
 
     def held(self, goal: ExitGoal) -> Decimal:
         return self.positions.get(goal.position_key, Decimal(0))
 
 
-def read_facts(goals: Sequence[ExitGoal], *, now: datetime) -> Facts:
-    """Reads the facts of the goals. The number of statements does not depend on the number of goals."""
+def lock_goals(pks: Collection[int], *, now: datetime) -> tuple[list[ExitGoal], Facts]:
+    """Locks those goals that are pursued until the transaction ends, and reads their facts.
+
+    One statement, and further ones for what some refusals ask about. All facts are of one moment, after the locks.
+    """
+    goals, accounts, *found = read_together(
+        _GOALS, _ACCOUNTS, *_FACTS, first=locks(_GOAL_LOCKS, goals=pks), goals=list(pks)
+    )
+    goals.sort(key=lambda goal: goal.pk)
+    by_key = {row.pk: row for row in accounts}
+    for goal in goals:
+        goal.strategy_account = by_key[goal.strategy_account_id]
+        goal.account = goal.strategy_account.account
     facts = Facts(now)
-    if not goals:
-        return facts
-    # Doubts before positions: fills that are booked in between leave a doubt here, and the goal is looked at again.
-    _read_doubts(goals, facts)
-    _read_attempts(goals, facts)
-    keys = {goal.position_key for goal in goals}
-    columns = ("strategy_account_id", "symbol")
-    for pk, quantity, *key in _of(keys, Position.objects.held()).values_list("pk", "quantity", *columns):
-        facts.positions[PositionKey(*key)] = quantity
-        facts.position_pks[PositionKey(*key)] = pk
-    market_goals = ExitGoal.objects.pursued().filter(order_type=OrderType.MARKET)
-    for pk, state, *key in (
-        _of(keys, market_goals).order_by("batch_id", "sequence", "pk").values_list("pk", "state", *columns)
-    ):
-        facts.newest_market_goal[PositionKey(*key)] = pk
+    if goals:
+        _take(found, goals, facts)
+        _read_refusals(goals, facts)
+    return goals, facts
+
+
+def _take(found: Sequence[list[Any]], goals: Sequence[ExitGoal], facts: Facts) -> None:
+    doubts, last_orders, fills, positions, market_goals, asked, resting = found
+    for goal in goals:
+        key = goal.position_key
+        if goal.is_full and any(PositionKey(*row) == key and at <= goal.created_at for *row, at in doubts):
+            facts.doubtful.add(goal.pk)
+    facts.last_orders = {order.goal_id: order for order in last_orders if order.goal_id is not None}
+    for pk, filled in fills:
+        facts.closed[pk] += filled
+    for pk, quantity, *row in positions:
+        facts.positions[PositionKey(*row)] = quantity
+        facts.position_pks[PositionKey(*row)] = pk
+    for _batch, _sequence, pk, state, *row in sorted(market_goals):
+        facts.newest_market_goal[PositionKey(*row)] = pk
         if state == GoalState.WORKING:
-            facts.working_market_goals.add(PositionKey(*key))
-    _read_refusals(goals, facts)
-    return facts
+            facts.working_market_goals.add(PositionKey(*row))
+    facts.asked_to_end = {order for (order,) in asked}
+    facts.resting = {PositionKey(*row) for row in resting}
 
 
-def _of(keys: Iterable[PositionKey], rows):  # type: ignore[no-untyped-def]  # the same kind of rows come back
-    wanted = set(keys)
-    return rows.filter(
-        strategy_account__in={key.strategy_account_id for key in wanted},
-        symbol__in={key.symbol for key in wanted},
+# The slot: `goals`, by primary key.
+
+
+def _same_position() -> Exists:
+    """Whether a row is of the position of one of the goals."""
+    same = {"strategy_account": OuterRef("strategy_account"), "symbol": OuterRef("symbol")}
+    return Exists(ExitGoal.objects.filter(Among("id", "goals"), **same))
+
+
+def _goals() -> QuerySet[ExitGoal]:
+    return ExitGoal.objects.pursued().filter(Among("id", "goals")).order_by()
+
+
+def _goal_locks() -> QuerySet[ExitGoal, tuple[Any, ...]]:
+    return _goals().select_for_update(no_key=True).order_by("pk").values_list("pk")
+
+
+def _accounts() -> QuerySet[StrategyAccount]:
+    owners = ExitGoal.objects.filter(Among("id", "goals"), strategy_account=OuterRef("pk"))
+    return StrategyAccount.objects.filter(Exists(owners)).select_related("account").order_by()
+
+
+def _doubts() -> QuerySet[Order, tuple[Any, ...]]:
+    rows = Order.objects.filter(_same_position(), goal__isnull=True)
+    rows = rows.filter(Q(status__in=IN_FLIGHT) | Q(unknown_since__isnull=False)).exclude(status__in=FINAL)
+    return rows.order_by().values_list(*_POSITION, "created_at")
+
+
+def _last_orders() -> QuerySet[Order]:
+    later = Order.objects.filter(goal=OuterRef("goal"), attempt__gt=OuterRef("attempt"))
+    return Order.objects.filter(Among("goal_id", "goals"), ~Exists(later)).order_by()
+
+
+def _fills() -> QuerySet[Order, tuple[Any, ...]]:
+    rows = Order.objects.filter(Among("goal_id", "goals")).exclude(filled=0)
+    return rows.order_by().values_list("goal_id", "filled")
+
+
+def _positions() -> QuerySet[Position, tuple[Any, ...]]:
+    return (
+        Position.objects.held().filter(_same_position()).order_by().values_list("pk", "quantity", *_POSITION)
     )
 
 
-def _read_doubts(goals: Sequence[ExitGoal], facts: Facts) -> None:
-    full = [goal for goal in goals if goal.is_full]
-    if not full:
-        return
-    rows = _of({goal.position_key for goal in full}, Order.objects.filter(goal__isnull=True))
-    rows = rows.filter(Q(status__in=IN_FLIGHT) | Q(unknown_since__isnull=False)).exclude(status__in=FINAL)
-    entries = list(rows.values_list("strategy_account_id", "symbol", "created_at"))
-    for goal in full:
-        key = goal.position_key
-        if any((pk, symbol) == key and at <= goal.created_at for pk, symbol, at in entries):
-            facts.doubtful.add(goal.pk)
+def _market_goals() -> QuerySet[ExitGoal, tuple[Any, ...]]:
+    rows = ExitGoal.objects.pursued().filter(_same_position(), order_type=OrderType.MARKET)
+    return rows.order_by().values_list("batch_id", "sequence", "pk", "state", *_POSITION)
 
 
-def _read_attempts(goals: Sequence[ExitGoal], facts: Facts) -> None:
-    attempts = Order.objects.filter(goal__in=goals).order_by()
-    last = dict(attempts.values_list("goal_id").annotate(last=Max("attempt")))
-    for order in attempts.filter(attempt__in=set(last.values())):
-        if order.goal_id is not None and order.attempt == last[order.goal_id]:
-            facts.last_orders[order.goal_id] = order
-    for goal, filled in attempts.exclude(filled=0).values_list("goal_id", "filled"):
-        facts.closed[goal] += filled
-    canceled = [o.pk for o in facts.last_orders.values() if o.status == OrderStatus.CANCELED]
-    if canceled:
-        asked = OrderEvent.objects.filter(order__in=canceled, to_status=OrderStatus.PENDING_CANCEL)
-        facts.asked_to_end |= set(asked.values_list("order_id", flat=True))
+def _asked_to_end() -> QuerySet[OrderEvent, tuple[Any, ...]]:
+    canceled = Order.objects.filter(Among("goal_id", "goals"), status=OrderStatus.CANCELED)
+    rows = OrderEvent.objects.filter(order__in=canceled.order_by().values("pk"))
+    return rows.filter(to_status=OrderStatus.PENDING_CANCEL).order_by().values_list("order_id").distinct()
+
+
+def _resting() -> QuerySet[Order, tuple[Any, ...]]:
+    rows = resting_exits(Order.objects.filter(_same_position()))
+    return rows.order_by().values_list(*_POSITION).distinct()
+
+
+_POSITION = ("strategy_account_id", "symbol")
+_GOALS, _ACCOUNTS = Query(lambda: _goals().select_related("strategy")), Query(_accounts)
+_GOAL_LOCKS = Query(_goal_locks)
+_FACTS: tuple[Query[Any], ...] = tuple(
+    Query(build)
+    for build in (_doubts, _last_orders, _fills, _positions, _market_goals, _asked_to_end, _resting)
+)
 
 
 def _read_refusals(goals: Sequence[ExitGoal], facts: Facts) -> None:

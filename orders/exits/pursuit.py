@@ -14,7 +14,7 @@ from functools import reduce
 from operator import or_
 
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from exchanges.adapters.protocol import MarketSpec
 from exchanges.enums import MarketType, OrderType
@@ -33,10 +33,10 @@ from orders.domain.exits import (
     next_step,
     under_way,
 )
-from orders.domain.keys import HoldingKey
+from orders.domain.keys import HoldingKey, PositionKey
 from orders.domain.lifecycle import FINAL, OPEN, UNSENT, WORKING
 from orders.domain.reasons import TOO_SMALL
-from orders.exits.facts import Facts, attempt_of, count_refusal, holding_key, read_facts, view_of
+from orders.exits.facts import Facts, attempt_of, count_refusal, holding_key, lock_goals, view_of
 from orders.exits.goals import entry_after, next_attempt
 from orders.models import Batch, ExitGoal, Order, Position
 from orders.models.bulk_write import insert_all, update_all
@@ -62,6 +62,25 @@ class Pursuit:
     contradicted: set[HoldingKey] = field(default_factory=set)
     dust: dict[int, Decimal] = field(default_factory=dict)  # by position
     waiting: set[int] = field(default_factory=set)
+    resting: set[PositionKey] = field(default_factory=set)  # positions with resting exits
+
+    def add(self, more: "Pursuit") -> None:
+        self.goals |= more.goals
+        self.attempts += more.attempts
+        self.entries |= more.entries
+        self.contradicted |= more.contradicted
+        self.resting |= more.resting
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A goal whose market has to be read: again, where a refusal at `refused_at` contradicts what we know of it."""
+
+    goal: int
+    line: Line
+    symbol: str
+    owner: int
+    refused_at: datetime | None
 
 
 def due_goals(*, now: datetime) -> QuerySet[ExitGoal]:
@@ -94,28 +113,38 @@ def pursue(
     if not wanted:
         return Pursuit()
     failpoint("attempt over, goal not looked at")
-    markets, waiting = _markets_of(wanted, now, list_arrived, owner)
-    if not markets:
-        return Pursuit(waiting=waiting)
+    pursuit, doubts = _pursue(wanted, {}, now)
+    if doubts:
+        markets, pursuit.waiting = _markets_of(doubts, now, list_arrived, owner)
+        if markets:
+            pursuit.add(_pursue(list(markets), markets, now)[0])
+    failpoint("goals pursued, attempts not begun")
+    return pursuit
+
+
+def _pursue(
+    pks: Sequence[int], markets: Mapping[int, MarketSpec | None], now: datetime
+) -> tuple[Pursuit, list[_Doubt]]:
+    """Takes a step with each goal whose market is in `markets`, or in memory and not in doubt.
+
+    Returns the doubts about the markets of the other goals: no list is read while rows are locked.
+    """
+    pursuit, doubts = Pursuit(), []
     with transaction.atomic():
-        rows = (
-            ExitGoal.objects.pursued()
-            .filter(pk__in=markets)
-            .select_related("strategy", "strategy_account__account")
-        )
-        goals = list(rows.select_for_update(of=("self",), no_key=True).order_by("pk"))
+        goals, facts = lock_goals(pks, now=now)
         for goal in goals:
-            goal.account = goal.strategy_account.account
-        facts = read_facts(goals, now=now)
-        pursuit = Pursuit({goal.pk: goal for goal in goals}, waiting=waiting)
-        for goal in goals:
-            _take_step(goal, facts, markets.get(goal.pk), pursuit)
-        update_all(goals, _COLUMNS, using=DEFAULT_DB_ALIAS)
+            market = markets[goal.pk] if goal.pk in markets else _market_in_memory(goal, facts)
+            if isinstance(market, _Doubt):
+                doubts.append(market)
+                continue
+            pursuit.goals[goal.pk] = goal
+            _take_step(goal, facts, market, pursuit)
+        pursuit.resting = facts.resting
+        update_all(list(pursuit.goals.values()), _COLUMNS, using=DEFAULT_DB_ALIAS)
         _mark_dust(pursuit.dust)
         _store([*pursuit.attempts, *pursuit.entries.values()])
         failpoint("inside a transaction that pursues goals")
-    failpoint("goals pursued, attempts not begun")
-    return pursuit
+    return pursuit, doubts
 
 
 def _take_step(goal: ExitGoal, facts: Facts, market: MarketSpec | None, pursuit: Pursuit) -> None:
@@ -192,37 +221,36 @@ def _store(attempts: Sequence[Order]) -> None:
         Batch.objects.reopen({order.batch_id for order in attempts})
 
 
+def _market_in_memory(goal: ExitGoal, facts: Facts) -> MarketSpec | _Doubt | None:
+    """The goal's market, or the doubt: a refusal contradicts what we know of the market, or memory is empty or old."""
+    line, last = Line(goal.account.exchange, MarketType(goal.market_type)), facts.last_orders.get(goal.pk)
+    refused_at = None
+    if last is not None and last.reason in STALE_MARKET and last.attempt > goal.counted_attempt:
+        refused_at = last.closed_at
+    known = catalog.catalog_in_memory(line, now=facts.now)
+    if known is None or (refused_at is not None and known.loaded_at < refused_at):
+        return _Doubt(goal.pk, line, goal.symbol, goal.account.owner_id, refused_at)
+    return known.specs.get(goal.symbol)
+
+
 def _markets_of(
-    pks: Sequence[int], now: datetime, list_arrived: Callable[[], None], owner: int | None
+    doubts: Iterable[_Doubt], now: datetime, list_arrived: Callable[[], None], owner: int | None
 ) -> tuple[dict[int, MarketSpec | None], set[int]]:
-    """The market of each goal, where the goal need not wait for a fresh one, and the goals that wait.
-
-    A goal waits where the last refusal contradicts what we know of its market. Where no list came, the goal goes on
-    without a market.
-    """
-    columns = ("pk", "account__exchange", "market_type", "symbol", "account__owner")
-    listed = list(ExitGoal.objects.filter(pk__in=pks).values_list(*columns))
-    doubted = Order.objects.filter(goal__in=pks, reason__in=STALE_MARKET, closed_at__isnull=False)
-    doubted = doubted.filter(attempt__gt=F("goal__counted_attempt"))
-    refused = doubted.order_by("closed_at").values_list("goal", "closed_at")
-    since = {pk: at for pk, at in refused if at is not None}
+    """The markets by goal, and the goals that wait for a fresh list. Where no list came, a goal goes on without."""
     markets: dict[int, MarketSpec | None] = {}
-    waiting = set()
-    for pk, exchange, kind, symbol, account_owner in listed:
-        line, payer = Line(exchange, MarketType(kind)), account_owner if owner is None else owner
-        if pk in since:
-            found = catalog.fresh_catalog(line, since[pk], now=now, owner=payer, notify=list_arrived)
-        else:
+    waiting: set[int] = set()
+    found: MarketCatalog | ExchangeError | None
+    for doubt in doubts:
+        line, payer = doubt.line, doubt.owner if owner is None else owner
+        if doubt.refused_at is None:
             found = catalog.catalog_or_error(line, now=now, owner=payer)
-        if found is None:
-            waiting.add(pk)
         else:
-            markets[pk] = _market_in(found, symbol, line)
+            found = catalog.fresh_catalog(line, doubt.refused_at, now=now, owner=payer, notify=list_arrived)
+        if found is None:
+            waiting.add(doubt.goal)
+        elif isinstance(found, ExchangeError):
+            logger.warning("markets unavailable exchange=%s code=%s", line.exchange, found.code)
+            markets[doubt.goal] = None
+        else:
+            markets[doubt.goal] = found.specs.get(doubt.symbol)
     return markets, waiting
-
-
-def _market_in(found: MarketCatalog | ExchangeError, symbol: str, line: Line) -> MarketSpec | None:
-    if isinstance(found, ExchangeError):
-        logger.warning("markets unavailable exchange=%s code=%s", line.exchange, found.code)
-        return None
-    return found.specs.get(symbol)

@@ -10,13 +10,16 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import QuerySet
 
 from exchanges.adapters.protocol import Fill, OrderReport
+from exchanges.database.prepared import Among, Query, locks, read_together
+from exchanges.database.trips import Statement
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.lifecycle import FINAL, conclude_status, may_become
-from orders.fills.trade_booking import book_fills
+from orders.fills.trade_booking import POSITIONS, TRADES, Booked, book_fills, locks_of_positions
 from orders.models import Order
-from orders.models.bulk_write import update_all
+from orders.models.bulk_write import updates_of
 from orders.models.transitions import Transition, atomic_statuses
 
 
@@ -27,6 +30,8 @@ class Observation:
     order: Order
     report: OrderReport
     fills: Sequence[Fill] = ()
+    # When the look-up of the order began: with all trades here, the order shows that it was answered since.
+    asked_at: datetime | None = None
 
     @property
     def lacks_trades(self) -> bool:
@@ -59,12 +64,10 @@ def record_reports(
     observed = _merge_observations(given)
     provenance = Provenance(actor, evidence, now)
     with atomic_statuses(seen.order for seen in observed):
-        with_fills = [seen for seen in observed if seen.all_fills]
-        if touched := [seen for seen in observed if seen.all_fills or _may_have_fills(seen.order)]:
-            _lock_orders(touched)
-        if with_fills:
-            book_fills([(seen.order, seen.all_fills) for seen in with_fills], now=now)
-        _move_orders(observed, provenance)
+        fills = [(seen.order, seen.all_fills) for seen in observed if seen.all_fills]
+        booked = _lock([seen for seen in observed if seen.all_fills or _may_have_fills(seen.order)], fills)
+        books = book_fills(fills, booked, now=now) if fills else []
+        _move_orders(observed, provenance, books)
     kept = {seen.order.pk: seen.order for seen in observed}
     for seen in given:
         if seen.order is not kept[seen.order.pk]:
@@ -85,7 +88,8 @@ def _merge_observations(observations: Sequence[Observation]) -> list[Observation
             continue
         report = max(seen.report, known.report, key=lambda report: report.filled)
         fills = [*known.all_fills, *seen.all_fills]
-        merged[seen.order.pk] = Observation(known.order, replace(report, fills=None), fills)
+        asked_at = min(filter(None, (known.asked_at, seen.asked_at)), default=None)
+        merged[seen.order.pk] = Observation(known.order, replace(report, fills=None), fills, asked_at)
     return list(merged.values())
 
 
@@ -98,13 +102,42 @@ def _may_have_fills(order: Order) -> bool:
     return order.status != OrderStatus.SUBMITTED
 
 
-def _lock_orders(observed: Sequence[Observation]) -> None:
-    locked = Order.objects.select_for_update().order_by("pk").in_bulk([seen.order.pk for seen in observed])
+def _lock(observed: Sequence[Observation], fills: Sequence[tuple[Order, Sequence[Fill]]] = ()) -> Booked:
+    """Locks the orders and brings them up to date. With fills, locks the positions too, and reads what is booked.
+
+    Orders first, then positions, each in the sequence of their keys. What is read is read after the locks are there.
+    """
+    if not observed:
+        return Booked(set(), {})
+    pks = [seen.order.pk for seen in observed]
+    first, queries = locks(_ORDER_LOCKS, orders=pks), list[Query[Any]]((_ORDERS,))
+    values: dict[str, Any] = {"orders": pks}
+    if fills:
+        first += locks_of_positions({order.position_key for order, _ in fills})
+        queries, values = [_ORDERS, TRADES, POSITIONS], values | Booked.slots(fills)
+    orders, *booked = read_together(*queries, first=first, **values)
+    locked = {order.pk: order for order in orders}
     for seen in observed:
         seen.order.adopt(locked[seen.order.pk])
+    return Booked.of(*booked) if fills else Booked(set(), {})
 
 
-def _move_orders(observed: Sequence[Observation], provenance: Provenance, *, again: bool = True) -> None:
+def _orders() -> QuerySet[Order]:
+    return Order.objects.filter(Among("id", "orders")).order_by()
+
+
+_ORDERS = Query(_orders)
+_ORDER_LOCKS = Query(lambda: _orders().select_for_update().order_by("pk").values_list("pk"))
+
+
+def _move_orders(
+    observed: Sequence[Observation],
+    provenance: Provenance,
+    books: Sequence[Statement] = (),
+    *,
+    again: bool = True,
+) -> None:
+    """Writes the changes of the orders, and before them `books`."""
     changes, same = [], []
     for seen in observed:
         change = _transition_of(seen, provenance)
@@ -112,11 +145,10 @@ def _move_orders(observed: Sequence[Observation], provenance: Provenance, *, aga
             same.append(seen)
         else:
             changes.append((seen, change))
-    moved = Order.objects.transition(change for _, change in changes)
+    moved = Order.objects.transition((change for _, change in changes), first=[*books, *_amendments(same)])
     late = [seen for seen, change in changes if change.order.pk not in moved]
-    _amend_orders(same)
     if late and again:
-        _lock_orders(late)
+        _lock(late)
         _move_orders(late, provenance, again=False)
 
 
@@ -136,6 +168,8 @@ def _transition_of(seen: Observation, provenance: Provenance) -> Transition | No
         # With all trades here the order's turn is over, and later orders for the same symbol may go.
         "released_at": order.released_at or (None if seen.lacks_trades else provenance.now),
     }
+    if seen.asked_at is not None:
+        fields["answered_at"] = _answered_at(seen)
     return Transition(
         order,
         target,
@@ -148,14 +182,23 @@ def _transition_of(seen: Observation, provenance: Provenance) -> Transition | No
     )
 
 
-def _amend_orders(observed: Sequence[Observation]) -> None:
-    """Saves the fill totals, the exchange order id and `unknown_since` of orders with an unchanged status."""
+def _answered_at(seen: Observation) -> datetime | None:
+    known: datetime | None = seen.order.answered_at
+    if seen.asked_at is None or seen.lacks_trades:
+        return known
+    return seen.asked_at if known is None else max(known, seen.asked_at)
+
+
+def _amendments(observed: Sequence[Observation]) -> list[Statement]:
+    """What saves the fill totals, the exchange order id and the doubts of orders with an unchanged status."""
     amended: dict[int, Order] = {}
     for seen in observed:
         order = seen.order
-        if seen.all_fills or order.unknown_since or (seen.report.order_id and not order.exchange_order_id):
+        is_new = seen.report.order_id and not order.exchange_order_id
+        if seen.all_fills or seen.asked_at or order.unknown_since or is_new:
             order.exchange_order_id = seen.report.order_id or order.exchange_order_id
             order.unknown_since = order.unknown_since if seen.lacks_trades else None
+            order.answered_at = _answered_at(seen)
             amended[order.pk] = order
-    columns = ["filled", "average", "exchange_order_id", "unknown_since"]
-    update_all(list(amended.values()), columns, using=DEFAULT_DB_ALIAS)
+    columns = ["filled", "average", "exchange_order_id", "unknown_since", "answered_at"]
+    return updates_of(list(amended.values()), columns, using=DEFAULT_DB_ALIAS)

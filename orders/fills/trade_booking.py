@@ -1,28 +1,28 @@
-"""Books fills as trades, and updates the positions. The caller holds locks on the orders' rows."""
+"""Books fills as trades, and updates the positions. The caller holds locks on the rows of orders and positions."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal, localcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import QuerySet
 
 from exchanges.adapters.protocol import Fill
+from exchanges.database.prepared import Among, Query, locks, read_together
+from exchanges.database.trips import Statement
 from exchanges.enums import MarketType
 from orders.domain.keys import PositionKey
 from orders.domain.position_math import apply_fill
 from orders.models import Order, Position, Trade
-from orders.models.bulk_write import insert_all, update_all
+from orders.models.bulk_write import inserts_of, updates_of
 
 logger = logging.getLogger(__name__)
 
 # The columns that a change of the quantity changes. Nobody has looked yet whether the new quantity is dust.
 POSITION_COLUMNS = ["quantity", "cost", "realized_profit", "fees", "is_dust", "updated_at"]
-
-
-_TRADE_KEY = ["account_id", "market_type", "symbol", "trade_id"]
 
 
 class TradeKey(NamedTuple):
@@ -47,37 +47,52 @@ class OrderFill:
         return TradeKey(order.account_id, order.market_type, order.symbol, self.fill.trade_id)
 
 
-def book_fills(fills_by_order: Iterable[tuple[Order, Sequence[Fill]]], *, now: datetime) -> None:
-    """Stores a trade for each new fill, and adds the fill to the order's `filled` and `average` and to the position.
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What is in the books already: the trades among the fills, and the locked positions of the fills' orders."""
 
-    The orders change in memory only: the caller saves the order's columns together with the status.
+    trades: set[TradeKey]
+    positions: Mapping[PositionKey, Position]
+
+    @staticmethod
+    def slots(fills: Iterable[tuple[Order, Sequence[Fill]]]) -> dict[str, Any]:
+        """The values for TRADES and POSITIONS, of which `of` takes the rows."""
+        listed = list(fills)
+        return {
+            "strategy_accounts": {order.strategy_account_id for order, _ in listed},
+            "accounts": {order.account_id for order, _ in listed},
+            "symbols": {order.symbol for order, _ in listed},
+            "trade_ids": {fill.trade_id for _, fills in listed for fill in fills},
+        }
+
+    @classmethod
+    def of(cls, trades: Iterable[tuple[Any, ...]], positions: Iterable[Position]) -> "Booked":
+        return cls({TradeKey(*row) for row in trades}, _by_key(positions))
+
+
+def book_fills(
+    fills_by_order: Iterable[tuple[Order, Sequence[Fill]]], booked_before: Booked, *, now: datetime
+) -> list[Statement]:
+    """Adds each new fill to the order's `filled` and `average` and to the position. Returns what writes the books.
+
+    The statements insert the trades and update the positions. The orders change in memory only: the caller saves the
+    order's columns together with the status, and the statements with these.
     """
     order_fills = {
         order_fill.key: order_fill
         for order, fills in fills_by_order
         for order_fill in (OrderFill(order, f) for f in fills)
     }
-    known = _known_trades(order_fills.values())
+    known, positions = booked_before.trades, booked_before.positions
     fresh = [order_fill for key, order_fill in order_fills.items() if key not in known]
     fresh.sort(key=lambda order_fill: (order_fill.fill.executed_at, order_fill.fill.trade_id))
     booked = [order_fill for order_fill in fresh if _add_to_totals(order_fill)]
-    if booked:
-        positions = lock_positions({order_fill.order.position_key for order_fill in booked})
-        trades = [
-            _book_trade(order_fill, positions[order_fill.order.position_key], now) for order_fill in booked
-        ]
-        insert_all(trades, key=_TRADE_KEY, using=DEFAULT_DB_ALIAS)
-        update_all(list(positions.values()), POSITION_COLUMNS, using=DEFAULT_DB_ALIAS)
-
-
-def _known_trades(order_fills: Iterable[OrderFill]) -> set[TradeKey]:
-    listed = list(order_fills)
-    rows = Trade.objects.filter(
-        account__in={order_fill.order.account_id for order_fill in listed},
-        symbol__in={order_fill.order.symbol for order_fill in listed},
-        trade_id__in={order_fill.fill.trade_id for order_fill in listed},
-    )
-    return {TradeKey(*row) for row in rows.values_list(*TradeKey._fields)}
+    trades = [_book_trade(order_fill, positions[order_fill.order.position_key], now) for order_fill in booked]
+    moved = {order_fill.order.position_key for order_fill in booked}
+    return [
+        *inserts_of(trades, using=DEFAULT_DB_ALIAS),
+        *updates_of([positions[key] for key in moved], POSITION_COLUMNS, using=DEFAULT_DB_ALIAS),
+    ]
 
 
 def _add_to_totals(order_fill: OrderFill) -> bool:
@@ -95,16 +110,47 @@ def _add_to_totals(order_fill: OrderFill) -> bool:
 
 def lock_positions(keys: set[PositionKey]) -> dict[PositionKey, Position]:
     """Returns the positions' rows, created where missing, and locked until the transaction ends."""
-    Position.objects.bulk_create(
-        [Position(strategy_account_id=key.strategy_account_id, symbol=key.symbol) for key in sorted(keys)],
-        ignore_conflicts=True,
-    )
-    rows = Position.objects.select_for_update().filter(
-        strategy_account__in={key.strategy_account_id for key in keys},
-        symbol__in={key.symbol for key in keys},
-    )
-    found = {PositionKey(row.strategy_account_id, row.symbol): row for row in rows.order_by("pk")}
+    (rows,) = read_together(POSITIONS, first=locks_of_positions(keys), **_slots_of(keys))
+    found = _by_key(rows)
     return {key: found[key] for key in keys}
+
+
+def locks_of_positions(keys: set[PositionKey]) -> list[Statement]:
+    """The statements that create the positions' rows where missing, and lock the rows in the sequence of their keys."""
+    new = [Position(strategy_account_id=key.strategy_account_id, symbol=key.symbol) for key in sorted(keys)]
+    return [
+        *inserts_of(new, using=DEFAULT_DB_ALIAS, once=True),
+        *locks(_POSITION_LOCKS, **_slots_of(keys)),
+    ]
+
+
+def _slots_of(keys: Iterable[PositionKey]) -> dict[str, Any]:
+    listed = list(keys)
+    return {
+        "strategy_accounts": {key.strategy_account_id for key in listed},
+        "symbols": {key.symbol for key in listed},
+    }
+
+
+def _by_key(rows: Iterable[Position]) -> dict[PositionKey, Position]:
+    return {PositionKey(row.strategy_account_id, row.symbol): row for row in rows}
+
+
+def _trades() -> QuerySet[Trade, tuple[Any, ...]]:
+    rows = Trade.objects.filter(
+        Among("account_id", "accounts"), Among("symbol", "symbols"), Among("trade_id", "trade_ids")
+    )
+    return rows.order_by().values_list(*TradeKey._fields)
+
+
+def _positions() -> QuerySet[Position]:
+    return Position.objects.filter(
+        Among("strategy_account_id", "strategy_accounts"), Among("symbol", "symbols")
+    ).order_by()
+
+
+TRADES, POSITIONS = Query(_trades), Query(_positions)
+_POSITION_LOCKS = Query(lambda: _positions().select_for_update().order_by("pk").values_list("pk"))
 
 
 def _book_trade(order_fill: OrderFill, position: Position, now: datetime) -> Trade:

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from exchanges.database.trips import Statement, execute_together
 from orders.models.row_values import spread_rows
 
 # What Django calls for a field's value: these functions read the attribute, unless the field has a time of its own.
@@ -17,36 +18,63 @@ _READERS = (models.Field.pre_save, models.DateField.pre_save, models.DateTimeFie
 _ROWS_PER_STATEMENT = 500  # SQLite takes at most 32766 values per statement
 
 
-def insert_all(rows: Sequence[models.Model], *, key: Sequence[str], using: str) -> None:
+def insert_all(
+    rows: Sequence[models.Model], *, key: Sequence[str], using: str, first: Sequence[Statement] = ()
+) -> None:
     """Inserts new rows and sets the rows' primary keys. Sends no signals; the caller holds a transaction.
 
     The values of the fields in `key` identify a row among `rows`, because a database may return the primary keys in any
-    order. A single row needs no key.
+    order. A single row needs no key. The statements in `first`, which need a row to travel with, run right before.
     """
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
-        _insert_rows(rows[start : start + _ROWS_PER_STATEMENT], key, connections[using])
+        part = rows[start : start + _ROWS_PER_STATEMENT]
+        _insert_rows(part, key, connections[using], () if start else first)
 
 
-def _insert_rows(rows: Sequence[models.Model], key: Sequence[str], connection: BaseDatabaseWrapper) -> None:
+def inserts_of(rows: Sequence[models.Model], *, using: str, once: bool = False) -> list[Statement]:
+    """The statements that insert new rows whose primary keys nobody asks for; with `once`, those that are missing."""
+    more = " WHERE true ON CONFLICT DO NOTHING" if once else ""
+    statements = []
+    for start in range(0, len(rows), _ROWS_PER_STATEMENT):
+        statement, _ = _insert(rows[start : start + _ROWS_PER_STATEMENT], (), connections[using])
+        statements.append(Statement(statement.sql + more, statement.params))
+    return statements
+
+
+def _insert_rows(
+    rows: Sequence[models.Model],
+    key: Sequence[str],
+    connection: BaseDatabaseWrapper,
+    first: Sequence[Statement],
+) -> None:
+    insert, values = _insert(rows, key, connection)
+    columns: list[Any] = [rows[0]._meta.get_field(name) for name in key]
+    returned = ", ".join(["id", *(connection.ops.quote_name(field.column) for field in columns)])
+    with connection.cursor() as cursor:
+        execute_together(cursor, *first, Statement(f"{insert.sql} RETURNING {returned}", insert.params))
+        keys = {tuple(named): pk for pk, *named in cursor.fetchall()}
+    for instance, line in zip(rows, values, strict=True):
+        instance.pk = keys[tuple(line[: len(key)])]
+        instance._state.adding = False
+        instance._state.db = connection.alias
+
+
+def _insert(
+    rows: Sequence[models.Model], key: Sequence[str], connection: BaseDatabaseWrapper
+) -> tuple[Statement, list[list[Any]]]:
+    """The statement that inserts the rows, and their values, those of the key first."""
     meta = rows[0]._meta
     fields: list[Any] = [meta.get_field(name) for name in key]
     fields += [field for field in meta.concrete_fields if not field.primary_key and field not in fields]
     values = _values_of(rows, fields)
     spread = spread_rows(fields, values, connection)
     names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-    returned = ", ".join(["id", *(connection.ops.quote_name(field.column) for field in fields[: len(key)])])
     # The SQL text contains only the model's own names; every value is a parameter.
     sql = (
         f"WITH {spread.line} INSERT INTO {meta.db_table} ({names})"  # noqa: S608
-        f" SELECT {', '.join(spread.expressions)} FROM line RETURNING {returned}"
+        f" SELECT {', '.join(spread.expressions)} FROM line"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, spread.params)
-        keys = {tuple(named): pk for pk, *named in cursor.fetchall()}
-    for instance, line in zip(rows, values, strict=True):
-        instance.pk = keys[tuple(line[: len(key)])]
-        instance._state.adding = False
-        instance._state.db = connection.alias
+    return Statement(sql, spread.params), values
 
 
 def _values_of(rows: Sequence[models.Model], fields: Sequence[Any]) -> list[list[Any]]:
@@ -61,13 +89,23 @@ def _values_of(rows: Sequence[models.Model], fields: Sequence[Any]) -> list[list
 
 def update_all(rows: Sequence[models.Model], columns: Sequence[str], *, using: str) -> None:
     """Writes the fields `columns` of rows that are in the database. Sends no signals."""
-    for start in range(0, len(rows), _ROWS_PER_STATEMENT):
-        _update_rows(rows[start : start + _ROWS_PER_STATEMENT], columns, connections[using])
+    statements = updates_of(rows, columns, using=using)
+    if statements:
+        with connections[using].cursor() as cursor:
+            execute_together(cursor, *statements)
 
 
-def _update_rows(
+def updates_of(rows: Sequence[models.Model], columns: Sequence[str], *, using: str) -> list[Statement]:
+    """The statements of `update_all`, for a trip with others."""
+    return [
+        _update(rows[start : start + _ROWS_PER_STATEMENT], columns, connections[using])
+        for start in range(0, len(rows), _ROWS_PER_STATEMENT)
+    ]
+
+
+def _update(
     rows: Sequence[models.Model], columns: Sequence[str], connection: BaseDatabaseWrapper
-) -> None:
+) -> Statement:
     meta = rows[0]._meta
     fields: list[Any] = [meta.pk, *(meta.get_field(name) for name in columns)]
     spread = spread_rows(
@@ -82,5 +120,4 @@ def _update_rows(
     sql = (
         f"WITH {spread.line} UPDATE {meta.db_table} SET {settings} FROM line WHERE {meta.db_table}.id = {pk}"  # noqa: S608
     )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, spread.params)
+    return Statement(sql, spread.params)

@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.adapters.protocol import OrderKey
+from exchanges.database.trips import Statement
 from exchanges.enums import MarketType, OrderType, Side, order_type_choices
 from exchanges.fields import ExactDecimalField
 from orders.domain.enums import Evidence, OrderStatus
@@ -34,9 +35,12 @@ NOT_OVER = Q(
 
 
 class OrderQuerySet(models.QuerySet["Order"]):
-    def transition(self, changes: Iterable[Transition]) -> set[int]:
-        """Applies changes of status; no other code changes a status. Returns the primary keys of the moved orders."""
-        return apply_transitions(changes, using=self.db)
+    def transition(self, changes: Iterable[Transition], *, first: Sequence[Statement] = ()) -> set[int]:
+        """Applies changes of status; no other code changes a status. Returns the primary keys of the moved orders.
+
+        The statements in `first` run right before, in the same transaction.
+        """
+        return apply_transitions(changes, using=self.db, first=first)
 
     def cancel(
         self,

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from exchanges.database.trips import Statement, execute_together
 from exchanges.failpoints import failpoint
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.lifecycle import UNSENT, require_transition
@@ -99,18 +100,22 @@ def cancel_of(
     return Transition(order, OrderStatus.PENDING_CANCEL, now, evidence, actor, {**named, "asked_at": now})
 
 
-def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
+def apply_transitions(
+    changes: Iterable[Transition], *, using: str, first: Sequence[Statement] = ()
+) -> set[int]:
     """Applies each change whose order still has the source status. Returns the primary keys of the moved orders.
 
     Every instance is up to date afterwards: the instance of a moved order shows the change, and an order moved by
     another process meanwhile is read again. Runs one statement per set of columns (two on SQLite), however many orders;
-    a further statement reads the orders moved by other processes.
+    a further statement reads the orders moved by other processes. The statements in `first` run before, on PostgreSQL
+    in the same trip.
 
     The rollback of an outer transaction leaves the instances as they are: open it by `atomic_statuses`.
     Raises IllegalTransition before the first write.
     """
     wanted = list(changes)
     if not wanted:
+        _run(first, using)
         return set()
     by_columns: dict[tuple[str, ...], list[Transition]] = defaultdict(list)
     for change in wanted:
@@ -120,10 +125,17 @@ def apply_transitions(changes: Iterable[Transition], *, using: str) -> set[int]:
     move = _move_with_events if connections[using].vendor == "postgresql" else _move_and_write_events
     with transaction.atomic(using=using, savepoint=False):
         for columns, group in by_columns.items():
-            moved |= move(columns, group, connections[using])
+            moved |= move(columns, group, connections[using], first)
+            first = ()
         failpoint("inside a transaction that changes statuses")
     _bring_up_to_date(wanted, moved)
     return moved
+
+
+def _run(statements: Sequence[Statement], using: str) -> None:
+    if statements:
+        with connections[using].cursor() as cursor:
+            execute_together(cursor, *statements)
 
 
 def _bring_up_to_date(changes: Sequence[Transition], moved: Container[int]) -> None:
@@ -145,7 +157,10 @@ def _show_change(change: Transition) -> None:
 
 
 def _move_with_events(
-    columns: Sequence[str], changes: Sequence[Transition], connection: BaseDatabaseWrapper
+    columns: Sequence[str],
+    changes: Sequence[Transition],
+    connection: BaseDatabaseWrapper,
+    first: Sequence[Statement],
 ) -> set[int]:
     """Moves the orders and writes the events in one statement, which SQLite does not know."""
     update, events = _update(columns, changes, connection), _insert_of_events(changes, connection)
@@ -154,16 +169,19 @@ def _move_with_events(
         f" WHERE EXISTS (SELECT 1 FROM moved WHERE moved.id = {events.pk})) SELECT id FROM moved"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*update.params, *events.params])
+        execute_together(cursor, *first, Statement(sql, [*update.params, *events.params]))
         return {row[0] for row in cursor.fetchall()}
 
 
 def _move_and_write_events(
-    columns: Sequence[str], changes: Sequence[Transition], connection: BaseDatabaseWrapper
+    columns: Sequence[str],
+    changes: Sequence[Transition],
+    connection: BaseDatabaseWrapper,
+    first: Sequence[Statement],
 ) -> set[int]:
     update = _update(columns, changes, connection)
     with connection.cursor() as cursor:
-        cursor.execute(f"WITH {update.line} {update.sql}", update.params)
+        execute_together(cursor, *first, Statement(f"WITH {update.line} {update.sql}", update.params))
         moved = {row[0] for row in cursor.fetchall()}
         applied = [change for change in changes if change.order.pk in moved]
         if applied:

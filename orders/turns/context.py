@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from django.db.models import Count, QuerySet
 
 from exchanges.database.prepared import Query, read_together
+from exchanges.database.trips import Statement
 from exchanges.enums import MarketType, Side, TradingState
 from orders.domain.enums import OrderStatus
 from orders.domain.freshness import Comparison
@@ -134,7 +135,7 @@ def _strictest_level(
 def read_context(orders: Sequence[Order], *, now: datetime, first: str = "") -> OrderContext:
     """Reads the context, mostly in one statement, and always in a fixed number of statements.
 
-    `first` is a statement that PostgreSQL runs before in the same trip (exchanges.database.prepared.read_together). All
+    `first` is a statement that runs before in the same trip (exchanges.database.prepared.read_together). All
     facts are of one moment: on PostgreSQL each statement sees the commits before it, and an exit that found a position
     and its doubts at different moments could miss both.
 
@@ -146,7 +147,7 @@ def read_context(orders: Sequence[Order], *, now: datetime, first: str = "") -> 
     found = read_together(
         *_LEVELS,
         *(query for query, _ in parts),
-        first=first,
+        first=[Statement(first)] if first else (),
         strategy=orders[0].strategy_id,
         market_type=orders[0].market_type,
         symbols={order.symbol for order in orders},

@@ -5,6 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from exchanges.database.prepared import Slot, Update
+from exchanges.database.trips import Statement
 from exchanges.enums import MarketType
 from exchanges.models.fixed import refuse_change
 from strategies.models.risk import RiskLimits
@@ -56,9 +57,9 @@ class StrategyQuerySet(models.QuerySet["Strategy"]):
         """
         return self.select_for_update(no_key=True).get(pk=pk)
 
-    def hear(self, pk: int, *, now: datetime) -> None:
+    def hearing(self, pk: int, *, now: datetime) -> Statement:
         """Notes that the strategy was heard of, which ends its silence, and locks the row as `locked` does."""
-        _HEAR.run(using=self.db, pk=pk, now=now)
+        return _HEAR.statement(using=self.db, pk=pk, now=now)
 
 
 class Strategy(RiskLimits):
