@@ -175,9 +175,8 @@ class StrictTransport:
             raise OutcomeUnknown(f"The answer is no success: {type(error).__name__}.") from None
 
     def _note_host(self, response: aiohttp.ClientResponse) -> None:
-        connector = self.session.connector
-        if isinstance(connector, WarmConnector) and self.passage is not None:
-            connector.note_answer(response.url, response.headers, self.passage.exchange)
+        if self.passage is not None and isinstance(self.session.connector, WarmConnector):
+            self.session.connector.note_answer(response.url, response.headers, self.passage.exchange)
 
     def _note_weight(self, headers: Mapping[str, str]) -> None:
         used = headers.get(self.weight_header, "") if self.weight_header else ""
