@@ -69,7 +69,7 @@ def is_by_time(sql):
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite splits long statements")
-@pytest.mark.parametrize(("alert", "at_most"), [(BTC_LIMIT, 9), (BTC_MARKET, 11)], ids=["LIMIT", "MARKET"])
+@pytest.mark.parametrize(("alert", "at_most"), [(BTC_LIMIT, 7), (BTC_MARKET, 9)], ids=["LIMIT", "MARKET"])
 def test_a_delivery_takes_as_many_statements_for_2_as_for_200_accounts(
     deliver, paper, settings, runs, statements, alert, at_most
 ):
@@ -88,19 +88,19 @@ def test_a_delivery_takes_as_many_statements_for_2_as_for_200_accounts(
     assert counts[2] == counts[20] == counts[200]
     sent, canceled = counts[200]
     assert sent <= at_most
-    assert canceled <= 12
+    assert canceled <= 10
 
 
 RESTING = BTC_CLOSE | {"order_type": "LIMIT", "price": "120000", "qty_per": -50}
 BATCH = {"orders": [BTC_LIMIT | {"price": str(90000 + number)} for number in range(5)]}
 # What comes before, the alert, and the most statements on PostgreSQL and on SQLite.
 KINDS = {
-    "LIMIT": ((), BTC_LIMIT, 9, 19),
-    "MARKET": ((), BTC_MARKET, 11, 30),
-    "CANCEL_ALL": ((BTC_LIMIT,), CANCEL_ALL, 12, 21),
-    "EXIT": ((BTC_MARKET,), BTC_CLOSE, 16, 32),
-    "EXIT with resting orders": ((BTC_MARKET, RESTING), BTC_CLOSE, 20, 40),
-    "BATCH of 5": ((), BATCH, 21, 47),
+    "LIMIT": ((), BTC_LIMIT, 7, 19),
+    "MARKET": ((), BTC_MARKET, 9, 30),
+    "CANCEL_ALL": ((BTC_LIMIT,), CANCEL_ALL, 10, 21),
+    "EXIT": ((BTC_MARKET,), BTC_CLOSE, 13, 32),
+    "EXIT with resting orders": ((BTC_MARKET, RESTING), BTC_CLOSE, 17, 40),
+    "BATCH of 5": ((), BATCH, 19, 47),
 }
 
 

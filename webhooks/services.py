@@ -12,9 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, Error
+from django.db import Error
 
 from exchanges import pauses
+from exchanges.database.new_keys import keys_of, new_keys
+from exchanges.database.prepared import Slot
 from exchanges.enums import MarketType
 from exchanges.failpoints import failpoint
 from exchanges.market_data.catalog import open_catalogs
@@ -23,7 +25,6 @@ from orders.domain.reasons import Denied
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from orders.execution.planner import Plan, Planner, SymbolRefused, deny_order
-from orders.models.bulk_write import insert_all
 from orders.outside.books_gap import check_watermark_once
 from orders.transactions import transaction_within
 from orders.turns.submission import preview_orders
@@ -47,6 +48,7 @@ _STORE_WITHIN_MS = 2500
 _COSTS_NO_ROW = ("throttled", "payload_too_large", "unavailable", "sender_not_allowed")
 _ROWS_OF_STRANGERS = 600  # rows a minute, from all addresses together
 _UNREAD_PER_MINUTE = 60  # texts that cannot be read, of one token
+_NEW_KEY = new_keys([WebhookLog], lambda: Strategy.objects.filter(pk=Slot("strategy")).order_by())
 Json = dict[str, Any]
 
 
@@ -183,11 +185,13 @@ def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
     failpoint("checked, not stored")
     with transaction_within(accepted.timing.left_s(max(settings.WEBHOOK_ANSWER_BUDGET_MS, _STORE_WITHIN_MS))):
         asked_at = time.monotonic()
-        before, (claimants, paused) = batches.Before.read(
+        before, (claimants, paused, keys) = batches.Before.read(
             accepted.plan,
             admission.strategy,
             duplicates.claimants(delivery),
             pauses.PAUSES,
+            _NEW_KEY,
+            new_webhooklog=1,
             first=[Strategy.objects.hearing(admission.strategy.pk, now=now)],
             **duplicates.values_of(delivery, admission, now=now),
         )
@@ -208,7 +212,9 @@ def _store_delivery(accepted: Accepted) -> tuple[WebhookLog, BatchRun | None]:
         key = duplicates.dedupe_key(delivery)
         log = _delivery_row(accepted, DeliveryStatus.ACCEPTED, batch=run.batch, dedupe_key=key)
         log.warnings += run.warnings
-        insert_all([log], key=(), using=DEFAULT_DB_ALIAS)
+        before.inserts.add_keys(keys_of([WebhookLog], keys))
+        before.inserts.add([log], key=())
+        before.inserts.run()
         failpoint("inside the storing transaction")
     pauses.take_over(paused, asked_at=asked_at, now=now)
     failpoint("stored, not started")

@@ -14,7 +14,8 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
-from exchanges.database.prepared import Query, read_together
+from exchanges.database.new_keys import keys_of, new_keys, slot_of
+from exchanges.database.prepared import Query, Slot, read_together
 from exchanges.database.trips import Statement
 from orders.domain.enums import Evidence, OrderStatus
 from orders.execution.batch_run import LEASE, BatchRun
@@ -22,8 +23,8 @@ from orders.execution.engine import Engine
 from orders.execution.planner import Plan
 from orders.execution.queue import UNRELEASED_STEPS
 from orders.execution.signals import FORMER_SIGNALS, compare_with_former
-from orders.models import Batch, Order, OrderEvent, Signal
-from orders.models.bulk_write import insert_all
+from orders.models import Batch, Cancellation, ExitGoal, Order, OrderEvent, Signal
+from orders.models.bulk_write import Inserts
 from orders.transactions import require_transaction
 from strategies.models import Strategy
 
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _KEY_COLUMNS = ("strategy_account", "leg")  # of each order and of each cancel instruction in a new batch
 _ANY_BATCH = 2**63 - 1
+_MODELS = (Batch, ExitGoal, Order, Cancellation)
+_NEW_KEYS = new_keys(_MODELS, lambda: Strategy.objects.filter(pk=Slot("strategy")).order_by())
 
 _making = threading.Lock()
 _engines: dict[int, Engine] = {}  # by process id: a forked child must not use its parent's threads
@@ -47,24 +50,35 @@ class Before:
 
     signals: list[Signal]  # of the symbols of the alert's orders
     has_unreleased_steps: bool
+    inserts: Inserts  # of the rows of the alert, to which the caller adds its own
 
     @staticmethod
     def read(
-        plan: Plan, strategy: Strategy, *others: Query[Any], first: Sequence[Statement], **values: Any
+        plan: Plan,
+        strategy: Strategy,
+        *others: Query[Any],
+        first: Sequence[Statement],
+        **values: Any,
     ) -> tuple["Before", list[list[Any]]]:
         """Reads the rows of `others` in the same statement; `values` are those of their slots beside `strategy`.
 
         `first` locks the strategy's row.
         """
-        signals, orders, cancellations, *rest = read_together(
+        goals = sum(order.goal is not None for order in plan.orders)
+        counts = {Batch: 1, ExitGoal: goals, Order: len(plan.orders), Cancellation: len(plan.cancellations)}
+        keys, signals, orders, cancellations, *rest = read_together(
+            _NEW_KEYS,
             FORMER_SIGNALS,
             *UNRELEASED_STEPS,
             *others,
             first=first,
-            **values | {"strategy": strategy.pk, "batch": _ANY_BATCH},
+            **values | {slot_of(model): count for model, count in counts.items()},
+            strategy=strategy.pk,
+            batch=_ANY_BATCH,
             symbols={order.symbol for order in plan.orders},
         )
-        return Before(signals, bool(orders or cancellations)), rest
+        inserts = Inserts(using=DEFAULT_DB_ALIAS, keys=keys_of(_MODELS, keys))
+        return Before(signals, bool(orders or cancellations), inserts), rest
 
 
 def store_batch(
@@ -80,7 +94,7 @@ def store_batch(
 
     The run counts for the share of the user `owner`: the sender of an alert, by default the strategy's owner.
     With `before`, which is of an alert, the alert is compared with the alerts before: what comes late enters nothing,
-    and what is missing is told.
+    and what is missing is told. The caller runs `before.inserts` then.
 
     Raises RuntimeError outside of a transaction: one transaction stores a delivery together with the batch.
     """
@@ -89,9 +103,9 @@ def store_batch(
     batch = Batch(
         strategy=strategy, created_at=now, signaled_at=signaled_at, claimed_by=by, claimed_until=now + LEASE
     )
-    insert_all([batch], key=(), using=DEFAULT_DB_ALIAS)
+    inserts = Inserts(using=DEFAULT_DB_ALIAS) if before is None else before.inserts
+    inserts.add([batch], key=())
     warnings: list[str] = []
-    heard: list[Statement] = []
     if before is not None:
         warnings, heard = compare_with_former(
             plan.orders,
@@ -101,13 +115,16 @@ def store_batch(
             former=before.signals,
             now=now,
         )
-    _store_goals(plan.orders, batch)
+        inserts.add_statements(heard)
+    _store_goals(plan.orders, batch, inserts)
     for order in plan.orders:
         order.batch = batch
     for cancellation in plan.cancellations:
         cancellation.batch = batch
-    insert_all(plan.orders, key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS, first=heard)
-    insert_all(plan.cancellations, key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS)
+    inserts.add(plan.orders, key=_KEY_COLUMNS)
+    inserts.add(plan.cancellations, key=_KEY_COLUMNS)
+    if before is None:
+        inserts.run()
     denied = [order for order in plan.orders if order.status == OrderStatus.DENIED]
     OrderEvent.objects.bulk_create([_denial_event(order, by) for order in denied])
     share = strategy.owner_id if owner is None else owner
@@ -118,11 +135,11 @@ def store_batch(
     return run
 
 
-def _store_goals(orders: Sequence[Order], batch: Batch) -> None:
+def _store_goals(orders: Sequence[Order], batch: Batch, inserts: Inserts) -> None:
     goals = {id(order): order.goal for order in orders if order.goal is not None}
     for goal in goals.values():
         goal.batch = batch
-    insert_all(list(goals.values()), key=_KEY_COLUMNS, using=DEFAULT_DB_ALIAS)
+    inserts.add(list(goals.values()), key=_KEY_COLUMNS)
     for order in orders:
         if id(order) in goals:
             order.goal = goals[id(order)]  # again, because the goal has its primary key by now

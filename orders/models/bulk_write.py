@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from exchanges.database.new_keys import Keys
 from exchanges.database.trips import Statement, execute_together
 from orders.models.row_values import spread_rows
 
@@ -31,12 +32,50 @@ def insert_all(
         _insert_rows(part, key, connections[using], () if start else first)
 
 
+class Inserts:
+    """Inserts rows of several models: in one trip, where `keys` has the primary keys that the rows get."""
+
+    def __init__(self, *, using: str, keys: Keys | None = None) -> None:
+        self._using = using
+        self._keys = dict(keys or {})
+        self._waiting: list[Statement] = []
+
+    def add(self, rows: Sequence[models.Model], *, key: Sequence[str]) -> None:
+        """Gives the rows their primary keys, as `insert_all` does. `run` has to follow."""
+        keys = self._keys.get(type(rows[0])) if rows else None
+        if keys is None:
+            insert_all(rows, key=key, using=self._using, first=self._taken() if rows else ())
+            return
+        for row in rows:
+            row.pk, row._state.adding, row._state.db = next(keys), False, self._using
+        self.add_statements(inserts_of(rows, using=self._using))
+
+    def add_keys(self, keys: Keys) -> None:
+        self._keys |= keys
+
+    def add_statements(self, statements: Sequence[Statement]) -> None:
+        self._waiting += statements
+
+    def run(self) -> None:
+        if waiting := self._taken():
+            with connections[self._using].cursor() as cursor:
+                execute_together(cursor, *waiting)
+
+    def _taken(self) -> list[Statement]:
+        taken, self._waiting = self._waiting, []
+        return taken
+
+
 def inserts_of(rows: Sequence[models.Model], *, using: str, once: bool = False) -> list[Statement]:
-    """The statements that insert new rows whose primary keys nobody asks for; with `once`, those that are missing."""
+    """The statements that insert new rows that have their primary keys, or whose primary keys nobody asks for.
+
+    With `once`, those that are missing.
+    """
+    key = ("id",) if rows and rows[0].pk is not None else ()
     more = " WHERE true ON CONFLICT DO NOTHING" if once else ""
     statements = []
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
-        statement, _ = _insert(rows[start : start + _ROWS_PER_STATEMENT], (), connections[using])
+        statement, _ = _insert(rows[start : start + _ROWS_PER_STATEMENT], key, connections[using])
         statements.append(Statement(statement.sql + more, statement.params))
     return statements
 
