@@ -98,8 +98,8 @@ KINDS = {
     "LIMIT": ((), BTC_LIMIT, 7, 19),
     "MARKET": ((), BTC_MARKET, 9, 30),
     "CANCEL_ALL": ((BTC_LIMIT,), CANCEL_ALL, 10, 21),
-    "EXIT": ((BTC_MARKET,), BTC_CLOSE, 13, 32),
-    "EXIT with resting orders": ((BTC_MARKET, RESTING), BTC_CLOSE, 17, 40),
+    "EXIT": ((BTC_MARKET,), BTC_CLOSE, 12, 32),
+    "EXIT with resting orders": ((BTC_MARKET, RESTING), BTC_CLOSE, 16, 40),
     "BATCH of 5": ((), BATCH, 19, 47),
 }
 

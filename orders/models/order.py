@@ -17,7 +17,7 @@ from orders.domain.keys import AccountSymbol, PositionKey
 from orders.domain.lifecycle import CANCELABLE, FAILED, IN_FLIGHT, OPEN, UNSENT, WORKING
 from orders.domain.reasons import reason_text
 from orders.models.status_row import StatusRow
-from orders.models.transitions import Transition, apply_transitions, cancel_of
+from orders.models.transitions import Companions, Transition, apply_transitions, cancel_of
 from strategies.models import StrategyAccount
 
 if TYPE_CHECKING:
@@ -35,12 +35,19 @@ NOT_OVER = Q(
 
 
 class OrderQuerySet(models.QuerySet["Order"]):
-    def transition(self, changes: Iterable[Transition], *, first: Sequence[Statement] = ()) -> set[int]:
+    def transition(
+        self,
+        changes: Iterable[Transition],
+        *,
+        first: Sequence[Statement] = (),
+        companions: Companions | None = None,
+    ) -> set[int]:
         """Applies changes of status; no other code changes a status. Returns the primary keys of the moved orders.
 
-        The statements in `first` run right before, in the same transaction.
+        The statements in `first` run right before, in the same transaction, and the `companions` of moved orders are
+        written with these.
         """
-        return apply_transitions(changes, using=self.db, first=first)
+        return apply_transitions(changes, using=self.db, first=first, companions=companions)
 
     def cancel(
         self,

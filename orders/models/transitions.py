@@ -8,13 +8,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from exchanges.database.trips import Statement, execute_together
 from exchanges.failpoints import failpoint
 from orders.domain.enums import Evidence, OrderStatus
 from orders.domain.lifecycle import UNSENT, require_transition
+from orders.models.bulk_write import update_all
 from orders.models.event import OrderEvent
 from orders.models.row_values import spread_rows
 from orders.models.status_row import StatusRow
@@ -63,6 +64,17 @@ class Transition:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Companions:
+    """Rows that are written together with the status of an order, where the order moves: `rows` by the order's key."""
+
+    rows: Mapping[int, models.Model] = field(default_factory=dict)
+    columns: Sequence[str] = ()
+
+    def of(self, keys: Container[int]) -> dict[int, models.Model]:
+        return {key: row for key, row in self.rows.items() if key in keys}
+
+
 @contextmanager
 def atomic_statuses(rows: Iterable[StatusRow]) -> Iterator[None]:
     """A transaction for these rows. After a rollback the instances show their former statuses again, as the rows do."""
@@ -101,14 +113,18 @@ def cancel_of(
 
 
 def apply_transitions(
-    changes: Iterable[Transition], *, using: str, first: Sequence[Statement] = ()
+    changes: Iterable[Transition],
+    *,
+    using: str,
+    first: Sequence[Statement] = (),
+    companions: Companions | None = None,
 ) -> set[int]:
     """Applies each change whose order still has the source status. Returns the primary keys of the moved orders.
 
     Every instance is up to date afterwards: the instance of a moved order shows the change, and an order moved by
     another process meanwhile is read again. Runs one statement per set of columns (two on SQLite), however many orders;
     a further statement reads the orders moved by other processes. The statements in `first` run before, on PostgreSQL
-    in the same trip.
+    in the same trip. The `companions` of moved orders are written, too.
 
     The rollback of an outer transaction leaves the instances as they are: open it by `atomic_statuses`.
     Raises IllegalTransition before the first write.
@@ -125,7 +141,7 @@ def apply_transitions(
     move = _move_with_events if connections[using].vendor == "postgresql" else _move_and_write_events
     with transaction.atomic(using=using, savepoint=False):
         for columns, group in by_columns.items():
-            moved |= move(columns, group, connections[using], first)
+            moved |= move(columns, group, connections[using], first, companions or Companions())
             first = ()
         failpoint("inside a transaction that changes statuses")
     _bring_up_to_date(wanted, moved)
@@ -161,15 +177,21 @@ def _move_with_events(
     changes: Sequence[Transition],
     connection: BaseDatabaseWrapper,
     first: Sequence[Statement],
+    companions: Companions,
 ) -> set[int]:
-    """Moves the orders and writes the events in one statement, which SQLite does not know."""
+    """Moves the orders and writes events and companions in one statement, which SQLite does not know."""
     update, events = _update(columns, changes, connection), _insert_of_events(changes, connection)
     sql = (
         f"WITH {update.line}, moved AS ({update.sql}), {events.line}, noted AS ({events.sql}"  # noqa: S608
-        f" WHERE EXISTS (SELECT 1 FROM moved WHERE moved.id = {events.pk})) SELECT id FROM moved"
+        f" WHERE EXISTS (SELECT 1 FROM moved WHERE moved.id = {events.pk}))"
     )
+    params = [*update.params, *events.params]
+    if own := companions.of({change.order.pk for change in changes}):
+        part = _update_of_companions(own, companions.columns, connection)
+        sql += f", {part.line}, followed AS ({part.sql} AND {part.pk} IN (SELECT id FROM moved))"  # noqa: S608
+        params += part.params
     with connection.cursor() as cursor:
-        execute_together(cursor, *first, Statement(sql, [*update.params, *events.params]))
+        execute_together(cursor, *first, Statement(f"{sql} SELECT id FROM moved", params))  # noqa: S608
         return {row[0] for row in cursor.fetchall()}
 
 
@@ -178,6 +200,7 @@ def _move_and_write_events(
     changes: Sequence[Transition],
     connection: BaseDatabaseWrapper,
     first: Sequence[Statement],
+    companions: Companions,
 ) -> set[int]:
     update = _update(columns, changes, connection)
     with connection.cursor() as cursor:
@@ -187,6 +210,7 @@ def _move_and_write_events(
         if applied:
             events = _insert_of_events(applied, connection)
             cursor.execute(f"WITH {events.line} {events.sql}", events.params)
+    update_all(list(companions.of(moved).values()), companions.columns, using=connection.alias)
     return moved
 
 
@@ -220,6 +244,23 @@ def _update(columns: Sequence[str], changes: Sequence[Transition], connection: B
         f" RETURNING {order.db_table}.id"
     )
     return _Part(spread.line, sql, pk, spread.params)
+
+
+def _update_of_companions(
+    rows: Mapping[int, models.Model], columns: Sequence[str], connection: BaseDatabaseWrapper
+) -> _Part:
+    """The UPDATE of the rows; `pk` is that of a row's order."""
+    meta = next(iter(rows.values()))._meta
+    fields: list[Any] = [meta.pk, meta.pk, *(meta.get_field(name) for name in columns)]
+    values = [(order, row.pk, *(getattr(row, f.attname) for f in fields[2:])) for order, row in rows.items()]
+    spread = spread_rows(fields, values, connection, listed=2, name="companion")
+    order, pk, *new = spread.expressions
+    settings = ", ".join(
+        f"{connection.ops.quote_name(field.column)} = {expression}"
+        for field, expression in zip(fields[2:], new, strict=True)
+    )
+    sql = f"UPDATE {meta.db_table} SET {settings} FROM companion WHERE {meta.db_table}.id = {pk}"  # noqa: S608
+    return _Part(spread.line, sql, order, spread.params)
 
 
 def _insert_of_events(changes: Sequence[Transition], connection: BaseDatabaseWrapper) -> _Part:

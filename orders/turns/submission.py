@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import transaction
 
 from exchanges import pauses, vault
 from exchanges.enums import MarketType, OrderType
@@ -17,8 +17,7 @@ from orders.domain.lifecycle import UNSENT
 from orders.exits.goals import entry_after
 from orders.exits.resting import makes_room
 from orders.models import Order
-from orders.models.bulk_write import update_all
-from orders.models.transitions import Transition, atomic_statuses
+from orders.models.transitions import Companions, Transition, atomic_statuses
 from orders.protection.registration import asks_for_protection, register_protections
 from orders.turns import state_lock
 from orders.turns.context import OrderContext, TradingPermission, read_context, read_permissions
@@ -30,6 +29,7 @@ from orders.turns.relative_prices import has_relative_price
 
 _COMPARED_WITHIN = timedelta(seconds=5)  # an entry waits so long for a comparison of its account
 _PAUSES_WITHIN_S = 0.25  # what another process knows of a pause reaches this process so late at most
+_SIZED = ("side", "to_remain", "wanted", "price", "stop_price")  # of a goal, at the turn of an attempt
 _PRICE_OF_EXIT_WITHIN = timedelta(seconds=1)
 
 
@@ -151,13 +151,9 @@ def _commit_orders(orders: Sequence[Order], check: PreTradeCheck, actor: str) ->
     """Writes the result of the check for each order; returns the primary keys of the orders that moved."""
     _unqueue_orders(orders, actor, check.context.now)
     unmoved = [order for order in orders if order.status == OrderStatus.INITIALIZED]  # not by another run
-    moved = Order.objects.transition(check.decide_all(unmoved, actor))
-    goals = [order.goal for order in unmoved if order.goal is not None and order.pk in moved]
-    if goals:
-        update_all(goals, ["side", "to_remain", "wanted"], using=DEFAULT_DB_ALIAS)
-    priced = [o.goal for o in unmoved if o.goal is not None and o.pk in moved and has_relative_price(o)]
-    if priced:
-        update_all(priced, ["price", "stop_price"], using=DEFAULT_DB_ALIAS)
+    changes = list(check.decide_all(unmoved, actor))  # sizes the goals, too
+    goals = {order.pk: order.goal for order in unmoved if order.goal is not None}
+    moved = Order.objects.transition(changes, companions=Companions(goals, _SIZED))
     entries = [o for o in unmoved if o.pk in moved and asks_for_protection(o)]
     register_protections([o for o in entries if o.status == OrderStatus.SUBMITTED], now=check.context.now)
     return moved

@@ -3,15 +3,19 @@
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from exchanges.enums import MarketType
+from orders.domain.enums import Evidence, OrderStatus
 from orders.execution import batch_run, batches
 from orders.exits.pursuit import pursue
 from orders.models import ExitGoal, Order, Position
-from tests.crash import abandon_all, dying_at, later, track
+from orders.models.transitions import Companions, Transition
+from tests.crash import abandon_all, dying_at, later, never_run, track
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, open_desk
 from tests.waiting import LONG_S
 
@@ -46,6 +50,33 @@ def assert_flat(desk):
     assert (goal.state, goal.remaining) == ("reached", 0)
     assert desk.held("A1") == "0"
     assert not Position.objects.held().exists()
+
+
+def test_a_goal_is_sized_only_where_its_order_is_sent(deliver, paper, monkeypatch):
+    desk = open_desk(paper, "A1", "A2", group_name="two")
+    deliver(desk.alert(BTC_MARKET, ONE))
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "start_run", never_run)
+        deliver(desk.alert(BTC_CLOSE))
+    now, (ours, overtaken) = timezone.now(), attempts_with_goals()
+
+    def queued(order):
+        return Transition(order, OrderStatus.QUEUED, now, Evidence.LOCAL, "test")
+
+    Order.objects.transition([queued(Order.objects.get(pk=overtaken.pk))])  # another process
+    for order in (ours, overtaken):
+        order.goal.wanted = Decimal(7)
+    goals = {order.pk: order.goal for order in (ours, overtaken)}
+    moved = Order.objects.transition(
+        [queued(ours), queued(overtaken)], companions=Companions(goals, ["wanted"])
+    )
+
+    assert moved == {ours.pk}
+    assert list(ExitGoal.objects.order_by("pk").values_list("wanted", flat=True)) == [7, None]
+
+
+def attempts_with_goals():
+    return list(Order.objects.filter(goal__isnull=False).select_related("goal").order_by("pk"))
 
 
 # Thin books and large positions
