@@ -89,19 +89,16 @@ class _Deadline:
             raise OperationalError("the database took too long")
         if self._limited_at is None or now - self._limited_at >= _LIMIT_AGAIN_S:
             self._limited_at = now
-            self._limit_statements(self._until - now)
+            sql = self._limiting(sql, self._until - now)
         return execute(sql, params, many, context)
 
     @staticmethod
-    def _limit_statements(left_s: float) -> None:
-        """Sets PostgreSQL's time limits to the time left.
-
-        This wrapper also wraps the statement here, and does not set the limits again, because `_limited_at` is new.
-        """
-        if connection.vendor == "postgresql":
-            left = f"{max(1, int(left_s * 1000))}ms"
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)",
-                    [left, left],
-                )
+    def _limiting(sql: str, left_s: float) -> str:
+        """The statement after one that sets PostgreSQL's time limits to the time left, in the same trip."""
+        if connection.vendor != "postgresql":
+            return sql
+        left = f"{max(1, int(left_s * 1000))}ms"
+        limits = (
+            f"set_config('statement_timeout', '{left}', true), set_config('lock_timeout', '{left}', true)"
+        )
+        return f"SELECT {limits}; {sql}"

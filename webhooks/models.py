@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.database.prepared import Query, Slot
+from exchanges.database.prepared import Query, Slot, Update
 
 
 class DeliveryStatus(models.TextChoices):
@@ -119,6 +119,20 @@ def _unanswered_twin() -> WebhookLogQuerySet:
     return rows.select_related("batch").order_by("pk")[:1]
 
 
+def _noted() -> tuple[WebhookLogQuerySet, dict[str, Slot]]:
+    columns = (
+        "sent_at",
+        "answered_at",
+        "validation_time_ms",
+        "preprocessing_time_ms",
+        "trade_processing_time_ms",
+        "total_processing_time_ms",
+    )
+    return WebhookLog.objects.filter(pk=Slot("pk")), {column: Slot(column) for column in columns}
+
+
+# The times of a delivery's stages, noted when its answer is ready.
+NOTE_ANSWER = Update(_noted)
 # The delivery that holds a key, at most one.
 WITH_KEY = Query(_with_key)
 # The first accepted delivery of the same body without an answer yet: under way, or lost in a crash.

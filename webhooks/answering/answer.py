@@ -22,7 +22,7 @@ from webhooks.admission import Admission
 from webhooks.answering import results
 from webhooks.answering.deferral import InThread
 from webhooks.message.payload import Delivery
-from webhooks.models import DeliveryStatus, WebhookLog
+from webhooks.models import NOTE_ANSWER, DeliveryStatus, WebhookLog
 from webhooks.timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -162,13 +162,13 @@ class Answer:
             self.accepted.admission.token.note_use(now=self.accepted.timing.received_at)
             if self.run is not None:
                 timing = self.accepted.timing
-                WebhookLog.objects.filter(pk=self.log.pk).update(
-                    sent_at=timing.at(timing.sent),
-                    answered_at=timing.at(time.monotonic())
-                    if timing.is_in_time(settings.WEBHOOK_ANSWER_BUDGET_MS)
-                    else None,
+                is_in_time = timing.is_in_time(settings.WEBHOOK_ANSWER_BUDGET_MS)
+                times: dict[str, Any] = {
+                    "sent_at": timing.at(timing.sent),
+                    "answered_at": timing.at(time.monotonic()) if is_in_time else None,
                     **timing.metrics(),
-                )
+                }
+                NOTE_ANSWER.run(pk=self.log.pk, **times)
         except Error:
             logger.exception("answer not noted webhook_id=%s", self.log.pk)
 
