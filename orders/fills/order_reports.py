@@ -65,7 +65,7 @@ def record_reports(
     provenance = Provenance(actor, evidence, now)
     with atomic_statuses(seen.order for seen in observed):
         fills = [(seen.order, seen.all_fills) for seen in observed if seen.all_fills]
-        booked = _lock([seen for seen in observed if seen.all_fills or _may_have_fills(seen.order)], fills)
+        booked = _lock([seen for seen in observed if _may_have_fills(seen)], fills)
         books = book_fills(fills, booked, now=now) if fills else []
         _move_orders(observed, provenance, books)
     kept = {seen.order.pk: seen.order for seen in observed}
@@ -93,13 +93,15 @@ def _merge_observations(observations: Sequence[Observation]) -> list[Observation
     return list(merged.values())
 
 
-def _may_have_fills(order: Order) -> bool:
-    """Whether another process may have booked fills of the order since our reading. Our write must keep such fills.
+def _may_have_fills(seen: Observation) -> bool:
+    """Whether fills come with the report, or another process may have booked fills of the order since our reading.
 
-    The status `submitted` rules out such fills: another process books the first fill together with a change of status,
-    and our change from `submitted` then no longer applies.
+    Our write must keep such fills. The status `submitted` rules them out: another process books the first fill together
+    with a change of status, and our change from `submitted` then no longer applies. Where trades were read, totals are
+    written in any status.
     """
-    return order.status != OrderStatus.SUBMITTED
+    is_read = bool(seen.all_fills) or seen.asked_at is not None
+    return is_read or seen.order.status != OrderStatus.SUBMITTED
 
 
 def _lock(observed: Sequence[Observation], fills: Sequence[tuple[Order, Sequence[Fill]]] = ()) -> Booked:
