@@ -16,27 +16,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from fanout.hub import Hub
+from fanout.contenders.hub import Hub
 from fanout.surroundings import surroundings
 
-STRATEGIES = 10
-LIMITS = {
-    "max_order_notional": 10**12,
-    "max_position_notional": 10**15,
-    "max_price_distance_percent": 90,
-    "max_open_orders": 1_000_000,
-    "max_orders_per_minute": 1_000_000,
-    "max_symbols": 1_000,
-    "max_daily_loss": 10**12,
-    "max_drawdown_percent": 99,
-    "max_errors_in_a_row": 50,
-}
 PAGES = [
     "orders/order/",
     "orders/order/?q=thold000000000000000000000500",
@@ -57,6 +44,7 @@ def measure_deliveries(*strategies: str, token: str, accounts: int, count: int) 
             for name in strategies
         }
         for hub in hubs.values():
+            hub.wait_until_ready()
             for _ in range(20):
                 hub.fan_out()
         times: dict[str, list[float]] = {name: [] for name in strategies}
@@ -94,19 +82,19 @@ def main() -> None:
         reads = importlib.import_module("fanout.timed_reads")
         rows.migrate_database()
         rows.lift_budgets()
-        reads.set_limits(LIMITS)
+        rows.set_limits()
         token = rows.issue_token()
-        names = ["new-0", "new-1", *(f"old-{number}" for number in range(STRATEGIES))]
-        for name in names:
+        for name in ("new-0", "new-1"):
             accounts = rows.make_accounts(f"{name}-{number}" for number in range(old.PER_BATCH))
             rows.make_strategy(name, accounts)
+        olds = old.make_old_strategies()
 
         def tell(what: str, found: Any) -> None:
             print(what, json.dumps(found), flush=True)
 
         how = {"token": token, "accounts": old.PER_BATCH, "count": options.deliveries}
         tell("delivery, empty", measure_deliveries("new-0", "new-1", **how))
-        tell("filling", timed(lambda: reads.fill(options.orders, "old-", since=timedelta(days=365))))
+        tell("filling", timed(lambda: old.fill_year(options.orders, olds)))
         tell("delivery, with history", measure_deliveries("new-0", "old-0", **how))
         for name, work in reads.first_reads().items():
             tell(f"first: {name}", timed(work))

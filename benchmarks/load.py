@@ -28,8 +28,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from fanout.hub import Hub
-from fanout.measuring import LIMIT_S
+from fanout.contenders.hub import Hub
+from fanout.measures.slow_account import LIMIT_S
 from fanout.surroundings import surroundings
 
 SENDERS = 8
@@ -220,6 +220,7 @@ def main() -> None:
         }
         for what in options.what:
             with closing(Hub(strategy="single-0", token=token, accounts=1)) as hub:
+                hub.wait_until_ready()
                 for _ in range(3):
                     hub.fan_out()
                 print(what, json.dumps(acts[what](hub)), flush=True)

@@ -29,9 +29,9 @@ from cryptography.fernet import Fernet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from fanout.hub import cpu_time_s, free_port
+from fanout.contenders.hub import cpu_time_s, free_port
+from fanout.contenders.turns import ROOT
 from fanout.surroundings import running_database
-from fanout.turns import ROOT
 
 from exchanges.paper.remote import PaperControl
 

@@ -3,13 +3,20 @@
 The books of these rows agree with themselves: the audit finds nothing. Import this module after django.setup().
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
+from django.utils import timezone
+
+from fanout import rows
+from orders.models import Position
+from strategies.models import Strategy
 
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
 PER_BATCH = 5
+STRATEGIES = 10
 
 # `number` counts orders from 0. Every tenth order was canceled, every twentieth refused, every fifth of the others took
 # two trades. The `%%` are for the driver. `age` spreads the rows evenly over the time.
@@ -117,3 +124,24 @@ def fill_history(orders: int, *, strategies: list[int], since: datetime, until: 
         cursor.execute("SET statement_timeout = 0")
         cursor.execute("VACUUM ANALYZE")
         cursor.execute("RESET statement_timeout")
+
+
+def make_old_strategies() -> list[str]:
+    """Makes strategies that trade nothing but old orders, and returns their names."""
+    names = [f"old-{number}" for number in range(STRATEGIES)]
+    for name in names:
+        rows.make_strategy(name, rows.make_accounts(f"{name}-{number}" for number in range(PER_BATCH)))
+    return names
+
+
+def fill_year(orders: int, strategies: list[str]) -> None:
+    """Spreads `orders` old orders of the strategies over the last year."""
+    now = timezone.now()
+    pks = list(Strategy.objects.filter(group_name__in=strategies).values_list("pk", flat=True))
+    fill_history(orders, strategies=pks, since=now - timedelta(days=365), until=now - timedelta(minutes=1))
+
+
+def held_positions() -> list[tuple[str, str, Decimal]]:
+    """The account's name, the symbol and the quantity of every position."""
+    held = Position.objects.held().values_list("strategy_account__account__name", "symbol", "quantity")
+    return [(str(name), symbol, quantity) for name, symbol, quantity in held]

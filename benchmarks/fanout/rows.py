@@ -3,10 +3,12 @@
 import secrets
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from exchanges.adapters.protocol import Credentials
@@ -17,6 +19,28 @@ from orders.models import Batch, Order
 from strategies.models import Strategy, StrategyAccount, SystemRisk, WebhookToken
 
 POLL_S = 0.002
+_SENT = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
+# High limits of every kind: each is checked, and no order meets one.
+LIMITS = {
+    "max_order_notional": 10**12,
+    "max_position_notional": 10**15,
+    "max_price_distance_percent": 90,
+    "max_open_orders": 1_000_000,
+    "max_orders_per_minute": 1_000_000,
+    "max_symbols": 1_000,
+    "max_daily_loss": 10**12,
+    "max_drawdown_percent": 99,
+    "max_errors_in_a_row": 50,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """The orders of a strategy. What the exchange refused, or never got, is not sent."""
+
+    sent: int
+    unknown: int
+    not_sent: int
 
 
 def migrate_database() -> None:
@@ -29,6 +53,24 @@ def lift_budgets() -> None:
         ("token_orders_per_minute", "user_orders_per_minute", "all_orders_per_minute"), 2_000_000_000
     )
     SystemRisk.objects.update_or_create(pk=1, defaults=most)
+
+
+def set_limits() -> None:
+    SystemRisk.objects.update_or_create(pk=1, defaults=LIMITS)
+
+
+def note_comparisons() -> None:
+    """Makes all comparisons young. Entries need one of the last ten minutes, and the benchmark may run no tracker."""
+    Account.objects.update(compared_at=timezone.now())
+
+
+def database_version() -> str:
+    with connection.cursor() as cursor:
+        name = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[connection.vendor]
+        cursor.execute(
+            "SHOW server_version" if connection.vendor == "postgresql" else "SELECT sqlite_version()"
+        )
+        return f"{name} {cursor.fetchone()[0]}"
 
 
 def issue_token(owner: str = "alice") -> str:
@@ -79,6 +121,13 @@ def wait_until_accepted(group_name: str, *, after: int, accounts: Iterable[Accou
             raise SystemExit("The orders were not accepted in time.")
         time.sleep(POLL_S)
     return time.perf_counter()
+
+
+def outcomes(group_name: str) -> Outcomes:
+    orders = Order.objects.filter(strategy__group_name=group_name)
+    unknown = orders.filter(unknown_since__isnull=False).count()
+    sent = orders.filter(unknown_since__isnull=True, status__in=_SENT).count()
+    return Outcomes(sent, unknown, orders.count() - sent - unknown)
 
 
 def wait_until_over(*, limit_s: float) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import django
 from cryptography.fernet import Fernet
 
-from fanout.turns import ROOT, ask_process, start_module, stop_process
+from fanout.contenders.turns import ROOT, ask_process, start_module, stop_process
 from tradehub.http.tls import ensure_certificate
 
 # Starts PostgreSQL with the tests' script, prints the server's address, and stops the server when stdin ends.
@@ -28,12 +28,15 @@ read -r _ || true
 
 
 @contextmanager
-def surroundings() -> Iterator[str]:
-    """Yields the exchange's address, with Django set up and the settings in the environment of child processes."""
+def surroundings(*, exchange_idle_s: float = 0) -> Iterator[str]:
+    """Yields the exchange's address, with Django set up and the settings in the environment of child processes.
+
+    The exchange closes connections after `exchange_idle_s` seconds without a request; 0 stands for never.
+    """
     with tempfile.TemporaryDirectory() as folder, running_database(Path(folder)) as database_url:
         cert, key = Path(folder) / "cert.pem", Path(folder) / "key.pem"
         ensure_certificate(cert=cert, key=key, now=datetime.now(UTC))
-        with running_exchange(cert, key) as address:
+        with running_exchange(cert, key, str(exchange_idle_s)) as address:
             os.environ |= {
                 "DJANGO_SETTINGS_MODULE": "tradehub.settings",
                 "SECRET_KEY": secrets.token_urlsafe(50),
@@ -62,8 +65,8 @@ def surroundings() -> Iterator[str]:
 
 
 @contextmanager
-def running_exchange(cert: Path, key: Path) -> Iterator[str]:
-    process = start_module("fanout.exchange", str(cert), str(key))
+def running_exchange(cert: Path, key: Path, idle_s: str) -> Iterator[str]:
+    process = start_module("fanout.exchange", str(cert), str(key), idle_s)
     try:
         yield f"https://127.0.0.1:{ask_process(process)}"
     finally:

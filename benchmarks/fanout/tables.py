@@ -1,53 +1,144 @@
 """Formats the figures as text, with their targets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from fanout.measuring import FLOOR, HUB, METRICS, SLOW_ACCOUNTS, THREADS, Figures
+from fanout.figures import (
+    ASYNC,
+    FLOOR,
+    HUB,
+    METRICS,
+    THREADS,
+    WARM,
+    ColdFigures,
+    Figures,
+    MemoryFigures,
+    QuietFigures,
+    Row,
+    SingleFigures,
+    SlowAccountFigures,
+)
+from fanout.kinds import Kind
 
-TARGETS = {  # by N, warm: highest ratio to the other contender's wall time
-    (100, FLOOR): 2.0,
-    (100, THREADS): 0.25,
-    (500, FLOOR): 3.0,
+TARGETS = {  # warm limit orders, by number of accounts: highest ratio
+    (100, f"to {FLOOR}"): 2.0,
+    (100, f"to {THREADS}"): 0.25,
+    (500, f"to {FLOOR}"): 3.0,
 }
-SLOW_TARGET_MS = 50
+MARKET_TARGET, QUIET_TARGET = 1.25, 1.4
+SLOW_TARGET_MS, MEMORY_TARGET_KB = 50, 60
+RATIOS = (f"to {FLOOR}", f"to {ASYNC}", f"to {THREADS}", "to limit")
 
 
-def fan_out_table(kind: str, figures: Sequence[Figures]) -> str:
-    lines = [
-        f"{kind} fan-out: wall in ms, tradehub's ratios, CPU in ms per order (medians)",
-        f"{'N':>5}{HUB:>10}{FLOOR:>8}{THREADS:>13}{'to floor':>17}{'to ten threads':>17}"
-        f"{'CPU':>9}{FLOOR:>8}{THREADS:>13}",
-    ]
-    return "\n".join([*lines, *(fan_out_row(kind, each) for each in figures), ""])
+def tell_figures(figures: Figures) -> str:
+    parts = [fan_out_table(kind, state, rows) for (kind, state), rows in _grouped(figures.rows).items()]
+    if figures.metrics:
+        parts.append(metrics_table(figures.metrics))
+    parts += [single_text(each) for each in figures.singles]
+    parts += [quiet_text(each) for each in figures.quiet]
+    for text in (
+        figures.cold and cold_text(figures.cold),
+        figures.memory and memory_text(figures.memory),
+        figures.slow_account and slow_account_text(figures.slow_account),
+    ):
+        parts += [text] if text else []
+    return "\n\n".join(parts)
 
 
-def fan_out_row(kind: str, figures: Figures) -> str:
-    row, n = figures.row(kind), figures.accounts
-    walls = f"{row[f'{HUB} ms']:>10.0f}{row[f'{FLOOR} ms']:>8.0f}{row[f'{THREADS} ms']:>13.0f}"
-    targets = [TARGETS.get((n, name)) if kind == "warm" else None for name in (FLOOR, THREADS)]
-    ratios = (
-        f"{ratio_text(row[f'to {FLOOR}'], targets[0]):>17}{ratio_text(row[f'to {THREADS}'], targets[1]):>17}"
+def _grouped(rows: Sequence[Row]) -> dict[tuple[Kind, str], list[Row]]:
+    keys = sorted({(row.kind, row.state) for row in rows}, key=lambda key: (key[1], list(Kind).index(key[0])))
+    return {key: [row for row in rows if (row.kind, row.state) == key] for key in keys}
+
+
+def fan_out_table(kind: Kind, state: str, rows: Sequence[Row]) -> str:
+    names = [name for name in (HUB, FLOOR, ASYNC, THREADS) if any(name in row.contenders for row in rows)]
+    ratios = [name for name in RATIOS if any(name in row.ratios for row in rows)]
+    head = [f"{'N':>5}", *(f"{name:>18}" for name in names), *(f"{name:>17}" for name in ratios)]
+    head += [f"{'CPU ' + name:>16}" for name in names]
+    return "\n".join(
+        [
+            f"{kind}, {state}: wall p50 / p95 / p99 in ms, tradehub's ratios, CPU in ms per order",
+            "".join(head),
+            *(_fan_out_line(row, names, ratios) for row in rows),
+        ]
     )
-    cpu = [row[f"{name} cpu ms/order"] for name in (HUB, FLOOR, THREADS)]
-    return f"{n:>5}{walls}{ratios}{cpu[0]:>9.2f}{cpu[1]:>8.2f}{cpu[2]:>13.2f}"
 
 
-def ratio_text(value: float, target: float | None) -> str:
-    return f"{value:.2f}" + (f" (<= {target:g})" if target else "")
+def _fan_out_line(row: Row, names: Sequence[str], ratios: Sequence[str]) -> str:
+    cells = [f"{row.accounts:>5}"]
+    for name in names:
+        found = row.contenders.get(name)
+        wall = f"{found.wall_ms.p50:.0f}/{found.wall_ms.p95:.0f}/{found.wall_ms.p99:.0f}" if found else "-"
+        cells.append(f"{wall:>18}")
+    for name in ratios:
+        cells.append(f"{_ratio_text(row, name):>17}")
+    for name in names:
+        found = row.contenders.get(name)
+        cells.append(f"{found.cpu_ms_per_order:>16.2f}" if found else f"{'-':>16}")
+    return "".join(cells)
 
 
-def metrics_table(figures: Sequence[Figures]) -> str:
+def _ratio_text(row: Row, name: str) -> str:
+    if name not in row.ratios:
+        return "-"
+    target = None
+    if row.state == WARM and row.kind is Kind.LIMIT:
+        target = TARGETS.get((row.accounts, name))
+    elif row.kind is Kind.MARKET and name == "to limit":
+        target = MARKET_TARGET
+    return f"{row.ratios[name]:.2f}" + (f" (<= {target:g})" if target else "")
+
+
+def metrics_table(metrics: Mapping[int, Mapping[str, float]]) -> str:
     head = "    N" + "".join(f"{name.removesuffix('_time_ms'):>18}" for name in METRICS)
     rows = [
-        f"{each.accounts:>5}" + "".join(f"{value:>18.1f}" for value in each.metric_medians().values())
-        for each in figures
+        f"{accounts:>5}" + "".join(f"{found[name]:>18.1f}" for name in METRICS)
+        for accounts, found in metrics.items()
     ]
-    return "\n".join(["performance_metrics of the warm deliveries, ms (medians)", head, *rows])
+    return "\n".join(["performance_metrics of the warm limit orders, ms (medians)", head, *rows])
 
 
-def slow_account_text(found: dict[str, float]) -> str:
+def single_text(found: SingleFigures) -> str:
+    added, floor = found.added_ms, found.floor_added_ms
     return (
-        f"one of {SLOW_ACCOUNTS} accounts hangs: ms until the others' orders are accepted in the database (medians)\n"
-        f"without {found['without ms']:.0f}, with {found['with ms']:.0f}: {found['later ms']:+.0f}"
-        f" (<= +{SLOW_TARGET_MS}), ratio {found['ratio']:.2f}"
+        f"one account, {found.kind}, {added.samples} orders one after another: added to the exchange's"
+        f" {found.exchange_ms:.0f} ms\n"
+        f"tradehub p50 {added.p50:.1f}, p95 {added.p95:.1f}, p99 {added.p99:.1f} ms;"
+        f" floor p50 {floor.p50:.1f}, p99 {floor.p99:.1f} ms"
+    )
+
+
+def quiet_text(found: QuietFigures) -> str:
+    after = ", ".join(f"{wall:.0f}" for wall in found.after_ms)
+    return (
+        f"N={found.accounts}, first limit orders after {found.minutes:g} quiet minutes: {after} ms;"
+        f" warm p50 {found.warm_ms.p50:.0f} ms\n"
+        f"ratio {found.ratio:.2f} (<= {QUIET_TARGET:g}), of the floor {found.floor_ratio:.2f}"
+    )
+
+
+def cold_text(found: ColdFigures) -> str:
+    return (
+        f"N={found.accounts}, cold, the server on one core: sent {found.sent}, unknown {found.unknown} (0),"
+        f" not sent {found.not_sent} (0)\n"
+        f"answered after {found.answered_ms:.0f} ms, over after {found.over_ms:.0f} ms"
+    )
+
+
+def memory_text(found: MemoryFigures) -> str:
+    steps = "\n".join(
+        f"  {number}. {step.accounts} other accounts: {step.rss_mb:.0f} MB, {step.kb_per_account:.0f} KB each"
+        for number, step in enumerate(found.steps, 1)
+    )
+    return (
+        f"memory of the web server, after {found.before_accounts} accounts {found.before_mb:.0f} MB"
+        f" (target: {MEMORY_TARGET_KB} KB for each account that traded)\n{steps}\n"
+        f"  the last accounts once more: {found.again_mb:.0f} MB"
+    )
+
+
+def slow_account_text(found: SlowAccountFigures) -> str:
+    return (
+        f"one of {found.accounts} accounts hangs: ms until the others' orders are accepted in the database (medians)\n"
+        f"without {found.without_ms:.0f}, with {found.with_ms:.0f}: {found.later_ms:+.0f}"
+        f" (<= +{SLOW_TARGET_MS}), ratio {found.ratio:.2f}"
     )

@@ -1,14 +1,12 @@
 """What runs on a timer or behind a page, one by one. Import this module after django.setup()."""
 
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from fanout.old_rows import fill_history
 from orders import tasks
 from orders.controls.circuit_breaker import trip_circuit_breakers
 from orders.controls.heartbeat import note_silence
@@ -18,20 +16,9 @@ from orders.outside.subjects import symbols_in_use
 from orders.reconciliation.audit import audit_books
 from orders.reconciliation.following import _read_followed
 from orders.reconciliation.tracker import Tracker
-from strategies.models import Strategy, SystemRisk
 from webhooks.tasks import drop_old_deliveries
 
 Work = Callable[[], object]
-
-
-def set_limits(limits: Mapping[str, int]) -> None:
-    SystemRisk.objects.update_or_create(pk=1, defaults=dict(limits))
-
-
-def fill(orders: int, strategies: str, *, since: timedelta) -> None:
-    now = timezone.now()
-    pks = list(Strategy.objects.filter(group_name__startswith=strategies).values_list("pk", flat=True))
-    fill_history(orders, strategies=pks, since=now - since, until=now - timedelta(minutes=1))
 
 
 def first_reads() -> dict[str, Work]:

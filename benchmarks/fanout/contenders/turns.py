@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from fanout.kinds import Kind
+
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """The measurement of a fan-out. `cpu_ms` is the CPU time of the contender's process on all cores."""
 
@@ -21,12 +23,13 @@ class Sample:
     cpu_ms: float
 
 
-def obey_lines(fan_out: Callable[[], Any]) -> None:
-    """The contender's side: prints `ready`, then measures a fan-out per line until stdin ends."""
+def obey_lines(fan_out: Callable[[Kind], Any]) -> None:
+    """The contender's side: prints `ready`, then measures a fan-out of the kind on each line until stdin ends."""
     print("ready", flush=True)
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        kind = Kind(line.strip())
         wall, cpu = time.perf_counter(), time.process_time()
-        fan_out()
+        fan_out(kind)
         sample = Sample((time.perf_counter() - wall) * 1000, (time.process_time() - cpu) * 1000)
         print(json.dumps(asdict(sample)), flush=True)
 
@@ -60,15 +63,23 @@ def stop_process(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
+class Contender(Protocol):
+    def wait_until_ready(self) -> None: ...
+
+    def fan_out(self, kind: Kind) -> Sample: ...
+
+
 class Worker:
     """The benchmark's side of `obey_lines`."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         self.process = start_module(module, *arguments)
+
+    def wait_until_ready(self) -> None:
         ask_process(self.process)
 
-    def fan_out(self) -> Sample:
-        return Sample(**json.loads(ask_process(self.process, "go")))
+    def fan_out(self, kind: Kind) -> Sample:
+        return Sample(**json.loads(ask_process(self.process, kind)))
 
     def close(self) -> None:
         stop_process(self.process)

@@ -1,6 +1,6 @@
 """The design that tradehub replaces: synchronous ccxt, a client per account, ten threads.
 
-python -m fanout.ten_threads ADDRESS CA_FILE ACCOUNTS
+python -m fanout.contenders.ten_threads ADDRESS CA_FILE ACCOUNTS
 """
 
 import sys
@@ -9,7 +9,9 @@ from typing import Any
 
 import ccxt
 
-from fanout.turns import obey_lines
+from fanout.contenders.ccxt_clients import build_client, orders_to_create
+from fanout.contenders.turns import obey_lines
+from fanout.kinds import Kind
 
 THREADS = 10
 
@@ -27,28 +29,19 @@ class TenThreads:
 
     @staticmethod
     def client(address: str, ca_file: str, number: int) -> Any:
-        options = {"fetchMargins": False}
-        client = ccxt.binanceusdm(
-            {
-                "apiKey": f"threads-{number}",
-                "secret": "secret" * 8,
-                "options": options,
-                "enableRateLimit": False,
-            }
-        )
-        client.urls["api"] = {
-            name: f"{address}/{url.split('/', 3)[3]}" for name, url in client.urls["api"].items()
-        }
+        client = build_client(ccxt.binanceusdm, address, f"threads-{number}")
         client.validateServerSsl = ca_file  # ccxt hands this value to requests as `verify`
         return client
 
-    @staticmethod
-    def send(client: Any) -> None:
-        assert client.create_order("BTC/USDT:USDT", "limit", "buy", 0.01, 90000)["id"]
+    def fan_out(self, kind: Kind) -> None:
+        orders = orders_to_create(kind)
 
-    def fan_out(self) -> None:
+        def send(client: Any) -> None:
+            for order in orders:
+                assert client.create_order(*order)["id"]
+
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(self.send, self.clients))
+            list(pool.map(send, self.clients))
 
 
 if __name__ == "__main__":
