@@ -39,7 +39,7 @@ from fanout.tables import tell_figures
 BEGAN = time.perf_counter()
 SIZES = (1, 10, 100, 500, 1000)
 QUIET_SIZES = (100, 500)
-SINGLE_TURNS = 300
+SINGLE_TURNS = 200
 WARM_UP_ACCOUNTS, MEMORY_ACCOUNTS, MEMORY_STRATEGIES = 100, 1000, 3
 
 
@@ -165,6 +165,17 @@ class Run:
         self.figures.slow_account = measure_slow_account(token=self.token, rows=self.rows, runs=runs)
 
 
+def circumstances(options: argparse.Namespace) -> list[str]:
+    """What distinguishes the run in the name of its file."""
+    found = {
+        "background": options.with_background,
+        f"{options.old_orders}-old-orders": options.old_orders,
+        f"idle-{options.exchange_idle:g}": options.exchange_idle,
+        "quick": options.quick,
+    }
+    return [name for name, holds in found.items() if holds]
+
+
 def tell_progress(what: str) -> None:
     print(f"{what} measured after {time.perf_counter() - BEGAN:.0f} s", file=sys.stderr, flush=True)
 
@@ -195,7 +206,7 @@ def main() -> None:
         if options.with_background:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             stack.enter_context(running_background(Path(folder)))
-        what = "-".join([*run.measure(), *(["background"] if options.with_background else [])])
+        what = "-".join([*run.measure(), *circumstances(options)])
     print(json.dumps(asdict(run.figures), indent=2) if options.json else tell_figures(run.figures))
     if options.save:
         path = save_figures(run.figures, machine, date=options.save, what=what, arguments=sys.argv[1:])

@@ -117,7 +117,7 @@ def main() -> None:
     lines = read_lines(run, options.kind)
     if not lines:
         raise SystemExit(f"The run has no warm rows of the kind {options.kind}.")
-    where = f"{run['date']}, commit {run['commit']}, {run['machine']['cores']} cores"
+    where = f"{run['date']}, commit {run['machine']['commit']}, {run['machine']['cores']} cores"
     title = f"One {options.kind} alert, warm, p50 with p99: {where}"
     path = options.run.with_name(f"{options.run.stem}-{options.kind}.svg")
     path.write_text(draw(lines, title))

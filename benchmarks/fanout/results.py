@@ -16,6 +16,9 @@ FOLDER = ROOT / "benchmarks" / "results"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
+    """What a run runs on, read before the run."""
+
+    commit: str
     cores: int
     cpu: str
     memory_gb: float
@@ -27,6 +30,7 @@ class Machine:
     @classmethod
     def of_this_run(cls, database: str) -> "Machine":
         return cls(
+            commit=_commit(),
             cores=len(os.sched_getaffinity(0)),
             cpu=_line_of("/proc/cpuinfo", "model name"),
             memory_gb=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
@@ -42,7 +46,7 @@ def _line_of(path: str, name: str) -> str:
     return next((value.strip() for key, _, value in lines if key.strip() == name), "unknown")
 
 
-def commit() -> str:
+def _commit() -> str:
     """The short commit id of the working tree, with `-changed` where files differ from the commit."""
     found = _git("rev-parse", "--short", "HEAD") or "unknown"
     return f"{found}-changed" if _git("status", "--porcelain", "--untracked-files=no") else found
@@ -57,9 +61,9 @@ def save_figures(
     figures: Figures, machine: Machine, *, date: str, what: str, arguments: Sequence[str]
 ) -> Path:
     """Writes benchmarks/results/DATE-COMMIT-WHAT.json and returns the path."""
-    run = {"date": date, "commit": commit(), "what": what, "arguments": list(arguments)}
     FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{date}-{run['commit']}-{what}.json"
-    content = {**run, "machine": asdict(machine), **{k: v for k, v in asdict(figures).items() if v}}
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path = FOLDER / f"{date}-{machine.commit}-{what}.json"
+    measured = {name: found for name, found in asdict(figures).items() if found}
+    run = {"date": date, "what": what, "arguments": list(arguments), "machine": asdict(machine)}
+    path.write_text(json.dumps(run | measured, indent=1) + "\n")
     return path

@@ -52,29 +52,26 @@ def _grouped(rows: Sequence[Row]) -> dict[tuple[Kind, str], list[Row]]:
 def fan_out_table(kind: Kind, state: str, rows: Sequence[Row]) -> str:
     names = [name for name in (HUB, FLOOR, ASYNC, THREADS) if any(name in row.contenders for row in rows)]
     ratios = [name for name in RATIOS if any(name in row.ratios for row in rows)]
-    head = [f"{'N':>5}", *(f"{name:>18}" for name in names), *(f"{name:>17}" for name in ratios)]
-    head += [f"{'CPU ' + name:>16}" for name in names]
-    return "\n".join(
-        [
-            f"{kind}, {state}: wall p50 / p95 / p99 in ms, tradehub's ratios, CPU in ms per order",
-            "".join(head),
-            *(_fan_out_line(row, names, ratios) for row in rows),
-        ]
-    )
+    head = [f"{kind}, {state}: p50 / p95 / p99, ms", *names, *ratios, "CPU per order, ms, in this order"]
+    return markdown([head, *(_fan_out_cells(row, names, ratios) for row in rows)])
 
 
-def _fan_out_line(row: Row, names: Sequence[str], ratios: Sequence[str]) -> str:
-    cells = [f"{row.accounts:>5}"]
-    for name in names:
-        found = row.contenders.get(name)
-        wall = f"{found.wall_ms.p50:.0f}/{found.wall_ms.p95:.0f}/{found.wall_ms.p99:.0f}" if found else "-"
-        cells.append(f"{wall:>18}")
-    for name in ratios:
-        cells.append(f"{_ratio_text(row, name):>17}")
-    for name in names:
-        found = row.contenders.get(name)
-        cells.append(f"{found.cpu_ms_per_order:>16.2f}" if found else f"{'-':>16}")
-    return "".join(cells)
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table with its head in the first row."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    rule = "|".join("-" * (width + 2) for width in widths)
+    return "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
+
+
+def _fan_out_cells(row: Row, names: Sequence[str], ratios: Sequence[str]) -> list[str]:
+    found = [row.contenders.get(name) for name in names]
+    walls = [
+        f"{each.wall_ms.p50:.0f} / {each.wall_ms.p95:.0f} / {each.wall_ms.p99:.0f}" if each else "-"
+        for each in found
+    ]
+    cpu = ", ".join(f"{each.cpu_ms_per_order:.2f}" if each else "-" for each in found)
+    return [f"{row.accounts:,}", *walls, *(_ratio_text(row, name) for name in ratios), cpu]
 
 
 def _ratio_text(row: Row, name: str) -> str:
@@ -85,16 +82,16 @@ def _ratio_text(row: Row, name: str) -> str:
         target = TARGETS.get((row.accounts, name))
     elif row.kind is Kind.MARKET and name == "to limit":
         target = MARKET_TARGET
-    return f"{row.ratios[name]:.2f}" + (f" (<= {target:g})" if target else "")
+    return f"{row.ratios[name]:.2f}" + (f" (target {target:g})" if target else "")
 
 
 def metrics_table(metrics: Mapping[int, Mapping[str, float]]) -> str:
-    head = "    N" + "".join(f"{name.removesuffix('_time_ms'):>18}" for name in METRICS)
+    head = ["performance_metrics of the warm limit orders, ms (medians)"]
+    head += [name.removesuffix("_time_ms") for name in METRICS]
     rows = [
-        f"{accounts:>5}" + "".join(f"{found[name]:>18.1f}" for name in METRICS)
-        for accounts, found in metrics.items()
+        [f"{accounts:,}", *(f"{found[name]:.1f}" for name in METRICS)] for accounts, found in metrics.items()
     ]
-    return "\n".join(["performance_metrics of the warm limit orders, ms (medians)", head, *rows])
+    return markdown([head, *rows])
 
 
 def single_text(found: SingleFigures) -> str:
