@@ -77,7 +77,10 @@ def _sqlite_busy_timeout(seconds: float) -> Iterator[None]:
 
 
 class _Deadline:
-    """Wraps each statement: refuses a statement after the deadline, and renews PostgreSQL's limits now and then."""
+    """Wraps each trip: refuses a trip after the deadline, and renews PostgreSQL's limits now and then.
+
+    PostgreSQL limits each statement of a trip to the time that was left at the trip's begin.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds

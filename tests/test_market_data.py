@@ -1,5 +1,6 @@
 """Markets outlive a restart; one price serves all who wait for it."""
 
+import queue
 import threading
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from exchanges.gateway import Gateway, Line, gateway
 from exchanges.market_data import catalog, prices
 from exchanges.models import Market
 from exchanges.paper.engine.catalog import MARKETS
+from exchanges.shares import NOBODY
 from orders.models import Order
 from orders.protection.upkeep import watched_prices
 from tests.crash import track
@@ -87,6 +89,43 @@ def test_a_list_is_asked_for_again_where_the_one_on_its_way_is_older_than_the_re
     assert look(began).loaded_at == refused_at
 
 
+def test_an_exit_goes_on_without_a_list_that_waits_behind_the_calls_of_another_owner(
+    paper, edge, settings, monkeypatch
+):
+    market_list, since = edge.hold("load_markets", times=1), timezone.now()
+
+    def look(owner):
+        return catalog.fresh_catalog(LINE, since, now=since, owner=owner, notify=lambda: None)
+
+    assert [look(1), look(2)] == [None, None]
+    later = time.monotonic() + settings.EXCHANGE_TIMEOUT_S + 1
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog.time, "monotonic", lambda: later)
+        assert look(2).code == "markets_on_their_way"
+    market_list.release()
+
+
+def test_a_question_that_cannot_be_asked_is_not_waited_for(paper, monkeypatch):
+    since = timezone.now()
+
+    def look():
+        return catalog.fresh_catalog(
+            LINE, since, now=since, owner=1, notify=(done := threading.Event()).set
+        ), done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway, "start", closed_loop)
+        with pytest.raises(RuntimeError):
+            look()
+    found, done = look()
+    assert found is None
+    assert done.wait(LONG_S)
+
+
+def closed_loop(*_):
+    raise RuntimeError("Event loop is closed")
+
+
 def test_a_list_that_is_not_taken_is_an_error_until_somebody_asks_again(paper, monkeypatch):
     now, arrived = timezone.now(), threading.Event()
     specs = list(catalog.open_catalog("paper", MarketType.FUTURES, now=now).specs.values())
@@ -131,8 +170,8 @@ def test_one_fetch_serves_fifty_who_wait(paper, edge):
             done.set()
 
     threads = [
-        threading.Thread(target=prices.request_price, args=(KEY, arrive), kwargs={"owner": number})
-        for number in range(50)
+        threading.Thread(target=prices.request_price, args=(KEY, arrive), kwargs={"owner": 1})
+        for _ in range(50)
     ]
     for thread in threads:
         thread.start()
@@ -174,6 +213,21 @@ def test_a_flood_of_price_questions_delays_no_other_owner(paper, asked):
     assert [call.owner for call in asked].index(2) <= 1
 
 
+def test_a_price_that_a_busy_owner_has_asked_for_delays_no_other_owner(paper, asked):
+    catalog.open_catalog("paper", MarketType.FUTURES, now=timezone.now())
+    loop_waits, arrived = threading.Event(), queue.SimpleQueue()
+    gateway._loop.call_soon_threadsafe(loop_waits.wait, LONG_S)
+    for number in range(300):
+        key = ("paper", MarketType.FUTURES, f"N{number}/USDT:USDT")
+        prices.request_price(key, lambda key, price: None, owner=1)
+    for owner in (1, 2):
+        prices.request_price(KEY, lambda key, price, owner=owner: arrived.put((owner, price)), owner=owner)
+    loop_waits.set()
+
+    assert {arrived.get(timeout=LONG_S) for _ in range(2)} == {(1, Decimal(95000)), (2, Decimal(95000))}
+    assert [call.owner for call in asked].index(2) <= 1
+
+
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_price_is_asked_for_in_the_share_of_who_needs_it(deliver, paper, bob, asked, dry_run):
     desk = open_desk(paper, "B1", owner=bob)
@@ -183,7 +237,7 @@ def test_a_price_is_asked_for_in_the_share_of_who_needs_it(deliver, paper, bob, 
     assert [call.owner for call in asked] == [bob.pk]
 
 
-def test_prices_of_protections_are_asked_for_in_the_share_of_their_owner(deliver, paper, bob, asked):
+def test_prices_of_protections_are_asked_for_in_the_share_of_nobody(deliver, paper, bob, asked):
     desk = open_desk(paper, "B1", owner=bob)
     deliver(desk.alert(BTC_MARKET, qty_per=None, qty="1", stop_loss={"price": 90000}))
     asked.clear()
@@ -191,8 +245,8 @@ def test_prices_of_protections_are_asked_for_in_the_share_of_their_owner(deliver
     track(after_s=60)
 
     assert asked
-    assert {call.owner for call in asked} == {bob.pk}
-    assert watched_prices() == {KEY: bob.pk}
+    assert {call.owner for call in asked} == {NOBODY}
+    assert watched_prices() == {KEY: NOBODY}
 
 
 @pytest.mark.parametrize(("age_s", "is_young"), [(0, True), (9, True), (11, False)])

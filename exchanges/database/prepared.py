@@ -8,7 +8,9 @@ PostgreSQL plans such a statement once for each connection (PREPARE), since plan
 """
 
 import json
+import os
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,6 +66,7 @@ _KEPT_BY_JSON = (
 Rows = Sequence[Sequence[Any]]
 # PostgreSQL's codes of a plan that is not there (a pooler gave another connection), or not valid (a column changed).
 _PLAN_IS_GONE = ("26000", "0A000")
+_CUT_SHORT = ("57014", "55P03", "40P01", "40001")  # time-outs and conflicts, which planning does not meet
 _MARK = re.compile("%s|%%")
 
 
@@ -113,6 +116,23 @@ _plans: "WeakKeyDictionary[Any, dict[_Statement, str]]" = (
 _plan_numbers = count(1)
 
 
+class _Process:
+    """Names this process in the names of plans.
+
+    Behind a pooler a connection may be one that another process used, and must not know this process's names.
+    """
+
+    def __init__(self) -> None:
+        self.rename()
+
+    def rename(self) -> None:
+        self.name = secrets.token_hex(6)
+
+
+_process = _Process()
+os.register_at_fork(after_in_child=_process.rename)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Statement:
     """The SQL of a queryset on one database. `params` are values and slots, in the sequence of the marks."""
@@ -149,7 +169,7 @@ class _Statement:
         plans = _plans.setdefault(connection.connection, {})
         name = plans.get(self, "")
         if not name:
-            name = f"tradehub_{next(_plan_numbers)}"
+            name = f"tradehub_{_process.name}_{next(_plan_numbers)}"
             before = (Statement(f"PREPARE {name} AS {self._numbered(cursor)}"), *first)
         slots = [param for param in self.params if isinstance(param, Slot)]
         marks = f"({', '.join(['%s'] * len(slots))})" if slots else ""
@@ -158,10 +178,12 @@ class _Statement:
                 cursor, *before, Statement(f"EXECUTE {name}{marks}", _bound(slots, values, connection))
             )
         except DatabaseError as error:
-            if getattr(error.__cause__, "pgcode", None) not in _PLAN_IS_GONE:
+            code = getattr(error.__cause__, "pgcode", None)
+            if code in _CUT_SHORT:
+                plans[self] = name  # PREPARE has run, and is not undone
+            if code not in _PLAN_IS_GONE:
                 raise
-            was_known = self in plans
-            plans.clear()
+            was_known = plans.pop(self, None) is not None
             if connection.in_atomic_block or not was_known:
                 raise  # PostgreSQL takes nothing more in this transaction
             # Nothing has run: PostgreSQL looks for the plan first.

@@ -59,9 +59,16 @@ class _Load:
     done: threading.Event = field(default_factory=threading.Event)
     waiting: set[Notify] = field(default_factory=set)
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the answer takes longer than a call may: the question waits behind other calls of its owner."""
+        return self.outcome is None and time.monotonic() - self.began > settings.EXCHANGE_TIMEOUT_S
+
     def may_serve(self, since: datetime) -> bool:
         """Whether the answer is on its way, or is a list of a question since then that nobody has stored."""
-        return self.outcome is None or (self.outcome.error is None and self.asked_at >= since)
+        if self.outcome is None:
+            return not self.is_overdue
+        return self.outcome.error is None and self.asked_at >= since
 
 
 _catalogs: dict[Line, MarketCatalog] = {}
@@ -133,7 +140,8 @@ def fresh_catalog(
 ) -> MarketCatalog | ExchangeError | None:
     """The catalog where it is younger than `since`, because a refusal of that time contradicts an older one.
 
-    Else asks the exchange in the background, in the share of `owner`, and returns None. At the answer the gateway's
+    Else asks the exchange in the background, in the share of `owner`, and returns None; an error where the answer takes
+    longer than EXCHANGE_TIMEOUT_S, so that an exit goes on. At the answer the gateway's
     thread calls `notify`, which must not block, and the next call finds the catalog, or the error that kept it away.
     """
     with _locks[line]:
@@ -144,6 +152,9 @@ def fresh_catalog(
         load = _loads.get(line)
     if load is not None and load.outcome is not None and load.asked_at >= since:
         return _kept_or_error(line, load, now)
+    if load is not None and load.is_overdue:
+        _drop(line, load)
+        return Unavailable("The exchange takes too long to list its markets.", code="markets_on_their_way")
     # The time of the refusal is in the future where the clock was set back meanwhile.
     load = _join_load(line, since, asked_at=max(now, since), owner=owner, notify=notify)
     return _kept_or_error(line, load, now) if load.outcome is not None and load.asked_at >= since else None
@@ -172,8 +183,19 @@ def _join_load(
             load.waiting.add(notify)
     if is_new:
         call = Call(*line, "load_markets", owner=owner, is_urgent=notify is not None)
-        gateway.start([call], partial(_deliver_list, load))
+        try:
+            gateway.start([call], partial(_deliver_list, load))
+        except RuntimeError:  # no thread, or the loop is closed: no answer would ever come
+            _drop(line, load)
+            raise
     return load
+
+
+def _drop(line: Line, load: _Load) -> None:
+    """Forgets the question, so that the next caller asks anew."""
+    with _guard:
+        if _loads.get(line) is load:
+            del _loads[line]
 
 
 def _deliver_list(load: _Load, outcome: Outcome) -> None:
@@ -198,9 +220,7 @@ def _keep_list(line: Line, load: _Load, now: datetime) -> MarketCatalog:
                 load.outcome = Outcome(load.outcome.call, error=error)
                 raise
             known = _read_catalog(line, load.asked_at, now)
-    with _guard:
-        if _loads.get(line) is load:
-            del _loads[line]
+    _drop(line, load)
     return known
 
 

@@ -1,8 +1,8 @@
 """Last prices, at most PRICE_MAX_AGE_S old. The cache shares prices, and one fetch serves all waiting callers.
 
 A question counts for the owner of the account or strategy that asks, so a flood of one owner's questions delays the
-owner's own only. A price is everybody's: where several ask before the answer, the first one pays for all, because the
-exchange is asked once, and whoever comes later costs nothing.
+owner's own only. A price is everybody's: where several owners ask, the first answer serves all. Each owner has a
+question of its own on the way, because a question waits behind the other calls of its owner.
 """
 
 import threading
@@ -23,6 +23,7 @@ Arrival = Callable[[Key, Decimal | None], None]
 _AHEAD = timedelta(seconds=1)
 
 _waiting: dict[Key, list[Arrival]] = {}
+_asked: set[tuple[Key, int]] = set()  # the owners' questions on their way
 _lock = threading.Lock()
 
 
@@ -50,17 +51,16 @@ def remember_prices(prices: dict[Key, Decimal], *, now: datetime) -> None:
 def request_price(key: Key, arrived: Arrival, *, owner: int) -> None:
     """Asks the exchange for one price, in the share of `owner`.
 
-    Callers who ask before the answer arrives share the answer.
+    Callers who ask before an answer arrives share the answer. An owner has one question about a price on its way.
 
     The gateway's thread calls `arrived` once, with None where the exchange gave no price. The receiver has to call
     `remember_prices`, because the cache may be a network away and the gateway's thread must not wait.
     """
     with _lock:
-        others = _waiting.get(key)
-        if others is not None:
-            others.append(arrived)
+        _waiting.setdefault(key, []).append(arrived)
+        if (key, owner) in _asked:
             return
-        _waiting[key] = [arrived]
+        _asked.add((key, owner))
     exchange, market_type, symbol = key
     call = Call(exchange, market_type, "fetch_prices", ([symbol],), owner=owner)
     gateway.start([call], partial(_deliver_price, key))
@@ -96,10 +96,14 @@ def refresh_prices(exchange: str, market_type: MarketType, symbols: Iterable[str
 
 
 def _deliver_price(key: Key, outcome: Outcome) -> None:
+    price = _price_in(key, outcome)
     with _lock:
-        waiting = _waiting.pop(key)
+        _asked.discard((key, outcome.call.owner))
+        # Without a price, another owner's question may still bring one.
+        is_over = price is not None or not any(asked == key for asked, _ in _asked)
+        waiting = _waiting.pop(key, []) if is_over else []
     for arrived in waiting:
-        arrived(key, _price_in(key, outcome))
+        arrived(key, price)
 
 
 def _price_in(key: Key, outcome: Outcome) -> Decimal | None:

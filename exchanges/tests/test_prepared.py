@@ -1,5 +1,6 @@
 """Prepared queries return what the querysets return of which they are made, on both databases."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -10,6 +11,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Count, DurationField, F, Value
 from django.db.models.functions import Cast
 
+from exchanges.database import prepared
 from exchanges.database.prepared import Among, Query, Slot, Update, locks, read_together
 from exchanges.enums import MarketType
 from exchanges.models import Account, ExchangePause
@@ -189,6 +191,18 @@ def test_outside_of_a_transaction_nobody_notices_that_a_plan_is_gone(strategy):
         cursor.execute("DEALLOCATE ALL")
 
     assert len(ACCOUNTS.rows(strategy=strategy.pk)) == 3
+
+
+@only_postgresql
+def test_another_process_has_other_names_for_its_plans(strategy, monkeypatch):
+    """A pooler may give the connection of another process: its plans must not be taken for our own."""
+    ACCOUNTS.rows(strategy=strategy.pk)
+    (ours,) = {name.rsplit("_", 1)[0] for name in plans()}
+    pid = os.fork()
+    if pid == 0:
+        os._exit(prepared._process.name in ours)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert prepared._process.name in ours
 
 
 @only_postgresql

@@ -16,6 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from exchanges.enums import OrderType
 from exchanges.failpoints import failpoint
 from exchanges.market_data.prices import Key
+from exchanges.shares import NOBODY
 from orders.domain.enums import GoalState, ProtectionState
 from orders.domain.keys import PositionKey
 from orders.exits.resting import makes_room
@@ -59,11 +60,10 @@ class Upkeep:
 def watched_prices() -> dict[Key, int]:
     """The prices that the upkeep looks at: of all positions with an active protection.
 
-    Each with the owner of the account in whose share the price is asked for: of several, of the oldest protection.
+    A price serves the positions of all owners, so each is asked for in nobody's share, and waits behind nobody's calls.
     """
-    rows = Protection.objects.filter(state=ProtectionState.ACTIVE).order_by("-pk")
-    accounts = rows.select_related("strategy_account__account")
-    return {price_key(row): row.strategy_account.account.owner_id for row in accounts}
+    rows = Protection.objects.filter(state=ProtectionState.ACTIVE)
+    return {price_key(row): NOBODY for row in rows.select_related("strategy_account__account")}
 
 
 def keep_protections(

@@ -40,6 +40,12 @@ class ReferencePrices:
             prices.request_price(key, self._receive_price, owner=self._owner)
         return False
 
+    def recall(self, keys: Iterable[Key], *, now: datetime) -> None:
+        """Takes over cached prices, so that nothing waits for an arrival that nobody will tell of; requests nothing."""
+        for key in keys:
+            if key not in self._known and (cached := prices.cached_price(key, now=now)) is not None:
+                self._known[key] = cached
+
     def knows(self, key: Key) -> bool:
         """Whether an answer has come, also an answer without a price; requests nothing."""
         return key in self._known

@@ -71,6 +71,7 @@ def submit_orders(
     waiting += undecided
     if not ready:
         return Turn([], waiting, [], [], [], set())
+    prices.recall({price_key(order) for order in ready}, now=now)
     with atomic_statuses(ready):
         context = read_context(ready, now=now, first=state_lock.shared_hold())
         unpriced = [

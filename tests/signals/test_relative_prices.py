@@ -11,7 +11,7 @@ from django.utils import timezone
 from exchanges.enums import MarketType
 from exchanges.market_data import prices
 from exchanges.registry import EXCHANGES
-from orders.execution import batches
+from orders.execution import batch_run, batches
 from orders.execution.client import ExecutionClient
 from orders.models import ExitGoal, Order
 from orders.models.order import OrderQuerySet
@@ -158,6 +158,22 @@ def test_a_limit_of_the_distance_counts_for_a_relative_price_too(deliver, solo):
     (row,) = deliver(solo.alert(ENTRY, price="-6%")).json()["results"]
 
     assert row["error_code"] == "max_price_distance"
+
+
+def test_a_limit_of_the_distance_takes_one_turn_where_the_price_is_known(deliver, solo, monkeypatch):
+    """Nobody tells a run of a price that is cached: the order waited for the run's next look."""
+    solo.strategy.strategy_accounts.update(max_price_distance_percent=50)
+    deliver(solo.alert(ENTRY, price="-6%"))
+    turns = []
+    submit = batch_run.submit_orders
+    monkeypatch.setattr(
+        batch_run, "submit_orders", lambda *args, **kwargs: turns.append(1) or submit(*args, **kwargs)
+    )
+
+    (row,) = deliver(solo.alert(ENTRY, price="90000")).json()["results"]
+
+    assert row["status"] == "success"
+    assert turns == [1]
 
 
 def test_a_target_is_counted_by_the_relative_price(deliver, solo):
