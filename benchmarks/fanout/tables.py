@@ -20,9 +20,11 @@ from fanout.figures import (
 from fanout.kinds import Kind
 
 TARGETS = {  # warm limit orders, by number of accounts: highest ratio
-    (100, f"to {FLOOR}"): 2.0,
-    (100, f"to {THREADS}"): 0.25,
-    (500, f"to {FLOOR}"): 3.0,
+    (100, f"to {FLOOR}"): 1.7,
+    (100, f"to {THREADS}"): 0.22,
+    (500, f"to {FLOOR}"): 2.2,
+    (500, f"to {THREADS}"): 0.14,
+    (1000, f"to {FLOOR}"): 2.2,
 }
 MARKET_TARGET, QUIET_TARGET = 1.25, 1.4
 SLOW_TARGET_MS, MEMORY_TARGET_KB = 50, 60
