@@ -41,9 +41,26 @@ class Scheduler(LoadScopeScheduling):
         return nodeid.partition("::")[0] if nodeid.startswith(LONG_RUNS) else nodeid
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest begins first. A second database runs only what may notice the database."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONG_RUNS))
+    if connection.vendor != "sqlite" and len(items) > 1:
+        alike = [item for item in items if not _may_notice_database(item)]
+        config.hook.pytest_deselected(items=alike)
+        left_out = set(alike)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _may_notice_database(item: pytest.Item) -> bool:
+    """Whether the test is one of the product's as a whole, or uses the database."""
+    names = getattr(item, "fixturenames", ())
+    is_whole = item.nodeid.startswith(("tests/", "benchmarks/"))
+    return (
+        is_whole
+        or item.get_closest_marker("django_db") is not None
+        or "db" in names
+        or "transactional_db" in names
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
