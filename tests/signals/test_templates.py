@@ -1,6 +1,7 @@
 """Each template of docs/tradingview.md, driven by chance: every account follows the script."""
 
 import json
+import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ACCOUNTS = {"A1": 1_000_000, "A2": 2_500_000, "A3": 400_000}
 LOT = Decimal("0.001")
 # Of each template, market and disturbance: more than 300 together on SQLite, some on the slower PostgreSQL.
-SEQUENCES = 20 if connection.vendor == "sqlite" else 4
+# Of each kind; SIGNAL_SEQUENCES=20 for a longer run.
+SEQUENCES = int(os.environ.get("SIGNAL_SEQUENCES", "12" if connection.vendor == "sqlite" else "4"))
 PAGE = Path(__file__).parents[2] / "docs" / "tradingview.md"
 
 
