@@ -137,7 +137,7 @@ class WarmConnector(aiohttp.TCPConnector):
         give_back = self._take(host, now)
         try:
             connection = await super().connect(req, traces, timeout)
-        except BaseException:
+        except BaseException:  # a cancelled call holds nothing either
             give_back()
             raise
         self._unused.discard(connection.protocol)
