@@ -27,7 +27,11 @@ from tests.waiting import LONG_S
 from webhooks import throttle
 
 LONG_RUNS = "tests/chaos/"
-APPEND_ONLY = ["0001_initial", "0003_goals_of_open_exits"]  # the migrations with triggers
+APPEND_ONLY = [  # the migrations with triggers
+    "orders.migrations.0001_initial",
+    "orders.migrations.0003_goals_of_open_exits",
+    "audit.migrations.0001_initial",
+]
 RUN_S, BOOKED_S, NEVER_ENDING_MS = 60, 5, 10**15
 
 
@@ -70,8 +74,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Order events and adjustments refuse DELETE and TRUNCATE, also those that empty the tables between tests."""
-    guards = [import_module(f"orders.migrations.{name}") for name in APPEND_ONLY]
+    """Append-only tables refuse DELETE and TRUNCATE, also those that empty the tables between tests."""
+    guards = [import_module(name) for name in APPEND_ONLY]
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         is_sqlite = connection.vendor == "sqlite"
         for guard in guards:

@@ -16,7 +16,7 @@ from babel.messages import Catalog, Message, extract, mofile, pofile
 from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parent.parent
-APPS = ["exchanges", "orders", "strategies", "tradehub", "webhooks"]
+APPS = ["audit", "exchanges", "orders", "staff", "strategies", "tradehub", "webhooks"]
 PO = ROOT / "locale/ko/LC_MESSAGES/django.po"
 MO = PO.with_suffix(".mo")
 KEYWORDS = {

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-APPS = ["exchanges", "strategies", "orders", "webhooks", "tradehub"]
+APPS = ["audit", "staff", "exchanges", "strategies", "orders", "webhooks", "tradehub"]
 PRONOUNS = {"it", "its", "that", "what", "those", "one", "ones", "whoever", "whatever", "which"}
 LIMIT = 6.0  # per 100 words
 

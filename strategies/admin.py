@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import FixedOnceMadeForm, ModelAdmin, TabularInline
+from staff.pages import FixedOnceMadeForm, ModelAdmin, TabularInline
 from strategies import tokens
 from strategies.models import (
     LIMIT_NAMES,

@@ -2,7 +2,12 @@
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
 
+from audit.actions import Action
+from audit.actor import Actor
+from audit.models import AuditEntry
+from audit.trail import record, verify_trail
 from orders.models import OrderEvent
 from tests import triggers
 from tests.desk import BTC_LIMIT
@@ -55,3 +60,14 @@ def test_an_event_can_be_added_and_neither_changed_nor_deleted(deliver, test1, g
 
     assert before
     assert list(OrderEvent.objects.values()) == before
+
+
+@pytest.mark.parametrize("change", ["UPDATE", "DELETE"])
+def test_an_audit_entry_can_be_added_and_neither_changed_nor_deleted(guarded, change):
+    with transaction.atomic():
+        record(Action.SIGNED_OUT, None, actor=Actor.of_service("test"), now=timezone.now())
+
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        AuditEntry.objects.update(label="") if change == "UPDATE" else AuditEntry.objects.all().delete()
+
+    assert verify_trail().problems == []

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 
-from exchanges.admin import ReadOnlyAdmin
+from staff.pages import ReadOnlyAdmin
 from tradehub.http.login import LimitedLoginForm
 
 admin.site.site_header = admin.site.site_title = "tradehub"

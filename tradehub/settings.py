@@ -37,6 +37,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "django_q",
+    "audit",
+    "staff",
     "exchanges",
     "strategies",
     "orders",

@@ -8,11 +8,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import ReadOnlyAdmin
 from orders.admin.distribution import DistributingAdmin
 from orders.models import Adjustment, BookAudit, ExternalOrder, MissedAlert, OutsideEvent, PositionDifference
 from orders.outside.distribution import Distribution, distribution_of_difference, distribution_of_event
 from orders.reconciliation.position_differences import declare_events_external, declare_external
+from staff.pages import ReadOnlyAdmin
 
 
 @admin.register(PositionDifference)

@@ -15,7 +15,6 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import ReadOnlyAdmin
 from exchanges.amounts import plain
 from exchanges.fields import DIGITS, PLACES
 from orders.domain.outside import Shares
@@ -29,6 +28,7 @@ from orders.outside.distribution import (
     preview,
     read_positions,
 )
+from staff.pages import ReadOnlyAdmin
 from strategies.models import StrategyAccount
 
 _SHARE, _SEEN, _CONFIRM = "share_", "seen_", "confirm"

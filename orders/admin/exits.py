@@ -8,10 +8,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import ReadOnlyAdmin, TabularInline
 from orders.controls.exits_by_person import end_goals, try_again
 from orders.controls.trading_state import close_positions
 from orders.models import ExitGoal, Order, Position, Protection
+from staff.pages import ReadOnlyAdmin, TabularInline
 
 
 class OperatedAdmin(ReadOnlyAdmin):

@@ -14,7 +14,6 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import ModelAdmin
 from orders.controls.leaving import (
     LeaveChoice,
     Leaver,
@@ -26,6 +25,7 @@ from orders.controls.leaving import (
 )
 from orders.models import Order
 from orders.turns import state_lock
+from staff.pages import ModelAdmin
 from strategies.admin import SubscriptionAdmin
 from strategies.models import Strategy, StrategyAccount, Subscription
 

@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import ModelAdmin, ReadOnlyAdmin
 from orders.models import Position
+from staff.pages import ModelAdmin, ReadOnlyAdmin
 
 COUNTED = 10_000
 _NAMED = 500  # accounts or strategies that a search may name

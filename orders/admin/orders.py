@@ -7,7 +7,6 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import ModelAdmin, TabularInline
 from orders.admin.lists import GrowingAdmin, KnownCodeFilter, TradedSymbolFilter
 from orders.domain.reasons import TEXTS
 from orders.execution.cancel_by_person import cancel_orders
@@ -22,6 +21,7 @@ from orders.models import (
     Trade,
 )
 from orders.reconciliation.by_person import declare_absent
+from staff.pages import ModelAdmin, TabularInline
 
 
 class OrderEventInline(TabularInline[OrderEvent, Order]):

@@ -8,13 +8,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from exchanges.admin import AccountAdmin, ModelAdmin
+from exchanges.admin import AccountAdmin
 from exchanges.enums import TradingState
 from exchanges.models import Account
 from exchanges.state_reasons import StateReason
 from orders.admin.key_change import holds_or_works_something
 from orders.admin.leaving import LEAVING_ACTIONS, LeavingMixin
 from orders.controls.trading_state import Level, change_trading_state
+from staff.pages import ModelAdmin
 from strategies.admin import LIMITS_FIELDSET, STATE_FIELDSET, StrategyAccountAdmin, StrategyAdmin
 from strategies.models import Strategy, StrategyAccount, SystemRisk
 

@@ -9,7 +9,7 @@ import pytest
 
 from tradehub.environment import BASE_DIR
 
-APPS = ("tradehub", "webhooks", "orders", "strategies", "exchanges")
+APPS = ("tradehub", "webhooks", "orders", "strategies", "exchanges", "staff", "audit")
 WELCOME = {
     "django.db.models.TextChoices",  # names, no database
     "django.utils.functional.Promise",  # the type of a text that is translated later

@@ -9,7 +9,7 @@ from django.contrib.admin.utils import label_for_field
 from django.utils.functional import Promise
 from django.utils.translation import override
 
-OURS = ("exchanges", "strategies", "orders", "webhooks")
+OURS = ("audit", "exchanges", "strategies", "orders", "webhooks")
 WORDS_OF_THE_PAYLOAD = {"qty_per", "qty"}
 FIELDS = [
     pytest.param(field, id=str(field))

@@ -1,4 +1,4 @@
-"""Finds known holes in the installed packages: python script/audit.py. Fails if the list of known holes names any.
+"""Finds known holes in the installed packages. Fails if the list of known holes names any.
 
 The list is on the network. Where the list cannot be reached, or knows none of our packages, the script says so and
 passes, so that a machine without network can still test.
