@@ -29,9 +29,9 @@ def record(
 ) -> AuditEntry:
     """Adds an entry, in the transaction of the act, as the last step before its end.
 
-    Entries form one chain, so the chain stays locked until the transaction ends: a transaction that goes on to lock
-    other rows could wait for one that waits for the chain. `before` and `after` name what changed, without secrets.
-    Raises RuntimeError outside of a transaction, because the act could then happen without its entry.
+    Entries form one chain, so the chain stays locked until the transaction ends. A transaction that goes on to lock
+    other rows could wait for a transaction that waits for the chain. `before` and `after` name what changed, without
+    secrets. Raises RuntimeError outside of a transaction, because the act could then happen without its entry.
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("An audit entry is written in the transaction of the act.")
@@ -99,7 +99,7 @@ class Verdict:
 
 
 def verify_trail(*, anchor: tuple[int, str] | None = None) -> Verdict:
-    """Reads the whole chain in portions. `anchor` is a number and its hash, noted outside of the database before."""
+    """Reads the whole chain in portions. `anchor` is a number and a hash, noted outside of the database before."""
     verdict = Verdict()
     for entry in entries_in_order():
         if entry.number != verdict.number + 1:
@@ -118,7 +118,7 @@ def verify_trail(*, anchor: tuple[int, str] | None = None) -> Verdict:
 
 
 def _compare_head(verdict: Verdict) -> None:
-    """An entry that was written while the chain was read is newer than both, and no problem."""
+    """Compares the head with the chain. An entry written during the reading is newer, and no problem."""
     head = AuditHead.objects.filter(pk=_HEAD).first() or AuditHead()
     newest = AuditEntry.objects.filter(number=head.number).values_list("hash", flat=True).first()
     if head.number < verdict.number or (head.number and newest != head.hash):

@@ -7,6 +7,7 @@ from django.db import connection, transaction
 
 from audit.actions import Action
 from audit.actor import Actor
+from audit.chain import plain_value
 from audit.models import AuditEntry, AuditHead
 from audit.trail import changes, record, verify_trail
 
@@ -14,6 +15,9 @@ NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 ANNA = Actor("user:7", "orders.change_order", label="anna", address="192.0.2.7")
 
 pytestmark = pytest.mark.django_db
+
+
+TRACKER = Actor.of_service("tracker")
 
 
 def acted(count=1, **more):
@@ -89,6 +93,17 @@ def test_a_trail_that_was_written_anew_differs_from_the_anchor():
     assert verify_trail().problems == []
     assert any("noted outside" in problem for problem in verify_trail(anchor=anchor).problems)
     assert any("missing" in problem for problem in verify_trail(anchor=(9, anchor[1])).problems)
+
+
+def test_values_become_what_every_database_returns_unchanged():
+    values = {"kind": Action.SIGNED_OUT, "names": {"b", "a"}, "pair": (1, Decimal("1E+2")), 5: TRACKER.right}
+
+    assert plain_value(values) == {
+        "kind": "sign_out",
+        "names": ["a", "b"],
+        "pair": [1, "100"],
+        "5": "service",
+    }
 
 
 def test_changes_names_only_what_differs():

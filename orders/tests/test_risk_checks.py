@@ -11,6 +11,7 @@ from orders.domain.risk_checks import (
     Intended,
     LevelState,
     OpenRemainder,
+    check_coins,
     check_limits,
     check_state,
     strictest_of,
@@ -134,3 +135,15 @@ def test_without_a_limit_no_more_is_denied(intended, bound, exposure, lifted):
 
     if code_of(check_limits, intended, bound, exposure) is None:
         assert code_of(check_limits, intended, wider, exposure) is None
+
+
+def test_a_spot_entry_sells_no_more_than_the_strategy_account_holds():
+    check_coins("BTC/USDT", D("0.5"), held=D(1), selling=D("0.5"))
+
+    with pytest.raises(Denied) as refused:
+        check_coins("BTC/USDT", D("0.6"), held=D(1), selling=D("0.5"))
+    assert refused.value.params == {"symbol": "BTC/USDT", "quantity": "0.6", "held": "0.5"}
+
+    with pytest.raises(Denied) as refused:
+        check_coins("BTC/USDT", D("0.1"), held=D(0), selling=D("0.5"))
+    assert refused.value.params["held"] == "0"

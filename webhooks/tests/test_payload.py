@@ -59,6 +59,22 @@ def batch(*orders, **top):
 # Whole deliveries
 
 
+@pytest.mark.parametrize(
+    ("legs", "expected"),
+    [
+        ([LIMIT], (False, False)),
+        ([LIMIT, LIMIT | {"qty_per": -50, "side": "sell"}], (True, False)),
+        ([LIMIT | {"qty_per": -50, "side": "sell"}], (True, True)),
+        ([{"group_name": "test1", "order_type": "CANCEL_ALL_ORDER", "token": "t"}], (True, True)),
+    ],
+)
+def test_a_delivery_tells_whether_its_legs_may_leave_the_market(legs, expected):
+    shared = {"group_name", "token"}
+    delivery = parse(batch(*({k: v for k, v in leg.items() if k not in shared} for leg in legs)))
+
+    assert (delivery.leaves, delivery.only_leaves) == expected
+
+
 def test_a_single_order_becomes_one_leg():
     delivery = parse(LIMIT)
 
