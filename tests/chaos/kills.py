@@ -235,8 +235,10 @@ class Run:
 
     def _lose_the_answer(self, seat: Seat, alert: Json) -> None:
         self._fault(seat, "DELETE" if seat.case.kind == "cancel" else "POST")
-        is_cold = seat.case.point in ("K2", "K5")  # whoever carries on knows no market and no price yet
-        if is_cold:
+        # After K2 and K5 whoever carries on knows no market and no price yet. The second turn of an exit is the run's
+        # only where no tracker comes first.
+        is_without_tracker = seat.case.point in ("K2", "K5") or seat.case.note == "turn 2"
+        if is_without_tracker:
             self._stop_the_idle_tracker()
         self.stack.kill("web")
         web = self.stack.start_web(seat.case.failpoints)
@@ -244,7 +246,7 @@ class Run:
         # A MARKET entry is answered with the exchange's word, before its trades are written.
         assert answer is None or seat.case.note == "trades", f"answered {answer}"
         self._killed(web)
-        if is_cold:
+        if is_without_tracker:
             self.stack.start_tracker()
 
     def _kill_after_the_answer(self, seat: Seat) -> None:
