@@ -81,8 +81,22 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
         for guard in guards:
             for statement in guard.SQLITE_BACK if is_sqlite else guard.POSTGRESQL_BACK:
                 cursor.execute(statement)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        if not is_sqlite:
+            patch.setattr(connection.ops, "sql_flush", _deletes)
+        yield
     batches.shut_down()  # a database in use cannot be dropped
+
+
+def _deletes(style: Any, tables: list[str], **options: Any) -> list[str]:
+    """Empties the tables, which hold a few rows, by DELETE: TRUNCATE takes PostgreSQL 0.2 s after each test.
+
+    A replica's session checks no foreign keys, so the order of the tables does not matter.
+    """
+    if not tables:
+        return []
+    emptied = ("DELETE FROM " + connection.ops.quote_name(table) for table in tables)  # noqa: S608 - of Django's models
+    return ["SET LOCAL session_replication_role = replica", *emptied]
 
 
 @pytest.fixture(scope="session")
