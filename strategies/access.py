@@ -106,6 +106,22 @@ def former_accounts(token: WebhookToken, strategy: Strategy, pks: Iterable[int])
     return list(rows if token.user_id == strategy.owner_id else rows.owned_by(token.user_id))
 
 
+def opens_something(token: WebhookToken) -> bool:
+    """Whether a valid token opens any strategy, active or not."""
+    if token.strategy is not None:
+        return is_member_of(token, token.strategy)
+    owned = Strategy.objects.filter(owner=token.user_id)
+    followed = Subscription.objects.active().filter(user=token.user_id, strategy__is_public=True)
+    return owned.exists() or followed.exists()
+
+
+def is_member_of(token: WebhookToken, strategy: Strategy) -> bool:
+    """Whether a valid token opens the strategy, active or not: its owner's, or an active subscriber's."""
+    if token.strategy_id not in (None, strategy.pk):
+        return False
+    return token.user_id == strategy.owner_id or _follows_strategy(token.user_id, strategy)
+
+
 def _follows_strategy(user_id: int, strategy: Strategy) -> bool:
     return (
         strategy.is_public and Subscription.objects.active().filter(strategy=strategy, user=user_id).exists()

@@ -198,7 +198,7 @@ def test_nothing_after_noting_a_duplicate_turns_the_answer_into_an_error(
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(answer, "_build_answer", fail)
+    monkeypatch.setattr(answer.Answer, "_build", fail)
 
     response = deliver(test1.alert(BTC_LIMIT, id="a1"))
 

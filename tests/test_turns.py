@@ -236,7 +236,8 @@ def test_an_owner_learns_no_candidates_of_a_subscribers_account(deliver, paper, 
 
     _own, others = deliver(desk.alert(BTC_LIMIT)).json()["results"]
 
-    assert set(others) == {"account_name", "status", "leg", "error_code"}
+    assert set(others) == {"account_name", "status", "error_code"}
+    assert (others["status"], others["error_code"]) == ("not_sent", "unknown_symbol")
 
 
 def know_other_markets(exchange, symbol, named=""):

@@ -1,7 +1,7 @@
 """Admission of a delivery: checks the strategy, the token, and the strategy accounts within the token's reach."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.conf import settings
@@ -15,6 +15,8 @@ from strategies.access import (
     find_strategy,
     find_token,
     former_accounts,
+    is_member_of,
+    opens_something,
     reachable_accounts,
 )
 from strategies.models import Strategy, StrategyAccount, WebhookToken
@@ -69,15 +71,25 @@ class Admission:
     holdings: Holdings  # what the former accounts hold or work
     signed_id: str = ""  # the sender's name for this message, where a valid signature proves the name
 
+    def of_own_accounts(self) -> "Admission":
+        """The same, within the accounts of the token's user: what a dry run may tell about."""
+        own = self.token.user_id
+        return replace(
+            self,
+            strategy_accounts=[row for row in self.strategy_accounts if row.account.owner_id == own],
+            former_accounts=[row for row in self.former_accounts if row.account.owner_id == own],
+        )
+
 
 def admit_delivery(delivery: Delivery, signed: Signed, lookups: Lookups, *, address: str) -> Admission:
     """Returns the admission. Raises WebhookError: throttled, invalid_token, strategy_not_found or no_accounts.
 
-    The token is looked up first and for every delivery, so a stranger waits as long for an unknown strategy as for a
-    known strategy. Every wrong token counts against the sender's address. Above the limit a delivery with a wrong token
-    is refused as `throttled` and leaves no row, also when many such deliveries arrive at once. A right token passes
-    even then: many senders use TradingView's addresses, and a stranger's wrong tokens must not cost an alert. Every
-    delivery with a right token counts against the token's own limit, also for an unknown strategy.
+    The token is looked up first and for every delivery. Who has none hears the same for an unknown strategy as for a
+    known strategy, after the same steps. Every wrong token counts against the sender's address. Above the limit a
+    delivery with a wrong token is refused as `throttled` and leaves no row, also when many such deliveries arrive at
+    once. A right token passes even then: many senders use TradingView's addresses, and a stranger's wrong tokens must
+    not cost an alert. Every delivery with a right token counts against the token's own limit, also for an unknown
+    strategy.
     """
     token = lookups.token(delivery.token)
     signed_id = ""
@@ -88,11 +100,21 @@ def admit_delivery(delivery: Delivery, signed: Signed, lookups: Lookups, *, addr
     strategy = lookups.strategy(delivery.group_name)
     if token is None:
         _count_failure(address)
-    if strategy is None or not (strategy.is_active or delivery.only_leaves):
-        raise WebhookError("strategy_not_found", group_name=delivery.group_name)
-    if token is None:
         raise WebhookError("invalid_token")
+    if strategy is None or not (strategy.is_active or delivery.only_leaves):
+        raise _not_found(delivery, token, strategy, address)
     return _admission(delivery, token, strategy, lookups, address, signed_id)
+
+
+def _not_found(
+    delivery: Delivery, token: WebhookToken, strategy: Strategy | None, address: str
+) -> WebhookError:
+    """Only a token that opens something is told that nothing active has this name; all others hear the same 401."""
+    is_told = opens_something(token) if strategy is None else is_member_of(token, strategy)
+    if is_told:
+        return WebhookError("strategy_not_found", group_name=delivery.group_name)
+    _count_failure(address)
+    return WebhookError("invalid_token")
 
 
 def _signed_by(token: WebhookToken, signed: Signed) -> tuple[WebhookToken | None, str]:
@@ -132,9 +154,18 @@ def _admission(
         known = {strategy_account.pk for strategy_account in taking_part}
         holdings = {pk: symbols for pk, symbols in held_or_worked(strategy.pk).items() if pk not in known}
         former = former_accounts(token, strategy, holdings) if holdings else []
-    if not taking_part and not former:
+    own_former = [row for row in former if row.account.owner_id == token.user_id]
+    if not (taking_part or own_former or (delivery.leaves and _has_accounts_of_others(strategy, token))):
         raise _refusal(token, strategy, address, is_member=is_member)
     return Admission(strategy, token, taking_part, former, holdings, signed_id)
+
+
+def _has_accounts_of_others(strategy: Strategy, token: WebhookToken) -> bool:
+    """Whether an owner's exit may reach accounts of others that left. Whether these hold something is not told."""
+    if token.user_id != strategy.owner_id or token.strategy_id not in (None, strategy.pk):
+        return False
+    rows = StrategyAccount.objects.filter(strategy=strategy)
+    return rows.exclude(account__owner=token.user_id).exists()
 
 
 def _refusal(token: WebhookToken, strategy: Strategy, address: str, *, is_member: bool) -> WebhookError:

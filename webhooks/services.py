@@ -7,12 +7,13 @@ fault turns the answer into a 5xx. A delivery that cannot be stored gets 503, so
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.db import Error
+from django.utils.translation import gettext_lazy as _
 
 from exchanges import pauses
 from exchanges.database.new_keys import keys_of, new_keys
@@ -34,7 +35,7 @@ from webhooks.admission import Admission, Lookups, admit_delivery
 from webhooks.agreement import check_agreement, dialect_of, sender_of_unread
 from webhooks.answering.answer import Accepted, Answer
 from webhooks.budgets import spend_orders
-from webhooks.errors import WebhookError
+from webhooks.errors import WebhookError, lazy_phrase
 from webhooks.message.payload import Delivery, parse_delivery
 from webhooks.models import DeliveryStatus, WebhookLog
 from webhooks.senders import neighborhood_of
@@ -49,6 +50,9 @@ _COSTS_NO_ROW = ("throttled", "payload_too_large", "unavailable", "sender_not_al
 _ROWS_OF_STRANGERS = 600  # rows a minute, from all addresses together
 _UNREAD_PER_MINUTE = 60  # texts that cannot be read, of one token
 _NEW_KEY = new_keys([WebhookLog], lambda: Strategy.objects.filter(pk=Slot("strategy")).order_by())
+_OWN_ACCOUNTS_ONLY = _(
+    "A dry run covers your own accounts only: %(count)s accounts of subscribers are left out."
+)
 Json = dict[str, Any]
 
 
@@ -105,11 +109,25 @@ def _check_delivery(signed: Signed, bearer: str | None, handling: Handling) -> A
     handling.admission = admission = admit_delivery(delivery, signed, lookups, address=handling.address)
     handling.delivery = delivery = delivery.named(admission.signed_id)
     check_agreement(delivery, admission, default=dialect)
+    if delivery.dry_run:
+        handling.delivery, handling.admission = delivery, admission = _within_own_accounts(
+            delivery, admission
+        )
     plan = _plan_batch(delivery, admission, now)
     if not delivery.dry_run:
         _spend_budgets(delivery, admission, plan, now)
     handling.timing.validate()
     return Accepted(handling.timing, handling.address, delivery, admission, plan)
+
+
+def _within_own_accounts(delivery: Delivery, admission: Admission) -> tuple[Delivery, Admission]:
+    """A dry run tells quantities and refusals, so an owner's covers the owner's own accounts, and says so."""
+    own = admission.of_own_accounts()
+    left_out = len(admission.strategy_accounts) - len(own.strategy_accounts)
+    if not left_out:
+        return delivery, own
+    told = lazy_phrase(_OWN_ACCOUNTS_ONLY, {"count": left_out})
+    return replace(delivery, warnings=(*delivery.warnings, told)), own
 
 
 def _spend_budgets(delivery: Delivery, admission: Admission, plan: Plan, now: datetime) -> None:
@@ -143,6 +161,7 @@ def _plan_batch(delivery: Delivery, admission: Admission, now: datetime) -> Plan
         catalogs,
         delivery.sent_at,
         now,
+        owner,
         admission.former_accounts,
         admission.holdings,
         max_lag_s=delivery.max_lag_s,

@@ -1,6 +1,6 @@
 """Plans a batch: turns checked legs into unsaved orders and cancel instructions, one per leg and strategy account."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -55,6 +55,9 @@ class Planner:
     catalogs: Catalogs
     signaled_at: datetime | None
     now: datetime
+    viewer_id: (
+        int  # the user who reads the answer: what others hold must not show in what is refused or not found
+    )
     # Strategy accounts that do not take part any more, and what they still hold or work, for exits and cancels. The
     # holdings name no strategy account that takes part.
     former_accounts: Sequence[StrategyAccount] = ()
@@ -167,24 +170,27 @@ class Planner:
         """The market of a symbol of the leg at each exchange, or the error that takes the market's place.
 
         Raises SymbolRefused when the symbol is ambiguous or delayed at any exchange, or unknown at all exchanges. Of
-        the exchanges where nobody takes part any more, an entry asks none, and another leg only for a known market.
+        the exchanges where nobody takes part any more, an entry asks none, and another leg only for a known market;
+        an exchange where only others still hold something refuses no leg.
         """
         found = {name: _market_or_error(catalog, symbol) for name, catalog in self.catalogs.items()}
-        present = self._present_exchanges()
+        present = self._exchanges_of(self.strategy_accounts)
         errors = {name: error for name, error in found.items() if isinstance(error, SymbolError)}
         unclear = [e for name, e in errors.items() if name in present and not isinstance(e, UnknownSymbol)]
         if unclear:
             raise SymbolRefused(leg, unclear[0])
-        asked = found if leg.may_close or leg.is_cancel else present
-        if errors and all(name in errors for name in asked):
-            raise SymbolRefused(leg, _most_helpful([errors[name] for name in sorted(errors)]))
+        leaves = leg.may_close or leg.is_cancel
+        asked = present | self._exchanges_of(self._own(self.former_accounts)) if leaves else present
+        if asked and asked <= errors.keys():
+            raise SymbolRefused(leg, _most_helpful([errors[name] for name in sorted(asked)]))
         return found
 
-    def _present_exchanges(self) -> Collection[str]:
-        """The exchanges of the accounts that take part."""
-        if not self.former_accounts:
-            return self.catalogs
-        return {strategy_account.account.exchange for strategy_account in self.strategy_accounts}
+    @staticmethod
+    def _exchanges_of(accounts: Iterable[StrategyAccount]) -> set[str]:
+        return {strategy_account.account.exchange for strategy_account in accounts}
+
+    def _own(self, accounts: Iterable[StrategyAccount]) -> list[StrategyAccount]:
+        return [row for row in accounts if row.account.owner_id == self.viewer_id]
 
     # Cancels
 
@@ -226,14 +232,19 @@ class Planner:
         )
 
     def _add_cancel_of_tag(self, plan: Plan, leg: Leg, sequence: int, targets: Sequence[Order]) -> None:
-        """Several orders may have one tag: one instruction for each strategy account with such an order."""
+        """Several orders may have one tag: one instruction for each strategy account with such an order.
+
+        Whether a tag is known is told by the viewer's own orders. Who has no account here is told that nothing was
+        found only where nobody else takes part.
+        """
         pks = {order.strategy_account_id for order in targets if order.tag == leg.tag}
         holders = [strategy_account for strategy_account in self.reached if strategy_account.pk in pks]
         plan.cancellations += [
             self._new_cancellation(leg, sequence, holder, symbol="", side=leg.side or "", tag=leg.tag)
             for holder in holders
         ]
-        if not holders:
+        own = self._own(self.reached)
+        if not self._own(holders) and (own or not self.strategy_accounts):
             plan.not_found.append(leg)
 
     def _new_cancellation(
@@ -247,7 +258,9 @@ class Planner:
         tags = {leg.tag for leg in cancels if not leg.order_id}
         if not cancels:
             return []
-        named = Q(client_order_id__in=names) | Q(exchange_order_id__in=names) | Q(tag__in=tags)
+        # An order is named by its owner: exchanges count their orders, so a number could be guessed.
+        named = Q(client_order_id__in=names) | Q(exchange_order_id__in=names)
+        named = named & Q(account__owner=self.viewer_id) | Q(tag__in=tags)
         return list(Order.objects.filter(named, strategy=self.strategy, strategy_account__in=self.reached))
 
 

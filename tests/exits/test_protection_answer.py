@@ -135,7 +135,7 @@ def test_an_owner_learns_nothing_of_a_subscribers_protection(twice, solo, bob):
 
     for own, others in (first, later):
         assert "protection" in own
-        assert set(others) == {"account_name", "status", "leg", "error_code"}
+        assert set(others) == {"account_name", "status", "error_code"}
     assert ExitGoal.objects.filter(account__name="S1", step=0, state="resting").exists()
 
 

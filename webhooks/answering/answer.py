@@ -5,24 +5,28 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 from django.db import Error
 
+from exchanges.enums import TradingState
 from exchanges.failpoints import failpoint
+from orders.domain.enums import OrderStatus
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
 from orders.execution.planner import Plan
 from orders.models import Batch, Cancellation, Order
 from orders.protection.overview import protections_of
+from strategies.models import SystemRisk
 from webhooks import duplicates
 from webhooks.admission import Admission
 from webhooks.answering import results
 from webhooks.answering.deferral import InThread
+from webhooks.answering.others import HandedOver, handed_over, others_results
 from webhooks.message.payload import Delivery
-from webhooks.models import NOTE_ANSWER, DeliveryStatus, WebhookLog
+from webhooks.models import NOTE_ANSWER, WebhookLog
 from webhooks.timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -41,6 +45,11 @@ class Accepted:
     admission: Admission
     plan: Plan
 
+    @property
+    def viewer_id(self) -> int:
+        """The user who reads the answer: the token's."""
+        return self.admission.token.user_id
+
     def budget_left_s(self) -> float:
         return self.timing.left_s(settings.WEBHOOK_ANSWER_BUDGET_MS)
 
@@ -53,6 +62,8 @@ class Answer:
     run: BatchRun | None
     accepted: Accepted
     is_preview: bool = False
+    is_started: bool = True
+    handed: HandedOver = field(default_factory=dict)
 
     @classmethod
     def of_dry_run(cls, log: WebhookLog, accepted: Accepted) -> "Answer":
@@ -61,11 +72,14 @@ class Answer:
     def start(self) -> None:
         """Starts the run. Never raises: what is stored must not be sent again by its sender."""
         self.accepted.timing.send()
+        if self.run is not None:
+            self.handed = handed_over(self.run.orders, viewer_id=self.accepted.viewer_id)
         try:
             if self.run is not None:
                 batches.start_run(self.run)
         except Exception:
             # Boundary: the tracker resumes the batch once its lease runs out.
+            self.is_started = False
             logger.exception("run not started webhook_id=%s", self.log.pk)
 
     # Waiting
@@ -115,7 +129,7 @@ class Answer:
         except Exception:
             # Boundary: a 5xx would make the sender repeat a delivery under way. The tracker finishes the delivery.
             logger.exception("answer without results webhook_id=%s", self.log.pk)
-            body = _answer_envelope(self.log, self.accepted, [], [])
+            body = _answer_envelope(self.log, self.accepted, [], [], [])
         self._note()
         return {**body, "duplicate": self.run is None and not self.is_preview}
 
@@ -128,9 +142,7 @@ class Answer:
         self.accepted.timing.settle()
         run = self.run
         orders = [run.as_reported(order) for order in run.orders]
-        body = _build_answer(
-            self.log, orders, run.canceled, run.cancellations, self.accepted, gave_way=run.gave_way
-        )
+        body = self._build(orders, run.canceled, run.cancellations, gave_way=run.gave_way)
         body["warnings"] += run.warnings
         return body
 
@@ -138,15 +150,17 @@ class Answer:
         """The answer of the first delivery, from its orders as they are now."""
         log, accepted = self.log, self.accepted
         accepted.timing.settle()
-        orders = Order.objects.select_related("account", "goal")
-        cancellations = list(Cancellation.objects.filter(batch=log.batch_id))
-        body = _build_answer(
-            log,
-            list(orders.filter(batch=log.batch_id)),
-            list(orders.filter(canceled_by__in=cancellations)),
+        rows = Order.objects.select_related("account", "goal")
+        cancellations = list(
+            Cancellation.objects.filter(batch=log.batch_id).select_related("strategy_account__account")
+        )
+        orders = list(rows.filter(batch=log.batch_id))
+        self.handed = handed_over(orders, viewer_id=accepted.viewer_id)
+        body = self._build(
+            orders,
+            list(rows.filter(canceled_by__in=cancellations)),
             cancellations,
-            accepted,
-            gave_way=list(orders.filter(canceled_for__batch=log.batch_id, goal__isnull=True)),
+            gave_way=list(rows.filter(canceled_for__batch=log.batch_id, goal__isnull=True)),
         )
         body["warnings"] += duplicates.warnings_about(accepted.delivery, log, now=accepted.timing.received_at)
         return body
@@ -154,7 +168,48 @@ class Answer:
     def _preview(self) -> Json:
         plan = self.accepted.plan
         named = [cancellation for cancellation in plan.cancellations if cancellation.target_id]
-        return {**_build_answer(self.log, plan.orders, [], named, self.accepted), "action": "dry_run"}
+        return {**self._build(plan.orders, [], named), "action": "dry_run"}
+
+    def _build(
+        self,
+        orders: Sequence[Order],
+        canceled: Sequence[Order],
+        cancellations: Sequence[Cancellation],
+        *,
+        gave_way: Sequence[Order] = (),
+    ) -> Json:
+        """The answer of these rows: those of the viewer's accounts in full, of others what an owner may know."""
+        log, accepted, viewer = self.log, self.accepted, self.accepted.viewer_id
+        own = [order for order in orders if order.account.owner_id == viewer]
+        own_canceled = [order for order in canceled if order.account.owner_id == viewer]
+        instructions = [row for row in cancellations if row.strategy_account.account.owner_id == viewer]
+        trades = results.order_results(own, protections=protections_of(own))
+        cancels = results.cancel_results(instructions, own_canceled)
+        cancels += results.target_results(
+            instructions,
+            _untouched_targets(instructions, own_canceled),
+            since=log.received_at,
+            is_preview=self.is_preview,
+        )
+        cancels += results.missing_results(accepted.plan.not_found)
+        others = [] if self.is_preview else self._others(orders)
+        body = _answer_envelope(log, accepted, trades, cancels, others)
+        body["warnings"] += results.gave_way_warnings(
+            order for order in gave_way if order.account.owner_id == viewer
+        )
+        return body
+
+    def _others(self, orders: Sequence[Order]) -> list[Json]:
+        accepted = self.accepted
+        return others_results(
+            accepted.admission.strategy_accounts,
+            accepted.delivery.legs,
+            accepted.plan,
+            self.handed,
+            viewer_id=accepted.viewer_id,
+            state=_state_above(accepted, orders) if self.handed else TradingState.ACTIVE,
+            is_started=self.is_started,
+        )
 
     def _note(self) -> None:
         """Stores when the first delivery was answered, and when its token was used."""
@@ -187,30 +242,12 @@ async def _completion_of(run: BatchRun, timeout_s: float) -> None:
             await completed.wait()
 
 
-def _build_answer(
-    log: WebhookLog,
-    orders: Sequence[Order],
-    canceled: Sequence[Order],
-    cancellations: Sequence[Cancellation],
-    accepted: Accepted,
-    *,
-    gave_way: Sequence[Order] = (),
-) -> Json:
-    viewer = accepted.admission.token.user_id
-    protections = protections_of(order for order in orders if order.account.owner_id == viewer)
-    trades = results.order_results(orders, viewer_id=viewer, protections=protections)
-    cancels = results.cancel_results(cancellations, canceled, viewer_id=viewer)
-    cancels += results.target_results(
-        cancellations,
-        _untouched_targets(cancellations, canceled),
-        viewer_id=viewer,
-        since=log.received_at,
-        is_preview=log.status == DeliveryStatus.DRY_RUN,
-    )
-    cancels += results.missing_results(accepted.plan.not_found)
-    body = _answer_envelope(log, accepted, trades, cancels)
-    body["warnings"] += results.gave_way_warnings(gave_way, viewer_id=viewer)
-    return body
+def _state_above(accepted: Accepted, orders: Sequence[Order]) -> TradingState:
+    """The strictest state of the strategy and the system. Where no order was denied, the system stops nothing."""
+    states = [TradingState(accepted.admission.strategy.trading_state)]
+    if any(order.status == OrderStatus.DENIED for order in orders):
+        states += [TradingState(row.trading_state) for row in SystemRisk.objects.filter(pk=1)]
+    return max(states, key=lambda state: state.strictness)
 
 
 def _untouched_targets(cancellations: Sequence[Cancellation], canceled: Sequence[Order]) -> list[Order]:
@@ -220,26 +257,40 @@ def _untouched_targets(cancellations: Sequence[Cancellation], canceled: Sequence
     return list(Order.objects.filter(pk__in=pks).select_related("account", "goal")) if pks else []
 
 
-def _answer_envelope(log: WebhookLog, accepted: Accepted, trades: list[Json], cancels: list[Json]) -> Json:
+def _answer_envelope(
+    log: WebhookLog,
+    accepted: Accepted,
+    trades: list[Json],
+    cancels: list[Json],
+    others: list[Json],
+) -> Json:
     action = results.action_of(accepted.delivery.legs)
+    own = [*trades, *cancels]
+    if action.startswith("cancel"):
+        cancels = [*cancels, *others]
+    else:
+        trades = [*trades, *others]
     return {
         "success": True,
-        "outcome": results.outcome_of([*trades, *cancels]),
+        "outcome": results.outcome_of([*own, *others]),
         "action": action,
         "strategy": accepted.admission.strategy.group_name,
         "webhook_id": log.pk,
         "duplicate": False,
         "warnings": [str(warning) for warning in accepted.delivery.warnings],
-        "results": [*trades, *cancels],
+        "results": [*own, *others],
         "summary": results.summary(trades, cancels, action=action, accounts=_count_accounts(accepted)),
         "performance_metrics": accepted.timing.metrics(),
     }
 
 
 def _count_accounts(accepted: Accepted) -> int:
-    """The number of accounts that take part, and of former accounts that the delivery's legs concern."""
+    """The accounts that take part, and the sender's own former accounts that the delivery's legs concern.
+
+    A former account of another user is concerned only where it holds something, which is not told.
+    """
     admission, plan = accepted.admission, accepted.plan
     concerned = {order.strategy_account_id for order in plan.orders}
     concerned |= {cancellation.strategy_account_id for cancellation in plan.cancellations}
-    former = [row for row in admission.former_accounts if row.pk in concerned]
-    return len(admission.strategy_accounts) + len(former)
+    own = [row for row in admission.former_accounts if row.account.owner_id == accepted.viewer_id]
+    return len(admission.strategy_accounts) + sum(row.pk in concerned for row in own)

@@ -1,4 +1,7 @@
-"""The answer's JSON (SPEC section 4). Results are built from rows, so a duplicate gets results of the same rows."""
+"""The answer's JSON (SPEC section 4). Results are built from rows, so a duplicate gets results of the same rows.
+
+All rows here belong to accounts of the sender; `webhooks.answering.others` has the results of other users' accounts.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +19,14 @@ from orders.domain.lifecycle import CANCELABLE, FAILED, OPEN
 from orders.domain.positions import ALREADY_THERE
 from orders.domain.reasons import reason_text
 from orders.models import Cancellation, ExitGoal, Order
+from webhooks.answering.others import NOT_SENT, SENT
 
 SUCCESS, FAILED_RESULT, PENDING = "success", "failed", "pending"
+# An alert handed to another user's account counts as a success.
+_COUNTED_AS = {word: word for word in (SUCCESS, FAILED_RESULT, PENDING)} | {
+    SENT: SUCCESS,
+    NOT_SENT: FAILED_RESULT,
+}
 _AVERAGE_STEP = Decimal(1).scaleb(-18)
 _UNSENT = (OrderStatus.INITIALIZED, OrderStatus.QUEUED)
 EXIT_GOES_ON = gettext_lazy("The exit is tried again until the position is closed.")
@@ -32,30 +41,26 @@ def action_of(legs: Sequence[Leg]) -> str:
     return "cancel_order" if kinds == {CancelType.CANCEL} else "orders_processed"
 
 
-def order_results(
-    orders: Iterable[Order], *, viewer_id: int, protections: Mapping[int, Json] | None = None
-) -> list[Json]:
+def order_results(orders: Iterable[Order], *, protections: Mapping[int, Json] | None = None) -> list[Json]:
     """Returns a result per leg and strategy account, two for a reversal, in run order, then by account.
 
-    `protections` says what became of the protective exits of the viewer's own entries, by primary key.
+    `protections` says what became of the protective exits of entries, by primary key.
     """
     attempts: dict[tuple[int, int, int], list[Order]] = defaultdict(list)
     for order in sorted(orders, key=lambda order: order.attempt):
         attempts[order.strategy_account_id, order.leg, order.part].append(order)
-    legs = sorted(
-        attempts.values(), key=lambda leg: (leg[-1].sequence, *_sort_key(leg[-1], viewer_id), leg[-1].part)
-    )
-    return [_leg_json(leg, viewer_id, protections or {}) for leg in legs]
+    legs = sorted(attempts.values(), key=lambda leg: (leg[-1].sequence, *_sort_key(leg[-1]), leg[-1].part))
+    return [_leg_json(leg, protections or {}) for leg in legs]
 
 
-def _leg_json(attempts: Sequence[Order], viewer_id: int, protections: Mapping[int, Json]) -> Json:
+def _leg_json(attempts: Sequence[Order], protections: Mapping[int, Json]) -> Json:
     """The result of a leg: the last attempt, with the amounts of an exit's attempts together."""
     last = attempts[-1]
-    result = _result_json(last, last.leg, _order_outcome(last), viewer_id)
+    result = _result_json(last, last.leg, _order_outcome(last))
     before = [order for order in attempts[:-1] if order.filled]
-    if before and "filled" in result:
+    if before:
         result |= _amounts_of([*before, last])
-    if last.account.owner_id == viewer_id and last.pk in protections:
+    if last.pk in protections:
         result["protection"] = protections[last.pk]
     return result
 
@@ -72,9 +77,7 @@ def _amounts_of(attempts: Sequence[Order]) -> Json:
     }
 
 
-def cancel_results(
-    cancellations: Iterable[Cancellation], orders: Iterable[Order], *, viewer_id: int
-) -> list[Json]:
+def cancel_results(cancellations: Iterable[Cancellation], orders: Iterable[Order]) -> list[Json]:
     """Returns a result per order in `orders`, the orders covered by the cancel instructions `cancellations`.
 
     An order keeps the name of the instruction that canceled the order first, which may be of an earlier delivery or a
@@ -83,13 +86,12 @@ def cancel_results(
     listed = list(cancellations)
     legs = {cancellation.pk: cancellation.leg for cancellation in listed}
     by_account = {cancellation.strategy_account_id: cancellation.leg for cancellation in listed}
-    ordered = sorted(orders, key=lambda order: _sort_key(order, viewer_id))
+    ordered = sorted(orders, key=_sort_key)
     return [
         _result_json(
             order,
             legs.get(order.canceled_by_id or 0, by_account.get(order.strategy_account_id, 0)),
             _cancel_outcome(order),
-            viewer_id,
         )
         for order in ordered
     ]
@@ -99,7 +101,6 @@ def target_results(
     cancellations: Iterable[Cancellation],
     targets: Iterable[Order],
     *,
-    viewer_id: int,
     since: datetime,
     is_preview: bool = False,
 ) -> list[Json]:
@@ -109,7 +110,7 @@ def target_results(
     """
     legs = {cancellation.target_id: cancellation.leg for cancellation in cancellations}
     return [
-        _result_json(order, legs.get(order.pk, 0), _target_outcome(order, since, is_preview), viewer_id)
+        _result_json(order, legs.get(order.pk, 0), _target_outcome(order, since, is_preview))
         for order in sorted(targets, key=lambda order: order.pk)
     ]
 
@@ -130,7 +131,7 @@ def missing_results(legs: Iterable[Leg]) -> list[Json]:
 
 def outcome_of(results: Sequence[Json]) -> str:
     """What became of a delivery: `pending` while anything is, else `all`, `some` or `none` of the results succeeded."""
-    found = {result["status"] for result in results}
+    found = {_COUNTED_AS[result["status"]] for result in results}
     if PENDING in found:
         return PENDING
     if SUCCESS not in found:
@@ -150,20 +151,13 @@ def summary(trades: Sequence[Json], cancels: Sequence[Json], *, action: str, acc
 def _count_results(results: Sequence[Json], noun: str) -> Json:
     names = {SUCCESS: "successful", FAILED_RESULT: "failed", PENDING: "pending"}
     return {
-        f"{word}_{noun}": sum(1 for result in results if result["status"] == status)
+        f"{word}_{noun}": sum(1 for result in results if _COUNTED_AS[result["status"]] == status)
         for status, word in names.items()
     }
 
 
-def _sort_key(order: Order, viewer_id: int) -> tuple[bool, str, int]:
-    """Sorts the viewer's own accounts first, then by shown name, because the order must not tell hidden names."""
-    is_others = order.account.owner_id != viewer_id
-    return is_others, _shown_name(order, viewer_id), order.pk or 0
-
-
-def _shown_name(order: Order, viewer_id: int) -> str:
-    is_own = order.account.owner_id == viewer_id
-    return order.account.name if is_own else order.account.opaque_name
+def _sort_key(order: Order) -> tuple[str, int]:
+    return order.account.name, order.pk or 0
 
 
 def _order_outcome(order: Order) -> tuple[str, str | None, str | None]:
@@ -219,12 +213,11 @@ def _left_to_close(order: Order) -> str | None:
     return _number_text(goal.remaining)
 
 
-def gave_way_warnings(entries: Iterable[Order], *, viewer_id: int) -> list[str]:
-    """Returns a sentence per symbol for the viewer's own entries that a full exit canceled first."""
+def gave_way_warnings(entries: Iterable[Order]) -> list[str]:
+    """Returns a sentence per symbol for the entries that a full exit canceled first."""
     names: dict[str, list[str]] = {}
     for order in entries:
-        if order.account.owner_id == viewer_id:
-            names.setdefault(order.symbol, []).append(order.client_order_id)
+        names.setdefault(order.symbol, []).append(order.client_order_id)
     return [
         _("The exit of %(symbol)s canceled open entries first: %(orders)s.")
         % {"symbol": symbol, "orders": ", ".join(sorted(orders))}
@@ -266,19 +259,11 @@ def _not_open(order: Order) -> tuple[str, str | None, str | None]:
     return FAILED_RESULT, reason_text("order_not_open", params), "order_not_open"
 
 
-def _result_json(order: Order, leg: int, outcome: tuple[str, str | None, str | None], viewer_id: int) -> Json:
+def _result_json(order: Order, leg: int, outcome: tuple[str, str | None, str | None]) -> Json:
     status, error, error_code = outcome
-    if order.account.owner_id != viewer_id:
-        # Another user's account: the result tells status and error code, but neither the owner nor any amount.
-        return {
-            "account_name": _shown_name(order, viewer_id),
-            "status": status,
-            "leg": leg,
-            "error_code": error_code,
-        }
     exit_fields = {} if order.goal is None else {"remaining": _left_to_close(order)}
     return {
-        "account_name": _shown_name(order, viewer_id),
+        "account_name": order.account.name,
         "status": status,
         **exit_fields,
         "order_id": order.exchange_order_id or None,
