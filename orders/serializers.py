@@ -1,3 +1,4 @@
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -5,8 +6,11 @@ from rest_framework import serializers
 
 from exchanges.amounts import plain
 from exchanges.models import Account
+from orders.domain.lifecycle import OPEN
 from orders.models import Order, Position, Trade
 from strategies.models import Strategy
+
+ID_SEPARATOR = "-"  # between the client order id and the exchange's trade id, which name a trade
 
 
 class ExactNumberField(serializers.Field[Decimal, Any, str, Any]):
@@ -27,17 +31,23 @@ class OrderSerializer(serializers.ModelSerializer[Order]):
     account: serializers.SlugRelatedField[Account] = serializers.SlugRelatedField(
         slug_field="name", read_only=True
     )
+    id = serializers.CharField(source="client_order_id", read_only=True)
     error = serializers.CharField(source="reason_text", read_only=True)
+    unknown_since = serializers.SerializerMethodField()
     vars().update(_exact_fields("quantity", "price", "stop_price", "filled", "average"))
 
     class Meta:
         model = Order
         fields = [
             "id", "strategy", "account", "symbol", "side", "order_type", "quantity", "price", "stop_price",
-            "reduce_only", "status", "filled", "average", "client_order_id", "exchange_order_id", "reason", "error",
-            "created_at", "submitted_at", "closed_at",
+            "reduce_only", "status", "unknown_since", "filled", "average", "client_order_id", "exchange_order_id",
+            "reason", "error", "created_at", "submitted_at", "closed_at",
         ]  # fmt: skip
         read_only_fields = fields
+
+    def get_unknown_since(self, order: Order) -> datetime | None:
+        """Since when nobody knows what became of the order, or of its cancel, at the exchange."""
+        return order.unknown_since if order.status in OPEN else None
 
 
 class TradeSerializer(serializers.ModelSerializer[Trade]):
@@ -45,6 +55,7 @@ class TradeSerializer(serializers.ModelSerializer[Trade]):
     account: serializers.SlugRelatedField[Account] = serializers.SlugRelatedField(
         slug_field="name", read_only=True
     )
+    id = serializers.SerializerMethodField()
     client_order_id = serializers.CharField(source="order.client_order_id", read_only=True)
     vars().update(_exact_fields("quantity", "price", "fee", "realized_profit"))
 
@@ -55,6 +66,9 @@ class TradeSerializer(serializers.ModelSerializer[Trade]):
             "fee_currency", "is_maker", "realized_profit", "executed_at",
         ]  # fmt: skip
         read_only_fields = fields
+
+    def get_id(self, trade: Trade) -> str:
+        return f"{trade.order.client_order_id}{ID_SEPARATOR}{trade.trade_id}"
 
 
 class PositionSerializer(serializers.ModelSerializer[Position]):

@@ -44,7 +44,7 @@ def test_the_same_alert_again_gets_the_first_answer_and_places_nothing(deliver, 
     assert len(second["warnings"]) == (0 if {"id", "alert_id"} & name.keys() else 1)
     assert len(order_posts(paper)) == 2
     repeat = WebhookLog.objects.latest("pk")
-    assert (repeat.status, repeat.first_id) == ("duplicate", first["webhook_id"])
+    assert (repeat.status, repeat.first.public_id) == ("duplicate", first["webhook_id"])
 
 
 def test_a_repeated_cancel_gets_the_first_answer(deliver, test1):
@@ -132,7 +132,7 @@ def test_a_dry_run_sends_nothing_and_does_not_claim_its_id(deliver, paper, test1
     live = deliver(test1.alert(BTC_MARKET, id="a1")).json()
 
     assert (dry["action"], dry["results"][0]["quantity"]) == ("dry_run", "10.526")
-    assert WebhookLog.objects.get(pk=dry["webhook_id"]).status == "dry_run"
+    assert WebhookLog.objects.get(public_id=dry["webhook_id"]).status == "dry_run"
     assert live["duplicate"] is False
     assert len(order_posts(paper)) == Order.objects.count() == 2
 

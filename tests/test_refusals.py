@@ -73,7 +73,7 @@ def test_a_refusal_has_its_status_code_and_shape_and_sends_nothing(deliver, pape
 
     assert_refused(response, status, code)
     assert paper.requests() == []
-    rows = WebhookLog.objects.values_list("pk", "status", "error_code")
+    rows = WebhookLog.objects.values_list("public_id", "status", "error_code")
     webhook_id = response.json()["webhook_id"]
     assert list(rows) == ([] if code in COST_NO_ROW else [(webhook_id, "refused", code)])
 

@@ -23,7 +23,7 @@ def scrubbed(answer):
     metrics = answer.pop("performance_metrics")
     assert set(metrics) == METRICS
     assert all(isinstance(value, float) and value >= 0 for value in metrics.values())
-    assert answer.pop("webhook_id") == WebhookLog.objects.latest("pk").pk
+    assert answer.pop("webhook_id") == WebhookLog.objects.latest("pk").public_id
     for result in answer["results"]:
         assert result.pop("order_id").isdigit()
         assert result.pop("client_order_id").startswith("th")

@@ -15,8 +15,10 @@ class ErrorCodeFilter(KnownCodeFilter):
 @admin.register(WebhookLog)
 class WebhookLogAdmin(GrowingAdmin):
     list_display = [
-        "id", "received_at", "status", "strategy", "token", "error_code", "total_processing_time_ms", "answered_at",
+        "public_id", "received_at", "status", "strategy", "token", "error_code", "total_processing_time_ms",
+        "answered_at",
     ]  # fmt: skip
     list_filter = ["status", ErrorCodeFilter, "strategy", "received_at"]
     list_select_related = ["strategy", "token"]
-    search_fields = ["strategy__group_name__icontains", "token__prefix__icontains"]
+    search_fields = ["public_id__exact", "strategy__group_name__icontains", "token__prefix__icontains"]
+    readonly_fields = ["public_id"]

@@ -68,7 +68,10 @@ def warnings_about(delivery: Delivery, first: WebhookLog, *, now: datetime) -> l
     if age < _LATE_REPETITION:
         return []
     logger.error(
-        "id repeated after %s s strategy=%s first=%s", int(age.total_seconds()), first.strategy_id, first.pk
+        "id repeated after %s s strategy=%s first=%s",
+        int(age.total_seconds()),
+        first.strategy_id,
+        first.public_id,
     )
     return [
         _(

@@ -67,7 +67,7 @@ class WebhookError(Exception):
     token and the group_name that stand in the text, so that the delivery can be attributed to a strategy.
     """
 
-    webhook_id: int | None = None  # the delivery's row, once stored
+    webhook_id: str | None = None  # names the delivery's row, once stored
     detail: object = ""
     text_shown = ""
     token_found = ""
@@ -100,7 +100,7 @@ class WebhookError(Exception):
         return {"Retry-After": self.params["retry_after_s"]} if self.code == "throttled" else {}
 
 
-def error_body(text: Any, code: Any, webhook_id: int | None = None) -> dict[str, Any]:
+def error_body(text: Any, code: Any, webhook_id: str | None = None) -> dict[str, Any]:
     """The shape of every API error."""
     return {"success": False, "error": text, "code": code, "webhook_id": webhook_id}
 

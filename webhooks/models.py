@@ -1,4 +1,5 @@
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import models
@@ -19,6 +20,11 @@ KEY_LIFETIME = timedelta(days=7)
 UNANSWERED_WINDOW = timedelta(seconds=30)
 
 
+def new_public_id() -> str:
+    """The name of a delivery in answers: 32 random hexadecimal digits. A number would count everybody's deliveries."""
+    return uuid4().hex
+
+
 class WebhookLogQuerySet(models.QuerySet["WebhookLog"]):
     def of_strangers(self) -> "WebhookLogQuerySet":
         """Refused deliveries of senders who had not proved their identity: the row has no token."""
@@ -31,6 +37,7 @@ class WebhookLogQuerySet(models.QuerySet["WebhookLog"]):
 class WebhookLog(models.Model):
     """A received POST. No column holds a token in clear; `content` has the fields as understood, not as sent."""
 
+    public_id = models.CharField(_("public id"), max_length=32, default=new_public_id, editable=False)
     status = models.CharField(_("status"), max_length=10, choices=DeliveryStatus.choices)
     strategy = models.ForeignKey("strategies.Strategy", models.PROTECT, null=True, verbose_name=_("strategy"))
     token = models.ForeignKey(
@@ -78,6 +85,8 @@ class WebhookLog(models.Model):
         verbose_name_plural = _("deliveries")
         ordering = ["-pk"]
         constraints = [
+            # Read by the admin's search; without the second index that a unique text column has on PostgreSQL.
+            models.UniqueConstraint(fields=["public_id"], name="delivery_public_id"),
             # A rotated token is the same sender.
             models.UniqueConstraint(
                 fields=["strategy", "user", "dedupe_key"], name="delivery_once_per_sender"

@@ -179,7 +179,7 @@ def _handle_delivery(accepted: Accepted) -> Answer:
     log, run = _store_delivery(accepted)
     if accepted.delivery.warnings:
         logger.warning(
-            "delivery with warnings webhook_id=%s count=%s", log.pk, len(accepted.delivery.warnings)
+            "delivery with warnings webhook_id=%s count=%s", log.public_id, len(accepted.delivery.warnings)
         )
     answer = Answer(log, run, accepted)
     answer.start()
@@ -268,8 +268,8 @@ def _answered_row(handling: Handling | Accepted, status: DeliveryStatus, **field
     return row
 
 
-def _log_refusal(error: WebhookError, handling: Handling) -> int | None:
-    """Stores a row for the refused delivery and returns the row's key; None where no row is stored.
+def _log_refusal(error: WebhookError, handling: Handling) -> str | None:
+    """Stores a row for the refused delivery and returns the row's public id; None where no row is stored.
 
     The codes in _COSTS_NO_ROW leave no row, because such refusals must stay cheap. Strangers are senders without a
     proved identity. Per minute, a stranger's address leaves at most as many rows as wrong tokens are allowed, and all
@@ -291,7 +291,7 @@ def _log_refusal(error: WebhookError, handling: Handling) -> int | None:
     except Error:
         logger.exception("refused delivery not stored code=%s", error.code)
         return None
-    return row.pk
+    return row.public_id
 
 
 def _unread_fields(error: WebhookError, now: datetime) -> dict[str, Any]:

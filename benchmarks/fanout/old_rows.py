@@ -82,9 +82,10 @@ FROM orders_trade WHERE strategy_account_id IN (SELECT strategy_account FROM lin
 """
 # Beside each batch's own delivery, one refused delivery.
 _DELIVERIES = """
-INSERT INTO webhooks_webhooklog (status, strategy_id, user_id, token_id, batch_id, fingerprint, dedupe_key, content,
-    dialect, warnings, unread, error_code, error, received_at, answered_at, total_processing_time_ms)
-SELECT CASE WHEN refused THEN 'refused' ELSE 'accepted' END, strategy, token.user_id, token.id,
+INSERT INTO webhooks_webhooklog (public_id, status, strategy_id, user_id, token_id, batch_id, fingerprint, dedupe_key,
+    content, dialect, warnings, unread, error_code, error, received_at, answered_at, total_processing_time_ms)
+SELECT replace(gen_random_uuid()::text, '-', ''), CASE WHEN refused THEN 'refused' ELSE 'accepted' END,
+    strategy, token.user_id, token.id,
     CASE WHEN NOT refused THEN %(batch)s + batch END, md5(batch::text), CASE WHEN NOT refused THEN 'id:' || batch END,
     jsonb_build_object('group_name', 'old', 'symbol', symbol, 'side', side, 'order_type', 'LIMIT', 'price', '95000',
         'qty_per', '5'), '', '[]', '', CASE WHEN refused THEN 'invalid_number' ELSE '' END, '', at,

@@ -95,7 +95,7 @@ def books() -> Json:
             }
             for row in Position.objects.select_related("strategy_account__account")
         ],
-        "deliveries": list(WebhookLog.objects.values("pk", "status", "batch_id", "first_id")),
+        "deliveries": list(WebhookLog.objects.values("pk", "public_id", "status", "batch_id", "first_id")),
         "unfinished_batches": Batch.objects.unfinished().count(),
     }
 

@@ -53,7 +53,7 @@ class Storm:
         self.fault_percent, self.senders = fault_percent, senders
         self.desks = stack.seed(*({"name": f"storm-{i}", "accounts": 2} for i in range(desks)))
         self.kills, self.sent, self.answered, self.faults = 0, 0, 0, 0
-        self.stored: set[int] = set()
+        self.stored: set[str] = set()
         self.compared: Json = {}
         self._lock = threading.Lock()
         self._broken: list[BaseException] = []
@@ -80,7 +80,7 @@ class Storm:
     def _check(self) -> None:
         self.stack.paper.clear_faults()
         self.compared = check_books(self.stack)
-        kept = {row["pk"] for row in self.stack.call("books")["deliveries"]}
+        kept = {row["public_id"] for row in self.stack.call("books")["deliveries"]}
         assert self.stored <= kept, f"answered 200, and not there: {self.stored - kept}"
         self.say(
             f"kills={self.kills} sent={self.sent} answered={self.answered} faults={self.faults} {self.compared}"

@@ -96,7 +96,7 @@ def test_a_missed_alert_is_told_and_followed_as_the_strategy_says(
     assert [row.on_gap for row in MissedAlert.objects.all()] == [on_gap, on_gap]
     for answer in (first, second):
         assert "BTC/USDT:USDT" in answer["warnings"][0]
-        assert WebhookLog.objects.get(pk=answer["webhook_id"]).warnings == answer["warnings"]
+        assert WebhookLog.objects.get(public_id=answer["webhook_id"]).warnings == answer["warnings"]
 
 
 def test_flat_with_nothing_held_is_a_success(deliver, desk):

@@ -80,7 +80,7 @@ class Answer:
         except Exception:
             # Boundary: the tracker resumes the batch once its lease runs out.
             self.is_started = False
-            logger.exception("run not started webhook_id=%s", self.log.pk)
+            logger.exception("run not started webhook_id=%s", self.log.public_id)
 
     # Waiting
 
@@ -112,7 +112,7 @@ class Answer:
             return self._is_settled()
         except Error:
             # The delivery is stored: a 5xx would be wrong. The answer tells what can be read then.
-            logger.exception("end of batch not asked for webhook_id=%s", self.log.pk)
+            logger.exception("end of batch not asked for webhook_id=%s", self.log.public_id)
             return True
 
     def _is_settled(self) -> bool:
@@ -128,7 +128,7 @@ class Answer:
             body = self._body()
         except Exception:
             # Boundary: a 5xx would make the sender repeat a delivery under way. The tracker finishes the delivery.
-            logger.exception("answer without results webhook_id=%s", self.log.pk)
+            logger.exception("answer without results webhook_id=%s", self.log.public_id)
             body = _answer_envelope(self.log, self.accepted, [], [], [])
         self._note()
         return {**body, "duplicate": self.run is None and not self.is_preview}
@@ -225,7 +225,7 @@ class Answer:
                 }
                 NOTE_ANSWER.run(pk=self.log.pk, **times)
         except Error:
-            logger.exception("answer not noted webhook_id=%s", self.log.pk)
+            logger.exception("answer not noted webhook_id=%s", self.log.public_id)
 
 
 async def _completion_of(run: BatchRun, timeout_s: float) -> None:
@@ -275,7 +275,7 @@ def _answer_envelope(
         "outcome": results.outcome_of([*own, *others]),
         "action": action,
         "strategy": accepted.admission.strategy.group_name,
-        "webhook_id": log.pk,
+        "webhook_id": log.public_id,
         "duplicate": False,
         "warnings": [str(warning) for warning in accepted.delivery.warnings],
         "results": [*own, *others],
