@@ -14,6 +14,7 @@ from exchanges.paper.endpoints.public import PUBLIC
 from exchanges.paper.endpoints.routes import SIGNED, Route
 from exchanges.paper.engine.errors import Refusal
 from exchanges.paper.state import ExchangeState
+from exchanges.paper.wire.browsers import require_loopback_host, require_no_page
 from exchanges.paper.wire.faults import AFTER, BEFORE, NOT_ACCEPTED, Fault, spoil_reply
 from exchanges.paper.wire.journal import Entry
 from exchanges.paper.wire.limits import request_weight, retry_after_s
@@ -34,6 +35,12 @@ class PaperExchange(ExchangeState):
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Finishes every request, also after the client is gone: an order that arrived counts."""
+        try:
+            require_loopback_host(request.headers)
+            if request.raw_path.startswith(CONTROL):
+                require_no_page(request.method, request.headers)
+        except Refusal as error:
+            return await send_reply(request, refusal_reply(error))
         body = await request.read() if request.can_read_body else b""
         if request.raw_path.startswith(CONTROL):
             return await send_reply(

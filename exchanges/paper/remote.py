@@ -9,6 +9,7 @@ from urllib.request import ProxyHandler, Request, build_opener  # noqa: TID251 -
 
 from exchanges.paper.engine.codec import Json
 
+CONTROL_HEADER = "X-Paper-Control"  # what no web page of another site can send
 _TIMEOUT_S = 10
 
 
@@ -131,7 +132,8 @@ class PaperControl:
 
     def _call(self, method: str, path: str, body: Json | None = None) -> Any:
         payload = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.url}/__paper__/{path}", payload, method=method)  # noqa: S310 - loopback http
+        headers = {CONTROL_HEADER: "1", "Content-Type": "application/json"}
+        request = Request(f"{self.url}/__paper__/{path}", payload, headers, method=method)  # noqa: S310 - loopback http
         try:
             with _DIRECT.open(request, timeout=_TIMEOUT_S) as answer:
                 return json.load(answer)
