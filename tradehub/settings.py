@@ -186,10 +186,11 @@ Q_CLUSTER = {
     "save_limit": 500,
     "max_rss": 400_000,
     "orm": "default",
+    "broker_class": "tradehub.worker.brokers.GuardedOrm",
 }
 if Q_REDIS_URL := env.str("Q_REDIS_URL", default=""):
     Q_CLUSTER.pop("orm")
-    Q_CLUSTER["redis"] = Q_REDIS_URL
+    Q_CLUSTER |= {"redis": Q_REDIS_URL, "broker_class": "tradehub.worker.brokers.GuardedRedis"}
 
 WEBHOOK_MAX_BYTES = 64 * 1024
 WEBHOOK_MAX_LEGS = positive_int("WEBHOOK_MAX_LEGS", 30)
