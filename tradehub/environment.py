@@ -1,11 +1,13 @@
 """Reads the environment. A bad value stops the start with a sentence about the right value."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import environ
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 from webhooks import senders
 
@@ -24,9 +26,41 @@ POSTGRESQL_OPTIONS = {
     "keepalives_count": 3,
 }
 
-env = environ.Env()
+# Each of these may stand in a file instead, named by the variable with _FILE behind its name: Docker and systemd hand
+# secrets to a service in files, and the environment of a process shows in more places.
+SECRETS = ("SECRET_KEY", "CREDENTIAL_KEYS", "DATABASE_URL", "CACHE_URL", "Q_REDIS_URL")
+
+
+class SecretFiles(FileAwareMapping):  # type: ignore[misc]  # the package has no types
+    """The environment, with the content of secrets' files in place of the secrets."""
+
+    def __getitem__(self, name: str) -> str:
+        file = self.env.get(f"{name}_FILE") if name in SECRETS else None
+        if not file:
+            return str(self.env[name])
+        if self.env.get(name):
+            raise ImproperlyConfigured(f"{name} and {name}_FILE are both set. Remove one of them.")
+        try:
+            return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ImproperlyConfigured(
+                f"{name}_FILE names {file}, which cannot be read: {error}. Correct the path or the file's rights."
+            ) from error
+
+
+def secret_files() -> dict[str, Path]:
+    """The files that hold secrets, by the variable that names the file."""
+    names = [f"{name}_FILE" for name in SECRETS]
+    return {name: Path(os.environ[name]) for name in names if os.environ.get(name)}
+
+
+class _Env(environ.Env):  # type: ignore[misc]  # the package has no types
+    ENVIRON = SecretFiles()
+
+
+env = _Env()
 env.smart_cast = False
-environ.Env.read_env(BASE_DIR / ".env")
+_Env.read_env(BASE_DIR / ".env")
 
 
 def positive_int(name: str, default: int) -> int:

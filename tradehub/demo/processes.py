@@ -2,15 +2,19 @@
 
 import functools
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+
+from tradehub.environment import SECRETS
 from tradehub.parent import end_with_parent
 
 STOP_S = 15  # the web server itself takes at most 10
@@ -45,13 +49,27 @@ class Child:
         self.process.wait()
 
 
+def without_secrets() -> dict[str, str]:
+    """What the paper exchange is told in place of the secrets, of which the paper exchange needs none."""
+    return {
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "CREDENTIAL_KEYS": Fernet.generate_key().decode(),
+        "DATABASE_URL": "sqlite://:memory:",
+        "CACHE_URL": "locmemcache://",
+        "Q_REDIS_URL": "",
+    } | {f"{name}_FILE": "" for name in SECRETS}
+
+
 @dataclass
 class Children:
     folder: Path
     running: list[Child] = field(default_factory=list)
 
-    def start(self, name: str, *arguments: str) -> None:
-        """Starts `manage.py` with these arguments in a new session, so that Ctrl-C does not reach the process."""
+    def start(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        """Starts `manage.py` with these arguments in a new session, so that Ctrl-C does not reach the process.
+
+        `environment` takes the place of what this process knows, such as secrets that the child does not need.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{name.replace(' ', '-')}.log"
         with log.open("wb") as file:
@@ -61,7 +79,7 @@ class Children:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environment or {}),
                 preexec_fn=functools.partial(end_with_parent, os.getpid()),
             )
         self.running.append(Child(name, process, log))

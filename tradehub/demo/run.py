@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from tradehub.demo.access import Access, read_access, write_access
 from tradehub.demo.client import Address
-from tradehub.demo.processes import Children
+from tradehub.demo.processes import Children, without_secrets
 from tradehub.demo.seed import demo_credentials, seed_demo
 
 BALANCES = {"USDT": "50000000"}
@@ -71,7 +71,11 @@ class Demo:
         call_command("migrate", verbosity=0, interactive=False)
         self.say(f"==> Starting the paper exchange on port {self.paper.port}")
         self.children.start(
-            "paper exchange", "paper_exchange", f"--host={self.paper.host}", f"--port={self.paper.port}"
+            "paper exchange",
+            "paper_exchange",
+            f"--host={self.paper.host}",
+            f"--port={self.paper.port}",
+            environment=without_secrets(),
         )
         self.children.wait_until(
             lambda: self.paper.answers("/__paper__/prices"), limit_s=START_S, what="The paper exchange"

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from tradehub.http.tls import ensure_certificate
+from tradehub.safe_start import is_loopback, unsafe_settings
 
 # Longer than the webhook's answer budget, so that a request in progress at SIGTERM is still answered.
 STOP_TIMEOUT_S = 10
@@ -18,6 +19,7 @@ class Command(BaseCommand):
     help = "Serves the product over TLS on WEB_HOST:WEB_PORT."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self._refuse_unsafe_settings()
         try:
             made = ensure_certificate(cert=settings.TLS_CERT, key=settings.TLS_KEY, now=timezone.now())
         except OSError as error:
@@ -30,6 +32,19 @@ class Command(BaseCommand):
         # The server replaces this process, so that the server forks workers without any loaded part of Django.
         os.environ["SERVE_PID"] = str(os.getpid())
         os.execv(sys.executable, [sys.executable, *server_arguments()])  # noqa: S606
+
+    def _refuse_unsafe_settings(self) -> None:
+        """Raises CommandError where the address can be reached from elsewhere."""
+        unsafe = unsafe_settings()
+        if unsafe and not is_loopback(settings.WEB_HOST):
+            lines = [f"- {problem.sentence}" for problem in unsafe]
+            raise CommandError(
+                "\n".join(
+                    [f"WEB_HOST is {settings.WEB_HOST}, which others can reach, so the start needs:", *lines]
+                )
+            )
+        for problem in unsafe:
+            self.stderr.write(f"For this machine only: {problem.sentence}")
 
 
 def server_arguments() -> list[str]:
