@@ -212,6 +212,16 @@ RESULTS = {
         " same side filled.",
         "Lower the size, cancel resting entries of the side, or raise the limit.",
     ),
+    "token_notional": Advice(
+        "The entry would be worth more at one account than the sender's token allows (*maximum notional per order of"
+        " this token*). Exits have no such limit.",
+        "Send less, or give the sender a token with a higher limit in the admin.",
+    ),
+    "token_side": Advice(
+        "The message names a position or a target, and what is held makes it an entry on a side that the token does not"
+        " open (*only this side*). What it closes is closed all the same.",
+        "Nothing, where the sender must not enter on this side; otherwise change the token's scope in the admin.",
+    ),
     "max_price_distance": Advice(
         "The price or stop price of the entry is farther from the last price than the limit allows.",
         "Check the price for a mistake of a digit or of the symbol; otherwise raise the limit *maximum distance from"

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -178,6 +179,9 @@ class TokenAdmin(ModelAdmin[Token]):
         self.message_user(request, _("%(count)s tokens were revoked.") % {"count": revoked})
 
 
+TOKENS_LIVE = timedelta(days=180)
+
+
 @admin.register(ApiToken)
 class ApiTokenAdmin(TokenAdmin):
     fields = ["user", "name", "expires_at"]
@@ -188,13 +192,26 @@ class ApiTokenAdmin(TokenAdmin):
 
 @admin.register(WebhookToken)
 class WebhookTokenAdmin(TokenAdmin):
-    fields = ["user", "strategy", "name", "dialect", "expires_at"]
+    fields = [
+        ("user", "strategy"), ("name", "dialect"), "expires_at", ("only_side", "max_notional"), "only_symbols",
+        "only_addresses",
+    ]  # fmt: skip
     list_display = [
-        "prefix", "user", "strategy", "name", "dialect", "must_be_signed", "last_used_at", "expires_at", "revoked_at",
+        "prefix", "user", "strategy", "name", "scope", "dialect", "must_be_signed", "last_used_at", "expires_at",
+        "revoked_at",
     ]  # fmt: skip
     list_select_related = ["user", "strategy"]
     autocomplete_fields = ["user", "strategy"]
     actions = [*TokenAdmin.actions, "renew_signing_secret", "drop_signing_secret"]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """A new token ends by itself, unless a person clears the field."""
+        ends = (timezone.now() + TOKENS_LIVE).replace(microsecond=0)
+        return {"expires_at": ends, **super().get_changeform_initial_data(request)}
+
+    @admin.display(description=_("scope"))
+    def scope(self, token: WebhookToken) -> str:
+        return token.scope_text
 
     @admin.display(boolean=True, description=_("must be signed"))
     def must_be_signed(self, token: WebhookToken) -> bool:

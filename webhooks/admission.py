@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.conf import settings
+from django.utils.translation import gettext
 
 from exchanges.vault import CredentialsUnreadable
 from orders.exits.reach import Holdings, held_or_worked
@@ -97,6 +98,8 @@ def admit_delivery(delivery: Delivery, signed: Signed, lookups: Lookups, *, addr
         token, signed_id = _signed_by(token, signed)
     if token is not None:
         throttle.spend_attempt("token", str(token.pk), settings.WEBHOOK_TOKEN_RATE_PER_MINUTE)
+        if not token.scope.opens_for(address):
+            raise out_of_scope(address)
     strategy = lookups.strategy(delivery.group_name)
     if token is None:
         _count_failure(address)
@@ -115,6 +118,21 @@ def _not_found(
         return WebhookError("strategy_not_found", group_name=delivery.group_name)
     _count_failure(address)
     return WebhookError("invalid_token")
+
+
+def out_of_scope(address: str, *, leg: int | None = None) -> WebhookError:
+    """The refusal of a right token outside its scope, which counts as a wrong token. Raises WebhookError (throttled).
+
+    `leg` is the place of the leg that is out of scope; without `leg` the sender's address is. Only staff read why.
+    """
+    _count_failure(address)
+    error = WebhookError("invalid_token")
+    error.note = (
+        gettext("The token does not open for the address %(address)s.") % {"address": address or "?"}
+        if leg is None
+        else gettext("orders[%(leg)s] is outside the token's scope.") % {"leg": leg}
+    )
+    return error
 
 
 def _signed_by(token: WebhookToken, signed: Signed) -> tuple[WebhookToken | None, str]:

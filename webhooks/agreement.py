@@ -79,10 +79,10 @@ def check_agreement(delivery: Delivery, admission: Admission, *, default: str) -
         )
 
 
-def sender_of_unread(error: WebhookError, *, now: datetime) -> Sender | None:
+def sender_of_unread(error: WebhookError, *, address: str, now: datetime) -> Sender | None:
     """The strategy and the token that a text names which cannot be read; None where the token does not open it."""
     token, strategy = find_token(error.token_found, now=now), find_strategy(error.group_found)
-    if token is None or strategy is None or token.must_be_signed:
+    if token is None or strategy is None or token.must_be_signed or not token.scope.opens_for(address):
         return None
     try:
         reachable_accounts(token, strategy)

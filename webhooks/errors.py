@@ -68,6 +68,7 @@ class WebhookError(Exception):
     """
 
     webhook_id: str | None = None  # names the delivery's row, once stored
+    note: object = ""  # for the delivery's row only, which staff read; the answer does not tell
     detail: object = ""
     text_shown = ""
     token_found = ""

@@ -25,13 +25,13 @@ from orders.domain.enums import OrderStatus
 from orders.domain.reasons import Denied
 from orders.execution import batches
 from orders.execution.batch_run import BatchRun
-from orders.execution.planner import Plan, Planner, SymbolRefused, deny_order
+from orders.execution.planner import OutOfScope, Plan, Planner, SymbolRefused, deny_order
 from orders.outside.books_gap import check_watermark_once
 from orders.transactions import transaction_within
 from orders.turns.submission import preview_orders
 from strategies.models import Strategy
 from webhooks import duplicates, throttle
-from webhooks.admission import Admission, Lookups, admit_delivery
+from webhooks.admission import Admission, Lookups, admit_delivery, out_of_scope
 from webhooks.agreement import check_agreement, dialect_of, sender_of_unread
 from webhooks.answering.answer import Accepted, Answer
 from webhooks.budgets import spend_orders
@@ -113,7 +113,10 @@ def _check_delivery(signed: Signed, bearer: str | None, handling: Handling) -> A
         handling.delivery, handling.admission = delivery, admission = _within_own_accounts(
             delivery, admission
         )
-    plan = _plan_batch(delivery, admission, now)
+    try:
+        plan = _plan_batch(delivery, admission, now)
+    except OutOfScope as refused:
+        raise out_of_scope(handling.address, leg=refused.leg.index) from refused
     if not delivery.dry_run:
         _spend_budgets(delivery, admission, plan, now)
     handling.timing.validate()
@@ -165,6 +168,7 @@ def _plan_batch(delivery: Delivery, admission: Admission, now: datetime) -> Plan
         admission.former_accounts,
         admission.holdings,
         max_lag_s=delivery.max_lag_s,
+        scope=admission.token.scope,
     )
     try:
         return planner.plan(delivery.legs)
@@ -278,14 +282,14 @@ def _log_refusal(error: WebhookError, handling: Handling) -> str | None:
     if error.code in _COSTS_NO_ROW:
         return None
     try:
-        unread = _unread_fields(error, handling.timing.received_at)
+        unread = _unread_fields(error, handling)
         if not (handling.admission or unread or _may_leave_a_row(handling.address)):
             return None
         row = _answered_row(
             handling,
             DeliveryStatus.REFUSED,
             error_code=error.code,
-            error=error.text[:400],
+            error=" ".join(filter(None, [error.text, str(error.note)]))[:400],
             **unread,
         )
     except Error:
@@ -294,9 +298,10 @@ def _log_refusal(error: WebhookError, handling: Handling) -> str | None:
     return row.public_id
 
 
-def _unread_fields(error: WebhookError, now: datetime) -> dict[str, Any]:
+def _unread_fields(error: WebhookError, handling: Handling) -> dict[str, Any]:
     """A text that cannot be read belongs to its strategy where the token in the text opens the strategy."""
-    sender = sender_of_unread(error, now=now) if error.text_shown else None
+    now, address = handling.timing.received_at, handling.address
+    sender = sender_of_unread(error, address=address, now=now) if error.text_shown else None
     if sender is None or not throttle.is_within("unread", str(sender.token.pk), _UNREAD_PER_MINUTE):
         return {}
     return {

@@ -96,6 +96,10 @@ TEXTS = {
     "max_position_notional": _(
         "The position would be worth %(notional)s %(quote)s; at most %(limit)s %(quote)s are allowed."
     ),
+    "token_notional": _(
+        "The order is worth %(notional)s %(quote)s; the token that sent it allows at most %(limit)s %(quote)s."
+    ),
+    "token_side": _("The token that sent this opens nothing on the side %(side)s. Exits still go out."),
     "max_price_distance": _(
         "The price %(price)s is %(distance)s%% away from the last price %(last_price)s; %(limit)s%% are allowed."
     ),

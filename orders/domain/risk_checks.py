@@ -58,6 +58,7 @@ class Intended:
     reference: Decimal | None
     limit: Decimal | None
     last_price: Decimal | None
+    token_notional: Decimal | None = None  # the most that the sender's token lets the order be worth
 
 
 def strictest_of(*levels: LevelState) -> LevelState:
@@ -108,6 +109,9 @@ def _require_room(code: str, count: int, limit: int | None) -> None:
 
 
 def _check_notional(order: Intended, limits: Limits, exposure: Exposure) -> None:
+    if order.token_notional is not None:
+        notional = order.quantity * _reference_of(order)
+        _require_notional_within("token_notional", order, notional, order.token_notional)
     if limits.max_order_notional is not None:
         notional = order.quantity * _reference_of(order)
         _require_notional_within("max_order_notional", order, notional, limits.max_order_notional)

@@ -7,10 +7,13 @@ from enum import StrEnum
 from typing import Any
 
 from exchanges.amounts import plain
-from exchanges.enums import TimeInForce
+from exchanges.enums import Side, TimeInForce
 
 Json = dict[str, Any]
 RELATIVE = "relative"  # in stored terms: the prices that are distances from the market's price
+TOKEN_NOTIONAL = (
+    "token_notional"  # in stored terms: the most that the token lets an entry be worth, in quote currency
+)
 NO_ENTRY = "no_entry"  # in stored terms: the reason for which a leg may close and not open
 
 
@@ -52,6 +55,12 @@ class Aim:
         """The target in its own unit; None where the leg names a position."""
         given = (self.target_per, self.target_qty, self.target_quote)
         return next((number for number in given if number is not None), None)
+
+    @property
+    def entry_side(self) -> Side:
+        """The side of an entry that comes nearer to the aim, which is not flat."""
+        sign = self.position.sign if self.position is not None else (self.target or 0)
+        return Side.BUY if sign > 0 else Side.SELL
 
     @property
     def shrinks(self) -> bool:

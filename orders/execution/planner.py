@@ -18,11 +18,12 @@ from orders.domain.legs import Leg, in_run_order
 from orders.domain.positions import Move
 from orders.domain.reasons import Denied
 from orders.domain.sizing import WHOLE
-from orders.domain.terms import NO_ENTRY
+from orders.domain.terms import NO_ENTRY, TOKEN_NOTIONAL, Aim
 from orders.exits.goals import goal_of
 from orders.exits.reach import Holdings
 from orders.models import Cancellation, Order
 from strategies.models import Strategy, StrategyAccount
+from strategies.scope import UNLIMITED, Scope
 
 ACTOR = "webhook"
 
@@ -37,6 +38,14 @@ class SymbolRefused(Exception):
         super().__init__(error.text)
         self.leg = leg
         self.text = error.text
+
+
+class OutOfScope(Exception):
+    """Refuses the whole delivery: the token does not open a leg's symbol, or the side of an entry."""
+
+    def __init__(self, leg: Leg) -> None:
+        super().__init__(leg.index)
+        self.leg = leg
 
 
 @dataclass(slots=True)
@@ -64,13 +73,15 @@ class Planner:
     holdings: Holdings = field(default_factory=dict)
     # The sender's own limit for the age of entries, beside the strategy's limit.
     max_lag_s: Decimal | None = None
+    # The scope of the sender's token.
+    scope: Scope = UNLIMITED
 
     @property
     def reached(self) -> list[StrategyAccount]:
         return [*self.strategy_accounts, *self.former_accounts]
 
     def plan(self, legs: Iterable[Leg]) -> Plan:
-        """Plans all legs. Reads the database only for CANCEL legs. Raises SymbolRefused."""
+        """Plans all legs. Reads the database only for CANCEL legs. Raises SymbolRefused, OutOfScope."""
         plan = Plan()
         ordered = in_run_order(legs)
         targets = self._cancel_targets(ordered)
@@ -87,6 +98,8 @@ class Planner:
     # Orders
 
     def _add_orders(self, plan: Plan, leg: Leg, sequence: int, order_type: OrderType) -> None:
+        if leg.side is not None and not (leg.may_close or self.scope.lets_enter(leg.side)):
+            raise OutOfScope(leg)
         reached = self.reached if leg.may_close else self.strategy_accounts
         found = self._resolve_symbol(leg, leg.symbol) if reached else {}
         model: Order | None = None
@@ -138,11 +151,21 @@ class Planner:
             terms=leg.terms.to_json(),
             tag=leg.tag,
         )
+        if self.scope.max_notional is not None:
+            order.terms[TOKEN_NOTIONAL] = str(self.scope.max_notional)
         if leg.aim is not None:
             order.terms["on_gap"] = self.strategy.on_gap
-            if not leg.is_closing and (stale := self._stale_signal()) is not None:
-                order.terms[NO_ENTRY] = {"code": stale.code, "params": stale.params}
+            denied = None if leg.is_closing else self._stale_signal() or self._wrong_side(leg.aim)
+            if denied is not None:
+                order.terms[NO_ENTRY] = {"code": denied.code, "params": denied.params}
         return order
+
+    def _wrong_side(self, aim: Aim) -> Denied | None:
+        """The denial of an entry on a side that the token does not open. What the leg closes is closed all the same."""
+        side = aim.entry_side
+        if self.scope.lets_enter(side):
+            return None
+        return Denied("token_side", {"side": side.value})
 
     def _denial(
         self, leg: Leg, strategy_account: StrategyAccount, spec: MarketSpec | SymbolError | ExchangeError
@@ -169,13 +192,16 @@ class Planner:
     def _resolve_symbol(self, leg: Leg, symbol: str) -> dict[str, MarketSpec | SymbolError | ExchangeError]:
         """The market of a symbol of the leg at each exchange, or the error that takes the market's place.
 
-        Raises SymbolRefused when the symbol is ambiguous or delayed at any exchange, or unknown at all exchanges. Of
-        the exchanges where nobody takes part any more, an entry asks none, and another leg only for a known market;
-        an exchange where only others still hold something refuses no leg.
+        Raises OutOfScope when the token does not open the symbol at any exchange, and SymbolRefused when the symbol is
+        ambiguous or delayed at any exchange, or unknown at all exchanges. Of the exchanges where nobody takes part any
+        more, an entry asks none, and another leg only for a known market; an exchange where only others still hold
+        something refuses no leg.
         """
         found = {name: _market_or_error(catalog, symbol) for name, catalog in self.catalogs.items()}
         present = self._exchanges_of(self.strategy_accounts)
         errors = {name: error for name, error in found.items() if isinstance(error, SymbolError)}
+        if self.scope.symbols and any(not self._is_in_scope(name, spec) for name, spec in found.items()):
+            raise OutOfScope(leg)
         unclear = [e for name, e in errors.items() if name in present and not isinstance(e, UnknownSymbol)]
         if unclear:
             raise SymbolRefused(leg, unclear[0])
@@ -192,25 +218,41 @@ class Planner:
     def _own(self, accounts: Iterable[StrategyAccount]) -> list[StrategyAccount]:
         return [row for row in accounts if row.account.owner_id == self.viewer_id]
 
+    def _is_in_scope(self, exchange: str, spec: MarketSpec | SymbolError | ExchangeError) -> bool:
+        """Whether the token opens a market. Where no market is found, nothing is sent either."""
+        return not isinstance(spec, MarketSpec) or spec.symbol in self._symbols_in_scope(exchange)
+
+    def _symbols_in_scope(self, exchange: str) -> list[str]:
+        """The symbols of the token's scope as the exchange knows them."""
+        catalog = self.catalogs[exchange]
+        specs = [_market_or_error(catalog, text) for text in self.scope.symbols]
+        return list(dict.fromkeys(spec.symbol for spec in specs if isinstance(spec, MarketSpec)))
+
     # Cancels
 
     def _add_cancel_all(self, plan: Plan, leg: Leg, sequence: int) -> None:
         """One instruction for each strategy account, and for each symbol where the leg names several symbols.
 
         A symbol that no exchange knows refuses the delivery: a cancel of less or of more than the sender named would
-        leave orders at work, or take away stops, behind the sender's back.
+        leave orders at work, or take away stops, behind the sender's back. Without a symbol the leg means every symbol
+        in the token's scope.
         """
         found = [self._resolve_symbol(leg, symbol) for symbol in leg.symbols or (leg.symbol,) if symbol]
         for strategy_account in self.reached:
-            specs = [markets[strategy_account.account.exchange] for markets in found]
+            exchange = strategy_account.account.exchange
+            specs = [markets[exchange] for markets in found]
             # Without a known market the account has no order with the symbol.
             known = [spec.symbol for spec in specs if isinstance(spec, MarketSpec)]
             plan.cancellations += [
                 self._new_cancellation(
                     leg, sequence, strategy_account, symbol=symbol, side=leg.side or "", tag=leg.tag
                 )
-                for symbol in (dict.fromkeys(known) if found else [""])
+                for symbol in (dict.fromkeys(known) if found else self._whole_scope(exchange))
             ]
+
+    def _whole_scope(self, exchange: str) -> list[str]:
+        """The symbols of cancel instructions that shall cancel whatever the token opens; "" stands for all symbols."""
+        return self._symbols_in_scope(exchange) if self.scope.symbols else [""]
 
     def _add_cancel(self, plan: Plan, leg: Leg, sequence: int, targets: Sequence[Order]) -> None:
         if not leg.order_id:
@@ -227,6 +269,9 @@ class Planner:
             for strategy_account in self.reached
             if strategy_account.pk == named[0].strategy_account_id
         )
+        known = self._symbols_in_scope(strategy_account.account.exchange)
+        if self.scope.symbols and named[0].symbol not in known:
+            raise OutOfScope(leg)
         plan.cancellations.append(
             self._new_cancellation(leg, sequence, strategy_account, symbol=named[0].symbol, target=named[0])
         )
@@ -240,8 +285,9 @@ class Planner:
         pks = {order.strategy_account_id for order in targets if order.tag == leg.tag}
         holders = [strategy_account for strategy_account in self.reached if strategy_account.pk in pks]
         plan.cancellations += [
-            self._new_cancellation(leg, sequence, holder, symbol="", side=leg.side or "", tag=leg.tag)
+            self._new_cancellation(leg, sequence, holder, symbol=symbol, side=leg.side or "", tag=leg.tag)
             for holder in holders
+            for symbol in self._whole_scope(holder.account.exchange)
         ]
         own = self._own(self.reached)
         if not self._own(holders) and (own or not self.strategy_accounts):

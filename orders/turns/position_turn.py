@@ -136,7 +136,7 @@ def _situation(
     held = books.held[order.position_key]
     market = _market_of(order, catalogs)
     price = _price_of(order, market, prices.price(_price_key(order)))
-    wanted, entries = _wanted_side(terms.aim), books.entries[order.position_key]
+    wanted, entries = terms.aim.entry_side, books.entries[order.position_key]
     known = order.terms.get("known_size")
     return Situation(
         held=held,
@@ -165,11 +165,6 @@ def _price_of(order: Order, market: MarketSpec | None, last_price: Decimal | Non
     except Denied:
         return last_price  # the pre-trade check denies the order
     return levels.price or levels.stop_price
-
-
-def _wanted_side(aim: Aim) -> Side:
-    sign = aim.position.sign if aim.position is not None else (aim.target or _NOTHING)
-    return Side.BUY if sign > 0 else Side.SELL
 
 
 @exact

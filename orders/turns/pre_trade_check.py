@@ -20,7 +20,7 @@ from orders.domain.protection import ExpectedEntry, check_protection, expected_p
 from orders.domain.reasons import Denied
 from orders.domain.risk_checks import Intended, check_coins, check_limits, check_state
 from orders.domain.sizing import Sized, find_closing_side, reference_price, size_closing, size_opening
-from orders.domain.terms import Terms
+from orders.domain.terms import TOKEN_NOTIONAL, Terms
 from orders.models import ExitGoal, Order
 from orders.models.transitions import Transition
 from orders.protection.registration import asks_for_protection
@@ -225,6 +225,7 @@ class PreTradeCheck:
         exposure = self.context.exposures[order.strategy_account_id]
         last_price = self.prices.price(price_key(order))
         kind = OrderType(order.order_type)
+        of_token = order.terms.get(TOKEN_NOTIONAL)
         intended = Intended(
             symbol=order.symbol,
             quote=market.quote,
@@ -233,6 +234,7 @@ class PreTradeCheck:
             reference=reference_price(kind, sized.price, sized.stop_price, last_price),
             limit=sized.price or sized.stop_price,
             last_price=last_price,
+            token_notional=Decimal(of_token) if of_token else None,
         )
         check_limits(intended, permission.limits, exposure)
 

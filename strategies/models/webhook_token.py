@@ -1,12 +1,30 @@
+from decimal import Decimal
+from functools import lru_cache
+
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from exchanges import vault
+from exchanges.amounts import plain
+from exchanges.enums import Side
+from exchanges.fields import ExactDecimalField
 from exchanges.models.fixed import refuse_change
 from strategies import tokens
 from strategies.models.strategy import Dialect
 from strategies.models.token import Token, TokenQuerySet
+from strategies.networks import Network, parse_networks
+from strategies.scope import Scope, text_of, words_of
+
+_KNOWN_LISTS = 4096  # lists of addresses whose parsed form is remembered: every delivery asks
+
+
+@lru_cache(_KNOWN_LISTS)
+def _networks_in(text: str) -> tuple[Network, ...]:
+    """Raises ValueError."""
+    return parse_networks(words_of(text))
 
 
 class WebhookTokenQuerySet(TokenQuerySet["WebhookToken"]):
@@ -41,6 +59,32 @@ class WebhookToken(Token):
             "The service for which this sender's messages were written; empty: the strategy's setting decides."
         ),
     )
+    only_side = models.CharField(
+        _("only this side"),
+        max_length=4,
+        blank=True,
+        choices=Side.choices,
+        help_text=_("For entries; exits and cancels pass on both sides. Empty: both."),
+    )
+    only_symbols = models.CharField(
+        _("only these symbols"),
+        max_length=1000,
+        blank=True,
+        help_text=_("Separated by commas, as in messages; for exits and cancels too. Empty: every symbol."),
+    )
+    max_notional = ExactDecimalField(
+        _("maximum notional per order of this token"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+        help_text=_("In quote currency, for each account; for entries only. Empty: no limit of the token."),
+    )
+    only_addresses = models.CharField(
+        _("only from these addresses"),
+        max_length=1000,
+        blank=True,
+        help_text=_("Addresses and networks, separated by commas, or tradingview. Empty: every address."),
+    )
     sealed_signing_secret = models.TextField(editable=False, blank=True)
 
     objects = WebhookTokenQuerySet.as_manager()
@@ -51,6 +95,29 @@ class WebhookToken(Token):
 
     def clean(self) -> None:
         refuse_change(self, "user", "strategy")
+        self.only_symbols = text_of(words_of(self.only_symbols))
+        self.only_addresses = text_of(words_of(self.only_addresses))
+        try:
+            _networks_in(self.only_addresses)
+        except ValueError as error:
+            sentence = _("These must be addresses and networks, such as 192.0.2.7 and 10.0.0.0/8: %(error)s")
+            raise ValidationError({"only_addresses": sentence % {"error": error}}) from error
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(
+            side=Side(self.only_side) if self.only_side else None,
+            symbols=tuple(words_of(self.only_symbols)),
+            max_notional=self.max_notional,
+            networks=_networks_in(self.only_addresses),
+        )
+
+    @property
+    def scope_text(self) -> str:
+        """The scope on one line; "" for a token that only its strategy limits."""
+        most = "" if self.max_notional is None else f"\u2264 {plain(self.max_notional)}"
+        side = self.get_only_side_display() if self.only_side else ""
+        return " \u00b7 ".join(filter(None, [str(side), self.only_symbols, most, self.only_addresses]))
 
     @property
     def identity(self) -> str:
