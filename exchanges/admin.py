@@ -112,6 +112,9 @@ class AccountForm(FixedOnceMadeForm):
             self.instance.exchange_account_id = self.key_change.account_id(
                 is_confirmed=self.cleaned_data["is_same_account"]
             )
+            assert self.verdict is not None
+            self.instance.key_finding = self.verdict.finding or ""
+            self.instance.key_checked_at = self.instance.key_asked_at = timezone.now()
         account: Account = super().save(commit)
         return account
 
@@ -127,9 +130,11 @@ class AccountAdmin(ModelAdmin[Account]):
 
     works_something: Callable[[Account], bool] = staticmethod(works_nothing)
     form = AccountForm
-    readonly_fields = ["trading_state", "state_reason", "state_changed_at"]
-    list_display = ["name", "owner", "exchange", "is_active", "created_at"]
-    list_filter = ["is_active", "exchange"]
+    readonly_fields = [
+        "trading_state", "state_reason", "state_changed_at", "key_finding", "key_checked_at",
+    ]  # fmt: skip
+    list_display = ["name", "owner", "exchange", "is_active", "key_finding", "created_at"]
+    list_filter = ["key_finding", "is_active", "exchange"]
     list_select_related = ["owner"]
     search_fields = ["name", "owner__username"]
     autocomplete_fields = ["owner"]

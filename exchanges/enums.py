@@ -86,3 +86,19 @@ class OutsideKind(TextChoices):
     TRANSFER = "transfer", _("Transfer")
     FUNDING = "funding", _("Funding")
     CORRECTION = "correction", _("Correction")
+
+
+class KeyFinding(TextChoices):
+    """The gravest fact that an exchange told about an account's key; the first four need a person."""
+
+    MAY_WITHDRAW = "may_withdraw", _("may withdraw: needs a person")
+    NOT_ACCEPTED = "not_accepted", _("not accepted by the exchange: needs a person")
+    MAY_NOT_TRADE = "may_not_trade", _("may not trade: needs a person")
+    HEDGE_MODE = "hedge_mode", _("account in hedge mode: needs a person")
+    ANY_ADDRESS = "any_address", _("works from every address")
+    NOT_TOLD = "not_told", _("the exchange does not tell")
+    GOOD = "good", _("good")
+
+    @property
+    def needs_person(self) -> bool:
+        return self not in (KeyFinding.ANY_ADDRESS, KeyFinding.NOT_TOLD, KeyFinding.GOOD)

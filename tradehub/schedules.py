@@ -18,6 +18,7 @@ JOBS = [
     Job("refresh prices", "orders.tasks.refresh_prices", 1),
     Job("track orders", "orders.tasks.track_orders", 1),
     Job("audit books", "orders.tasks.audit_books", 1),
+    Job("check keys", "exchanges.tasks.check_keys", 10),  # each key once a day, a portion at a time
     Job("drop old deliveries", "webhooks.tasks.drop_old_deliveries", 24 * 60),
 ]
 

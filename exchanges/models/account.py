@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exchanges import registry, vault
 from exchanges.adapters.protocol import Credentials
-from exchanges.enums import TradingState
+from exchanges.enums import KeyFinding, TradingState
 from exchanges.fields import StateReasonField
 from exchanges.models.fixed import refuse_change
 
@@ -41,6 +41,12 @@ class Account(models.Model):
     exchange_account_id = models.CharField(
         _("account id at the exchange"), max_length=80, blank=True, editable=False
     )
+    # What the exchange last told of the key's permissions, at `key_checked_at`; a process last asked at `key_asked_at`.
+    key_finding = models.CharField(
+        _("key"), max_length=20, choices=KeyFinding.choices, blank=True, editable=False
+    )
+    key_checked_at = models.DateTimeField(_("key checked at"), null=True, editable=False)
+    key_asked_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     # The last comparison of our records with the exchange to which every question was answered began at `compared_at`;
     # entries need a young one. A process last began a comparison at `compare_claimed_at`. The comparison last covered

@@ -143,7 +143,9 @@ def test_a_key_that_may_not_withdraw_is_kept(desk, paper, alice):
     response = enter(desk, alice)
 
     assert response.status_code == 302
-    assert credentials_of(Account.objects.get()) == KEY
+    account = Account.objects.get()
+    assert credentials_of(account) == KEY
+    assert (account.key_finding, account.key_checked_at is None) == ("any_address", False)
     assert "works from every address" in desk.get(response.url, HTTP_ACCEPT_LANGUAGE="en").content.decode()
 
 
