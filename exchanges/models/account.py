@@ -67,12 +67,14 @@ class Account(models.Model):
         return self.name
 
     @property
-    def identity(self) -> str:
-        return f"account:{self.uid}"
+    def place(self) -> vault.Place:
+        """`clean` lets nobody change the owner and the exchange; `uid` never changes."""
+        column = "exchanges_account.sealed_credentials"
+        return vault.Place(f"account:{self.uid}", column, self.owner_id, self.exchange)
 
     def set_credentials(self, credentials: Credentials) -> None:
-        """Encrypts the credentials into this row; call save() afterwards."""
-        self.sealed_credentials = vault.seal(credentials, identity=self.identity)
+        """Encrypts the credentials for this row, its owner and its exchange; call save() afterwards."""
+        self.sealed_credentials = vault.seal(credentials, place=self.place)
 
     @property
     def opaque_name(self) -> str:
@@ -82,7 +84,7 @@ class Account(models.Model):
     def refresh_seal(self) -> None:
         """Encrypts the secret again with the newest key, and saves the secret unless the secret changed meanwhile."""
         Account.objects.filter(pk=self.pk, sealed_credentials=self.sealed_credentials).update(
-            sealed_credentials=vault.reseal(self.sealed_credentials)
+            sealed_credentials=vault.reseal(self.sealed_credentials, place=self.place)
         )
 
     def clean_fields(self, exclude: Any = None) -> None:

@@ -18,7 +18,10 @@ from strategies.models.subscription import Subscription
 
 # A delivery loads hundreds of strategy accounts and leaves out these columns: the pre-trade check reads limits and
 # states again before an order is sent.
-RARELY_READ_OF_ACCOUNTS = ["trading_state", "state_reason", "state_changed_at", "created_at"]
+RARELY_READ_OF_ACCOUNTS = [
+    "trading_state", "state_reason", "state_changed_at", "created_at",
+    "key_finding", "key_checked_at", "key_asked_at",
+]  # fmt: skip
 RARELY_READ = [*LIMIT_NAMES, "trading_state", "state_reason", "state_changed_at", "weight"]
 
 

@@ -120,8 +120,10 @@ class WebhookToken(Token):
         return " \u00b7 ".join(filter(None, [str(side), self.only_symbols, most, self.only_addresses]))
 
     @property
-    def identity(self) -> str:
-        return f"webhook_token:{self.pk}"
+    def place(self) -> vault.Place:
+        """The digest ties the signing secret to the token that has to be signed."""
+        column, purpose = "strategies_webhooktoken.sealed_signing_secret", f"{self.strategy_id}:{self.digest}"
+        return vault.Place(f"webhook_token:{self.pk}", column, self.user_id, purpose)
 
     @property
     def must_be_signed(self) -> bool:
@@ -130,12 +132,12 @@ class WebhookToken(Token):
     @property
     def signing_secret(self) -> str:
         """The signing secret in clear text. Raises vault.CredentialsUnreadable."""
-        return vault.unseal_fields(self.sealed_signing_secret, identity=self.identity)[0]
+        return vault.unseal_fields(self.sealed_signing_secret, place=self.place)[0]
 
     def renew_signing_secret(self) -> str:
         """Stores and returns a new signing secret. From now on deliveries with this token must carry a signature."""
         clear = tokens.new_signing_secret()
-        self.sealed_signing_secret = vault.seal_fields([clear], identity=self.identity)
+        self.sealed_signing_secret = vault.seal_fields([clear], place=self.place)
         self.save(update_fields=["sealed_signing_secret"])
         return clear
 
@@ -147,5 +149,5 @@ class WebhookToken(Token):
     def refresh_seal(self) -> None:
         """Encrypts the signing secret again with the newest key, unless the stored secret changed meanwhile."""
         WebhookToken.objects.filter(pk=self.pk, sealed_signing_secret=self.sealed_signing_secret).update(
-            sealed_signing_secret=vault.reseal(self.sealed_signing_secret)
+            sealed_signing_secret=vault.reseal(self.sealed_signing_secret, place=self.place)
         )

@@ -9,8 +9,8 @@ from exchanges.vault import CredentialsUnreadable
 
 class Command(BaseCommand):
     help = (
-        "Encrypts all stored secrets with the first key of CREDENTIAL_KEYS. Put the new key first, run this, then "
-        "remove the old key. May be stopped and run again at any time."
+        "Encrypts all stored secrets with the first key of CREDENTIAL_KEYS, and binds each to its place. Put the new "
+        "key first, run this, then remove the old key. May be stopped and run again at any time."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -20,8 +20,8 @@ class Command(BaseCommand):
                 unreadable += self.rotate(model)
         if unreadable:
             raise CommandError(
-                f"Decrypt with none of CREDENTIAL_KEYS: {', '.join(unreadable)}. Restore the missing key, or enter "
-                "these secrets again in the admin."
+                f"Decrypt with none of CREDENTIAL_KEYS, or belong elsewhere: {', '.join(unreadable)}. Restore the "
+                "missing key, or enter these secrets again in the admin."
             )
 
     def rotate(self, model: Any) -> list[str]:
