@@ -159,10 +159,10 @@ def cache(name: str) -> dict[str, Any]:
     """Returns the CACHES entry: this process's memory, or Redis with short time-outs and memory as fallback."""
     try:
         config: dict[str, Any] = dict(env.cache_url(name, default="locmemcache://"))
-    except (ValueError, ImproperlyConfigured) as error:
+    except (ValueError, ImproperlyConfigured):
         raise ImproperlyConfigured(
             f"{name} is not a cache URL. Examples: locmemcache://, redis://localhost:6379/0"
-        ) from error
+        ) from None  # the error before quotes a part of the URL, perhaps of the password
     if "locmem" in config["BACKEND"].lower():
         config.setdefault("OPTIONS", {})["MAX_ENTRIES"] = MEMORY_ENTRIES
     if "redis" in config["BACKEND"].lower():
@@ -175,11 +175,11 @@ def database(name: str, default: str) -> dict[str, Any]:
     """Returns the DATABASES entry: SQLite made safe for several processes, or PostgreSQL with kept connections."""
     try:
         config: dict[str, Any] = dict(env.db_url(name, default=default))
-    except (ValueError, ImproperlyConfigured) as error:
+    except (ValueError, ImproperlyConfigured):
         raise ImproperlyConfigured(
             f"{name} is not a database URL. Examples: sqlite:///var/tradehub.sqlite3, "
             "postgres://user:password@localhost:5432/tradehub"
-        ) from error
+        ) from None  # as above
     if config.get("ENGINE") == "django.db.backends.sqlite3":
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",

@@ -108,7 +108,10 @@ _BUSY_TEXTS = ("service unavailable", "internal error; unable to process")
 _CODES_OF_BUSY_TEXTS = (None, -1001)
 
 _CODE = re.compile(r"-?\d{1,6}", re.ASCII)
-_SECRET = re.compile(r"\S*(?:://|signature=|api-?key[=:])\S*|[\w+/=-]{32,}", re.ASCII | re.IGNORECASE)
+_SECRET = re.compile(
+    r"\S*(?:://|(?:signature|api[-_]?key|secret|password|passphrase|cookie|sessionid)[\"']?[=:]\s*)\S*|[\w+/=-]{32,}",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 def classify_binance(

@@ -286,6 +286,7 @@ KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
         ("GET https://api.binance.com/api/v3/order?x=1 failed", "GET *** failed"),
         ("at /order?symbol=A&signature=abc123 now", "at *** now"),
         ("bad apiKey=abc here", "bad *** here"),
+        ("OK-ACCESS-PASSPHRASE: word, Set-Cookie: sid=abc! 'secret': 'x' end", "*** *** *** end"),
         (f"key {KEY}.", "key ***."),
         ("two\nlines\x00", "two lines"),
     ],

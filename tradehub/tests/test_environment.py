@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,21 @@ def test_another_database_stops_the_start(set_env, url):
 
     with pytest.raises(ImproperlyConfigured, match=r"sqlite:///.*postgres://"):
         environment.database("NAME", "")
+
+
+@pytest.mark.parametrize(
+    ("read", "url"),
+    [
+        ("database", "postgres://hub:canary/word@db:5432/hub"),
+        ("database", "redis://:canary@db:canary/0"),
+        ("cache", "postgres://hub:canary/word@db:5432/hub"),
+    ],
+)
+def test_a_bad_url_is_refused_without_a_word_of_its_password(set_env, read, url):
+    """As a person sees the refusal at the start: with the errors before."""
+    set_env(url)
+
+    with pytest.raises(ImproperlyConfigured) as refused:
+        getattr(environment, read)("NAME", *["sqlite://:memory:"][: read == "database"])["BACKEND"]
+
+    assert "canary" not in "".join(traceback.format_exception(refused.value, limit=0))
