@@ -8,8 +8,10 @@ from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from exchanges import pauses
 from exchanges.account_checks import entry_check
@@ -68,6 +70,7 @@ class AccountForm(FixedOnceMadeForm):
         model = Account
         fields = ["owner", "name", "exchange", "is_active"]
 
+    @sensitive_variables()
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if bool(cleaned.get("api_key")) != bool(cleaned.get("secret")):
@@ -80,6 +83,7 @@ class AccountForm(FixedOnceMadeForm):
             self._examine(cleaned)
         return cleaned
 
+    @sensitive_variables()
     def _examine(self, cleaned: dict[str, Any]) -> None:
         exchange, credentials = cleaned["exchange"], credentials_in(cleaned)
         asked = self.verdict
@@ -90,6 +94,7 @@ class AccountForm(FixedOnceMadeForm):
             raise forms.ValidationError(self.verdict.refusal, code="key_refused")
         self._compare_accounts(cleaned, exchange, credentials)
 
+    @sensitive_variables()
     def _compare_accounts(self, cleaned: dict[str, Any], exchange: str, credentials: Credentials) -> None:
         known = self.instance if self.is_fixed else None
         if self.key_change is None or self.key_change.credentials != credentials:
@@ -119,6 +124,7 @@ class AccountForm(FixedOnceMadeForm):
         return account
 
 
+@sensitive_variables()
 def credentials_in(fields: Any) -> Credentials:
     """The credentials in a form's fields, without the spaces around the text."""
     return Credentials(*(str(fields.get(name, "")).strip() for name in ("api_key", "secret", "password")))
@@ -139,6 +145,7 @@ class AccountAdmin(ModelAdmin[Account]):
     search_fields = ["name", "owner__username"]
     autocomplete_fields = ["owner"]
 
+    @method_decorator(sensitive_post_parameters("api_key", "secret", "password"))
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
     ) -> HttpResponse:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+from django.views.decorators.debug import sensitive_variables
 
 from exchanges.adapters.protocol import Credentials
 
@@ -22,6 +23,7 @@ class CredentialsUnreadable(Exception):
 
 
 @cache
+@sensitive_variables()
 def _cipher(keys: tuple[str, ...]) -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys])
 
@@ -71,15 +73,18 @@ def credentials_of(account: SealedRow) -> Credentials:
 
 # Decrypting costs as much as signing. A cache of credentials gives nothing away: the process holds the keys anyway.
 @lru_cache(maxsize=4096)
+@sensitive_variables()
 def _cached_credentials(sealed: str, place: Place, keys: tuple[str, ...]) -> Credentials:
     """`keys` are part of the cache key, so a ciphertext becomes unreadable once its encryption key was taken away."""
     return unseal(sealed, place=place)
 
 
+@sensitive_variables()
 def seal_fields(fields: Sequence[str], *, place: Place) -> str:
     return _current_cipher().encrypt(json.dumps([_VERSION, list(place), *fields]).encode()).decode()
 
 
+@sensitive_variables()
 def unseal_fields(sealed: str, *, place: Place) -> list[str]:
     """Raises CredentialsUnreadable, as unseal does."""
     try:

@@ -9,6 +9,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 
 from staff.pages import FixedOnceMadeForm, ModelAdmin, TabularInline
 from strategies import tokens
@@ -160,6 +161,7 @@ class TokenAdmin(ModelAdmin[Token]):
         issued: str = request.issued  # type: ignore[attr-defined]
         return self.show_once(request, [(obj, issued)], _("The token, shown only this once:"))
 
+    @sensitive_variables()
     def show_once(
         self, request: HttpRequest, shown: Sequence[tuple[Token, str]], explanation: Any
     ) -> HttpResponse:
@@ -218,6 +220,7 @@ class WebhookTokenAdmin(TokenAdmin):
         return token.must_be_signed
 
     @admin.action(description=_("Require signatures: make a new signing secret"), permissions=["change"])
+    @sensitive_variables()
     def renew_signing_secret(
         self, request: HttpRequest, queryset: QuerySet[WebhookToken]
     ) -> HttpResponse | None:

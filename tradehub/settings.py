@@ -142,6 +142,9 @@ CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 X_FRAME_OPTIONS = "DENY"
 
+DEFAULT_EXCEPTION_REPORTER = "tradehub.exception_report.MaskedReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "tradehub.exception_report.SecretsHidden"
+
 LOG_LEVEL = choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOGGING = {
     "version": 1,

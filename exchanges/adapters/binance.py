@@ -158,14 +158,14 @@ class BinanceTransport(StrictTransport):
             signed: dict[str, Any] = super().sign(path, api, method, params or {})  # type: ignore[misc]
             return signed
         client: Any = self
-        query = signed_query(
+        signed_text = signed_query(
             {"timestamp": client.nonce(), **params, "recvWindow": client.options["recvWindow"]}, client.secret
         )
         url, headers = f"{client.urls['api'][api[0]]}/{path}", {"X-MBX-APIKEY": client.apiKey}
         if method != "POST":
-            return {"url": f"{url}?{query}", "method": method, "body": None, "headers": headers}
+            return {"url": f"{url}?{signed_text}", "method": method, "body": None, "headers": headers}
         headers["Content-Type"] = "application/x-www-form-urlencoded"
-        return {"url": url, "method": method, "body": query, "headers": headers}
+        return {"url": url, "method": method, "body": signed_text, "headers": headers}
 
     def _may_sign(self, path: str, api: Sequence[str], method: str, params: dict[str, Any]) -> bool:
         """Whether ccxt's `sign` does nothing beyond the plain signature: no broker's name, no key pair, no test net."""
