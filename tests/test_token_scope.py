@@ -181,3 +181,18 @@ def test_the_desk_sees_the_scope_and_a_new_token_ends_by_itself(client, test1):
     assert "BTC/USDT \u00b7 \u2264 1000" in page
     ends = form.get_initial_for_field(form.fields["expires_at"], "expires_at")
     assert timedelta(days=179) < ends - timezone.now() <= timedelta(days=180)
+
+
+@pytest.mark.parametrize(("days", "warned"), [(13, True), (15, False), (None, False)])
+def test_the_end_of_a_token_is_told_two_weeks_before(deliver, test1, days, warned):
+    ends = None if days is None else timezone.now() + timedelta(days=days)
+    limit_token(expires_at=ends)
+
+    answer = deliver(test1.alert(BTC_LIMIT), HTTP_ACCEPT_LANGUAGE="en").json()
+
+    expected = (
+        [f"The token of this message ends on {ends:%Y-%m-%d}. Give the sender another one before."]
+        if warned
+        else []
+    )
+    assert answer["warnings"] == WebhookLog.objects.get().warnings == expected

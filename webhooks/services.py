@@ -7,7 +7,7 @@ fault turns the answer into a 5xx. A delivery that cannot be stored gets 503, so
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -29,7 +29,7 @@ from orders.execution.planner import OutOfScope, Plan, Planner, SymbolRefused, d
 from orders.outside.books_gap import check_watermark_once
 from orders.transactions import transaction_within
 from orders.turns.submission import preview_orders
-from strategies.models import Strategy
+from strategies.models import Strategy, WebhookToken
 from webhooks import duplicates, throttle
 from webhooks.admission import Admission, Lookups, admit_delivery, out_of_scope
 from webhooks.agreement import check_agreement, dialect_of, sender_of_unread
@@ -107,7 +107,10 @@ def _check_delivery(signed: Signed, bearer: str | None, handling: Handling) -> A
         dialect=dialect,
     )
     handling.admission = admission = admit_delivery(delivery, signed, lookups, address=handling.address)
-    handling.delivery = delivery = delivery.named(admission.signed_id)
+    delivery = delivery.named(admission.signed_id)
+    if admission.token.ends_soon(now=now):
+        delivery = delivery.warned(_warning_of_end(admission.token))
+    handling.delivery = delivery
     check_agreement(delivery, admission, default=dialect)
     if delivery.dry_run:
         handling.delivery, handling.admission = delivery, admission = _within_own_accounts(
@@ -130,7 +133,14 @@ def _within_own_accounts(delivery: Delivery, admission: Admission) -> tuple[Deli
     if not left_out:
         return delivery, own
     told = lazy_phrase(_OWN_ACCOUNTS_ONLY, {"count": left_out})
-    return replace(delivery, warnings=(*delivery.warnings, told)), own
+    return delivery.warned(told), own
+
+
+def _warning_of_end(token: WebhookToken) -> str:
+    """After its end a token lets no exit out either, so whoever looks at deliveries learns of it in time."""
+    assert token.expires_at is not None
+    text = _("The token of this message ends on %(date)s. Give the sender another one before.")
+    return lazy_phrase(text, {"date": token.expires_at.date().isoformat()})
 
 
 def _spend_budgets(delivery: Delivery, admission: Admission, plan: Plan, now: datetime) -> None:

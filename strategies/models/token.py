@@ -11,6 +11,7 @@ from strategies import tokens
 
 T = TypeVar("T", bound="Token")
 NOTED_EVERY = timedelta(minutes=1)
+SOON = timedelta(days=14)
 
 
 class TokenQuerySet(models.QuerySet[T]):
@@ -73,6 +74,9 @@ class Token(models.Model):
     def sought(cls, clear: str) -> Sought:
         prefix = tokens.prefix_of(clear) if tokens.is_token(clear, cls.mark) else ""
         return Sought(prefix, tokens.digest_of(clear))
+
+    def ends_soon(self, *, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at - now < SOON
 
     def note_use(self, *, now: datetime) -> None:
         """Stores the time of use at most once a minute: few uses cost a write, and none waits for another's row."""

@@ -65,6 +65,10 @@ class Delivery:
         """Whether every leg is a cancel or an exit, whatever is held."""
         return all(leg.is_cancel or leg.is_closing for leg in self.legs)
 
+    def warned(self, warning: str) -> "Delivery":
+        """Returns the delivery with a further warning."""
+        return replace(self, warnings=(*self.warnings, warning))
+
     def named(self, alert_id: str) -> "Delivery":
         """Returns the delivery with `alert_id` as the name of the firing, unless the body has a name."""
         if self.alert_id or not alert_id:
