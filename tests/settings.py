@@ -12,6 +12,7 @@ os.environ.update(
         "LOG_LEVEL": "WARNING",
         "Q_REDIS_URL": os.environ.get("TEST_Q_REDIS_URL", ""),
         "WATERMARK_FILE": "",
+        "STAFF_SECOND_FACTOR": "false",  # the tests of the second factor switch it on
     }
 )
 

@@ -5,10 +5,11 @@ from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from staff.pages import ReadOnlyAdmin
-from tradehub.http.login import LimitedLoginForm
+from tradehub.http.login import LimitedLoginForm, may_try
 
 admin.site.site_header = admin.site.site_title = "tradehub"
 admin.site.login_form = LimitedLoginForm
+admin.site.may_try = may_try  # type: ignore[attr-defined]  # StaffSite has it
 admin.site.index_title = _("Backoffice")
 
 for _model in (Failure, OrmQ, Schedule, Success):

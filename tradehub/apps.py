@@ -24,6 +24,8 @@ class TradehubConfig(AppConfig):
         pre_migrate.connect(_before_migrate, sender=apps.get_app_config("django_q"))
         # The signal's sender is django_q, which owns the table of schedules: an app without models sends no signal.
         post_migrate.connect(_after_migrate, sender=apps.get_app_config("django_q"))
+        # The last app with models: all permissions exist by then.
+        post_migrate.connect(_after_permissions, sender=apps.get_app_config("webhooks"))
 
 
 def _before_migrate(using: str, **signal: object) -> None:
@@ -43,3 +45,12 @@ def _after_migrate(using: str, **signal: object) -> None:
 
     restore_time_limits(connections[using])
     ensure_schedules()
+
+
+def _after_permissions(**signal: object) -> None:
+    # Models are not loaded yet when Django imports this module.
+    from staff.roles import ensure_roles  # noqa: PLC0415
+    from strategies.models import SystemRisk  # noqa: PLC0415
+
+    ensure_roles()
+    SystemRisk.objects.get_or_create(pk=1)  # looking at a page writes no row

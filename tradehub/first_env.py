@@ -11,6 +11,8 @@ TEXT = """\
 SECRET_KEY={secret_key}
 # Encrypts the exchange keys. Losing it means entering every exchange key again.
 CREDENTIAL_KEYS={credential_key}
+# The demo's administrator signs in with the password alone. Take this line out before real keys are entered.
+STAFF_SECOND_FACTOR=false
 """
 
 

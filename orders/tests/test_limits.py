@@ -87,7 +87,7 @@ def test_a_price_far_from_the_market_is_denied(deliver, test1):
 
 
 def test_a_narrower_level_overrides_a_wider_one(deliver, test1):
-    SystemRisk.objects.create(pk=1, max_open_orders=0)
+    SystemRisk.objects.update(max_open_orders=0)
     Strategy.objects.filter(pk=test1.strategy.pk).update(max_open_orders=0)
     limit(test1, max_open_orders=5)
 

@@ -123,9 +123,15 @@ def usage_text(access: Access, access_path: Path) -> str:
     return f"""
 The product is up; the certificate is self-signed, so the browser will warn once.
   Admin   {access.url}/admin/   user {access.admin_user}   password {access.admin_password}
-  Alert   curl -k -s {access.url}/api/webhook -H 'Content-Type: application/json' -d '{alert}'
+{second_factor_text()}  Alert   curl -k -s {access.url}/api/webhook -H 'Content-Type: application/json' -d '{alert}'
   Keys    {access_path}
 Ctrl-C stops it."""
+
+
+def second_factor_text() -> str:
+    if not settings.STAFF_SECOND_FACTOR:
+        return ""
+    return "          asks for a second factor; STAFF_SECOND_FACTOR=false in .env is enough for a demo\n"
 
 
 def raise_stopped(number: int, frame: FrameType | None) -> NoReturn:

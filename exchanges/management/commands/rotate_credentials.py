@@ -5,6 +5,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from exchanges.failpoints import failpoint
 from exchanges.vault import CredentialsUnreadable
+from staff.sealing import SealBroken
 
 
 class Command(BaseCommand):
@@ -32,7 +33,7 @@ class Command(BaseCommand):
                 row.refresh_seal()
                 failpoint("credentials partly re-encrypted")
                 count += 1
-            except CredentialsUnreadable:
+            except (CredentialsUnreadable, SealBroken):
                 unreadable.append(f"{model._meta.model_name} {row.pk}")
         self.stdout.write(f"{count} {model._meta.model_name} rows encrypted with the first key.")
         return unreadable
