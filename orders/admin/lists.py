@@ -54,6 +54,7 @@ class GrowingAdmin(ReadOnlyAdmin):
     A search looks for names in other tables first: one condition over several tables would read every row.
     """
 
+    lookups = ("id__lt",)  # the link to older rows
     paginator = CappedPaginator
     show_full_result_count = False
     sortable_by = ()
