@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -27,6 +28,8 @@ from exchanges.pause_record import key_digest
 from exchanges.registry import EXCHANGES
 from exchanges.vault import CredentialsUnreadable, credentials_of
 from staff.pages import FixedOnceMadeForm, ModelAdmin, ReadOnlyAdmin
+from staff.roles import REPLACE_KEYS_OF_OTHERS
+from staff.sign_in.confirmation import require_confirmation
 
 
 class UnseenInput(forms.TextInput):
@@ -64,6 +67,7 @@ class AccountForm(FixedOnceMadeForm):
     verdict: entry_check.Verdict | None = None
     key_change: KeyChange | None = None
     works_something: Callable[[Account], bool] = staticmethod(works_nothing)
+    may_enter_keys: Callable[[Any], bool]
     fixed = ["owner", "exchange"]
 
     class Meta:
@@ -79,6 +83,8 @@ class AccountForm(FixedOnceMadeForm):
             raise forms.ValidationError(_("Enter the API password together with its API key and secret."))
         if not self.instance.sealed_credentials and not cleaned.get("api_key"):
             raise forms.ValidationError(_("A new account needs an API key and its secret."))
+        if cleaned.get("api_key") and not self.may_enter_keys(cleaned.get("owner")):
+            raise forms.ValidationError(_("You may enter keys for your own accounts only."), code="not_yours")
         if cleaned.get("api_key") and cleaned.get("exchange"):
             self._examine(cleaned)
         return cleaned
@@ -154,17 +160,36 @@ class AccountAdmin(ModelAdmin[Account]):
         No code waits for the network inside a transaction.
         """
         known = self.get_object(request, unquote(object_id)) if object_id else None
+        if request.POST.get("api_key") and self._may_save(request):
+            require_confirmation(request)
         exchange = known.exchange if known else request.POST.get("exchange", "")
-        request.verdict = self._verdict(request, exchange)  # type: ignore[attr-defined]
+        request.verdict = self._verdict(request, known, exchange)  # type: ignore[attr-defined]
         request.key_change = self._key_change(request, known, exchange)  # type: ignore[attr-defined]
         return super().changeform_view(request, object_id, *args, **kwargs)
 
-    def _verdict(self, request: HttpRequest, exchange: str) -> entry_check.Verdict | None:
-        may_save = self.has_add_permission(request) or self.has_change_permission(request)
+    def _verdict(
+        self, request: HttpRequest, known: Account | None, exchange: str
+    ) -> entry_check.Verdict | None:
         credentials = credentials_in(request.POST)
-        if not may_save or exchange not in EXCHANGES or not (credentials.api_key and credentials.secret):
+        if (
+            not self._may_ask_with_keys(request, known)
+            or exchange not in EXCHANGES
+            or not (credentials.api_key and credentials.secret)
+        ):
             return None
         return entry_check.examine_key(exchange, credentials)
+
+    def _may_save(self, request: HttpRequest) -> bool:
+        return self.has_add_permission(request) or self.has_change_permission(request)
+
+    def _may_ask_with_keys(self, request: HttpRequest, known: Account | None) -> bool:
+        """A key that the person may not enter goes to no exchange."""
+        is_own = str(known.owner_id if known else request.POST.get("owner")) == str(request.user.pk)
+        return self._may_save(request) and (is_own or request.user.has_perm(REPLACE_KEYS_OF_OTHERS))
+
+    def may_enter_keys_of(self, request: HttpRequest, owner: Any) -> bool:
+        """Other keys let somebody else's strategies trade another account: that takes a right of its own."""
+        return owner == request.user or request.user.has_perm(REPLACE_KEYS_OF_OTHERS)
 
     def _key_change(self, request: HttpRequest, known: Account | None, exchange: str) -> KeyChange | None:
         """Asks for the accounts of a key that passed the check, and of the key before."""
@@ -177,6 +202,7 @@ class AccountAdmin(ModelAdmin[Account]):
         form = super().get_form(request, *args, **kwargs)
         form.verdict = getattr(request, "verdict", None)  # type: ignore[attr-defined]
         form.key_change = getattr(request, "key_change", None)  # type: ignore[attr-defined]
+        form.may_enter_keys = staticmethod(partial(self.may_enter_keys_of, request))  # type: ignore[attr-defined]
         form.works_something = staticmethod(self.works_something)  # type: ignore[attr-defined]
         return form
 

@@ -1,8 +1,10 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -12,6 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from staff.pages import FixedOnceMadeForm, ModelAdmin, TabularInline
+from staff.roles import CHANGE_LIMITS, ISSUE_TOKENS_FOR_OTHERS
+from staff.sign_in.confirmation import require_confirmation
 from strategies import tokens
 from strategies.models import (
     LIMIT_NAMES,
@@ -54,7 +58,26 @@ class SubscriptionForm(FixedOnceMadeForm):
 
 
 class TokenForm(FixedOnceMadeForm):
+    """`may_issue` tells whether the person at the desk may issue a token for a user."""
+
     fixed = ["user", "strategy"]
+    may_issue: Callable[[Any], bool]
+
+    def clean_user(self) -> Any:
+        user = self.cleaned_data["user"]
+        if not self.is_fixed and not self.may_issue(user):
+            raise ValidationError(_("You may issue tokens for yourself only."), code="not_for_others")
+        return user
+
+
+class LimitedAdmin(ModelAdmin[Any]):
+    """Shows limits to everybody, and lets those change limits who have the right made for it."""
+
+    limits: Sequence[str] = LIMIT_NAMES
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fixed = super().get_readonly_fields(request, obj)
+        return fixed if request.user.has_perm(CHANGE_LIMITS) else [*fixed, *self.limits]
 
 
 class StrategyAccountInline(TabularInline[StrategyAccount, Strategy]):
@@ -69,7 +92,7 @@ class StrategyAccountInline(TabularInline[StrategyAccount, Strategy]):
 
 
 @admin.register(Strategy)
-class StrategyAdmin(ModelAdmin[Strategy]):
+class StrategyAdmin(LimitedAdmin):
     form = StrategyForm
     list_display = ["group_name", "name", "owner", "market_type", "is_active", "is_public"]
     list_filter = ["is_active", "is_public", "market_type"]
@@ -97,9 +120,14 @@ class StrategyAdmin(ModelAdmin[Strategy]):
         LIMITS_FIELDSET,
     ]
 
+    def save_model(self, request: HttpRequest, obj: Strategy, form: Any, change: bool) -> None:
+        if obj.is_public and "is_public" in form.changed_data:
+            require_confirmation(request)
+        super().save_model(request, obj, form, change)
+
 
 @admin.register(StrategyAccount)
-class StrategyAccountAdmin(ModelAdmin[StrategyAccount]):
+class StrategyAccountAdmin(LimitedAdmin):
     form = StrategyAccountForm
     list_display = [
         "strategy",
@@ -149,6 +177,36 @@ class TokenAdmin(ModelAdmin[Token]):
     list_filter = ["revoked_at"]
     search_fields = ["prefix", "name", "user__username"]
     actions = ["revoke"]
+
+    def may_issue_for(self, request: HttpRequest, user: Any) -> bool:
+        """A token opens whatever its user reaches, so a token for somebody else takes a right of its own."""
+        return user == request.user or request.user.has_perm(ISSUE_TOKENS_FOR_OTHERS)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A later end is as good as a new token. Everybody with the right to change may revoke."""
+        may_change = super().has_change_permission(request, obj)
+        return may_change and (obj is None or self.may_issue_for(request, obj.user))
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form = super().get_form(request, *args, **kwargs)
+        form.may_issue = staticmethod(partial(self.may_issue_for, request))  # type: ignore[attr-defined]
+        return form
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        may_save = self.has_add_permission(request) or self.has_change_permission(request)
+        if may_save and (object_id is None or request.method == "POST"):
+            require_confirmation(request)
+        return super().changeform_view(request, object_id, *args, **kwargs)
+
+    def may_issue_again(self, request: HttpRequest, chosen: Iterable[Token]) -> bool:
+        """Whether what opens the chosen tokens may be changed. Tells the person why not."""
+        require_confirmation(request)
+        is_allowed = all(self.may_issue_for(request, token.user) for token in chosen)
+        if not is_allowed:
+            self.message_user(request, _("You may issue tokens for yourself only."), messages.ERROR)
+        return is_allowed
 
     def save_model(self, request: HttpRequest, obj: Token, form: Any, change: bool) -> None:
         if not change:
@@ -224,6 +282,8 @@ class WebhookTokenAdmin(TokenAdmin):
     def renew_signing_secret(
         self, request: HttpRequest, queryset: QuerySet[WebhookToken]
     ) -> HttpResponse | None:
+        if not self.may_issue_again(request, queryset.select_related("user")):
+            return None
         shown = [(token, token.renew_signing_secret()) for token in queryset]
         for token, _secret in shown:
             self.log_change(request, token, "Signing secret renewed.")
@@ -237,6 +297,8 @@ class WebhookTokenAdmin(TokenAdmin):
 
     @admin.action(description=_("Require no signatures any more"), permissions=["change"])
     def drop_signing_secret(self, request: HttpRequest, queryset: QuerySet[WebhookToken]) -> None:
+        if not self.may_issue_again(request, queryset.select_related("user")):
+            return
         for token in queryset.exclude(sealed_signing_secret=""):
             token.drop_signing_secret()
             self.log_change(request, token, "Signing secret dropped.")

@@ -128,12 +128,12 @@ def test_actions_name_their_permission_and_are_not_offered_to_those_who_may_only
 @pytest.mark.parametrize(
     ("right", "label", "action"),
     [
-        ("change_order", "orders.OpenOrder", "cancel"),
-        ("change_order", "orders.OpenOrder", "declare_absent"),
-        ("change_positiondifference", "orders.PositionDifference", "declare_external"),
+        ("operate_orders", "orders.OpenOrder", "cancel"),
+        ("operate_orders", "orders.OpenOrder", "declare_absent"),
+        ("operate_orders", "orders.PositionDifference", "declare_external"),
     ],
 )
-def test_whoever_may_change_orders_may_act_on_them(right, label, action):
+def test_whoever_may_operate_orders_may_act_on_them(right, label, action):
     operator = User.objects.create_user("operator", is_staff=True)
     operator.user_permissions.set(Permission.objects.filter(codename=right))
 

@@ -29,6 +29,7 @@ from orders.outside.distribution import (
     read_positions,
 )
 from staff.pages import ReadOnlyAdmin
+from staff.roles import OPERATE_ORDERS
 from strategies.models import StrategyAccount
 
 _SHARE, _SEEN, _CONFIRM = "share_", "seen_", "confirm"
@@ -94,7 +95,7 @@ class DistributingAdmin(ReadOnlyAdmin):
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """What is booked or declared lets the account trade again, so a user who may only look must do neither."""
-        return request.user.has_perm("orders.change_positiondifference")
+        return request.user.has_perm(OPERATE_ORDERS)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.distribution_view)

@@ -12,13 +12,14 @@ from orders.controls.exits_by_person import end_goals, try_again
 from orders.controls.trading_state import close_positions
 from orders.models import ExitGoal, Order, Position, Protection
 from staff.pages import ReadOnlyAdmin, TabularInline
+from staff.roles import OPERATE_ORDERS
 
 
 class OperatedAdmin(ReadOnlyAdmin):
-    """Shows rows that nobody edits; a user who may change orders may run the actions."""
+    """Shows rows that nobody edits; a person who may operate orders may run the actions."""
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("orders.change_order")
+        return request.user.has_perm(OPERATE_ORDERS)
 
 
 @admin.register(Position)

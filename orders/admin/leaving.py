@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
-from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -25,7 +24,9 @@ from orders.controls.leaving import (
 )
 from orders.models import Order
 from orders.turns import state_lock
+from staff.admin import PersonAdmin
 from staff.pages import ModelAdmin
+from staff.people import may_manage
 from strategies.admin import SubscriptionAdmin
 from strategies.models import Strategy, StrategyAccount, Subscription
 
@@ -57,8 +58,13 @@ class LeavingMixin(ModelAdmin[Any]):
             request.switched_off = True  # type: ignore[attr-defined]
         super().save_model(request, obj, form, change)
 
+    def may_switch_off(self, request: HttpRequest, row: Any) -> bool:
+        return self.has_change_permission(request, row)
+
     def _leavers(self, request: HttpRequest, row: Leaver) -> list[StrategyAccount]:
         """The strategy accounts that stop taking part if the submitted form is saved."""
+        if not self.may_switch_off(request, row):
+            return []
         if _is_switched_off(request, row, "is_active"):
             return list(leavers_of(row))
         if isinstance(row, Strategy) and _is_switched_off(request, row, "is_public"):
@@ -101,7 +107,7 @@ class LeavingMixin(ModelAdmin[Any]):
     @admin.action(description=_("Switch off the selected rows"), permissions=["change"])
     def switch_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Also asks for rows that are off already: a person may choose again, for example after a crash."""
-        rows = list(queryset)
+        rows = [row for row in queryset if self.may_switch_off(request, row)]
         leavers = [strategy_account for row in rows for strategy_account in leavers_of(row)]
         left = left_behind(leavers)
         if left and CHOICE not in request.POST:
@@ -152,7 +158,7 @@ def _level_of(order: Order) -> int:
     return messages.SUCCESS if order.status in ("canceled", "filled") else messages.WARNING
 
 
-admin.site.unregister([Subscription, User])
+admin.site.unregister(Subscription)
 
 
 @admin.register(Subscription)
@@ -165,5 +171,11 @@ class LeavingSubscriptionAdmin(LeavingMixin, SubscriptionAdmin):
 
 
 @admin.register(User)
-class LeavingUserAdmin(LeavingMixin, UserAdmin):  # type: ignore[type-arg]  # no brackets at run time
+class LeavingUserAdmin(LeavingMixin, PersonAdmin):
     """A user who is switched off leaves all strategies: none of the user's tokens opens anything any more."""
+
+    actions = [*LEAVING_ACTIONS, "remove_second_factors"]
+
+    def may_switch_off(self, request: HttpRequest, row: Any) -> bool:
+        """Nobody switches off oneself, or a person with more rights."""
+        return may_manage(request.user, row)

@@ -22,6 +22,7 @@ from orders.models import (
 )
 from orders.reconciliation.by_person import declare_absent
 from staff.pages import ModelAdmin, TabularInline
+from staff.roles import OPERATE_ORDERS
 
 
 class OrderEventInline(TabularInline[OrderEvent, Order]):
@@ -103,8 +104,8 @@ class OpenOrderAdmin(OrderAdmin):
     actions = ["cancel", "declare_absent"]
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        """A user who may change orders may run the actions. No user may edit the rows."""
-        return request.user.has_perm("orders.change_order")
+        """No user may edit the rows."""
+        return request.user.has_perm(OPERATE_ORDERS)
 
     @admin.action(description=_("Cancel the selected orders at the exchange"), permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:

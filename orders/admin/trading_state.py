@@ -16,13 +16,22 @@ from orders.admin.key_change import holds_or_works_something
 from orders.admin.leaving import LEAVING_ACTIONS, LeavingMixin
 from orders.controls.trading_state import Level, change_trading_state
 from staff.pages import ModelAdmin
-from strategies.admin import LIMITS_FIELDSET, STATE_FIELDSET, StrategyAccountAdmin, StrategyAdmin
-from strategies.models import Strategy, StrategyAccount, SystemRisk
+from staff.roles import HALT, OPERATE_ORDERS, RESUME
+from staff.sign_in.confirmation import require_confirmation
+from strategies.admin import (
+    LIMITS_FIELDSET,
+    STATE_FIELDSET,
+    LimitedAdmin,
+    StrategyAccountAdmin,
+    StrategyAdmin,
+)
+from strategies.models import LIMIT_NAMES, Strategy, StrategyAccount, SystemRisk
 
+BUDGET_NAMES = ("token_orders_per_minute", "user_orders_per_minute", "all_orders_per_minute")
 BUDGETS_FIELDSET: Any = (
     _("Budgets of orders"),
     {
-        "fields": ["token_orders_per_minute", "user_orders_per_minute", "all_orders_per_minute"],
+        "fields": BUDGET_NAMES,
         "description": _("Above a budget an alert with entries only is refused (429) until the minute ends."),
     },
 )
@@ -34,24 +43,34 @@ class TradingStateMixin(ModelAdmin[Any]):
 
     actions = TRADING_ACTIONS
 
-    @admin.action(description=_("Trading: activate"), permissions=["change"])
+    def has_halt_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(HALT)
+
+    def has_close_out_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perms([HALT, OPERATE_ORDERS])
+
+    def has_resume_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(RESUME)
+
+    @admin.action(description=_("Trading: activate"), permissions=["resume"])
     def activate(self, request: HttpRequest, queryset: QuerySet[Level]) -> None:
+        require_confirmation(request)
         self._change_state(request, queryset, TradingState.ACTIVE)
 
-    @admin.action(description=_("Trading: exits only"), permissions=["change"])
+    @admin.action(description=_("Trading: exits only"), permissions=["halt"])
     def exits_only(self, request: HttpRequest, queryset: QuerySet[Level]) -> None:
         self._change_state(request, queryset, TradingState.REDUCE_ONLY)
 
-    @admin.action(description=_("Trading: halt"), permissions=["change"])
+    @admin.action(description=_("Trading: halt"), permissions=["halt"])
     def halt(self, request: HttpRequest, queryset: QuerySet[Level]) -> None:
         self._change_state(request, queryset, TradingState.HALTED)
 
-    @admin.action(description=_("Trading: halt and cancel all orders"), permissions=["change"])
+    @admin.action(description=_("Trading: halt and cancel all orders"), permissions=["close_out"])
     def halt_and_cancel(self, request: HttpRequest, queryset: QuerySet[Level]) -> None:
         self._change_state(request, queryset, TradingState.HALTED, cancel_all=True)
 
     @admin.action(
-        description=_("Trading: halt, cancel all orders and close all positions"), permissions=["change"]
+        description=_("Trading: halt, cancel all orders and close all positions"), permissions=["close_out"]
     )
     def halt_cancel_and_close(self, request: HttpRequest, queryset: QuerySet[Level]) -> None:
         self._change_state(request, queryset, TradingState.HALTED, cancel_all=True, close_all=True)
@@ -113,14 +132,11 @@ class HaltableAccountAdmin(TradingStateMixin, LeavingMixin, AccountAdmin):
 
 
 @admin.register(SystemRisk)
-class SystemRiskAdmin(TradingStateMixin):
+class SystemRiskAdmin(TradingStateMixin, LimitedAdmin):
     readonly_fields = ["trading_state", "state_reason", "state_changed_at"]
+    limits = (*LIMIT_NAMES, *BUDGET_NAMES)
     fieldsets = [STATE_FIELDSET, LIMITS_FIELDSET, BUDGETS_FIELDSET]
     list_display = ["__str__", "trading_state", "state_reason", "state_changed_at"]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[SystemRisk]:
-        SystemRisk.objects.get_or_create(pk=1)
-        return super().get_queryset(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
