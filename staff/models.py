@@ -1,8 +1,9 @@
 """Rights, second factors, recovery codes and sessions of the people at the desk."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -97,6 +98,14 @@ class RecoveryCode(models.Model):
 class SignInQuerySet(models.QuerySet["SignIn"]):
     def open(self) -> "SignInQuerySet":
         return self.filter(ended_at__isnull=True)
+
+    def going_on(self, *, now: datetime) -> "SignInQuerySet":
+        """Open, and neither idle nor old enough to end at the next visit."""
+        idle, oldest = (
+            timedelta(minutes=settings.SESSION_IDLE_MINUTES),
+            timedelta(seconds=settings.SESSION_COOKIE_AGE),
+        )
+        return self.open().filter(seen_at__gte=now - idle, began_at__gte=now - oldest)
 
 
 class SignIn(models.Model):

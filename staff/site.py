@@ -90,6 +90,9 @@ class StaffSite(AdminSite):
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         require_confirmation(request)
+        if request.method == "POST" and not self.may_try(request, "confirm", request.user.get_username()):
+            messages.error(request, gettext("Too many attempts. Wait a minute, then try again."))
+            return redirect("admin:password_change")
         with transaction.atomic():
             response = super().password_change(request, extra_context)
             if isinstance(response, HttpResponseRedirect):

@@ -115,7 +115,7 @@ def _key_of(request: HttpRequest, user: User) -> bytes | None:
 
 def sessions_view(request: HttpRequest) -> HttpResponse:
     """The open sessions of the person; of everybody for those who manage people."""
-    rows = SignIn.objects.open().select_related("user")
+    rows = SignIn.objects.going_on(now=timezone.now()).select_related("user")
     sees_all = request.user.has_perm(MANAGE_PEOPLE)
     listed = rows if sees_all else rows.filter(user=_person(request))
     return _page(

@@ -93,7 +93,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 # The first makes new hashes; a hash of another is made anew at the next sign-in.
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "staff.sign_in.passwords.PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
     "django.contrib.auth.hashers.ScryptPasswordHasher",
 ]

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpRequest
@@ -24,6 +23,7 @@ KEPT = timedelta(days=90)
 def begin_session(request: HttpRequest, user: User, *, now: datetime) -> None:
     """A sign-in counts as a confirmation, too: the password and the second factor were right just now."""
     SignIn.objects.filter(user=user, seen_at__lt=now - KEPT).delete()
+    SignIn.objects.open().filter(pk=_row_of(request)).update(ended_at=now)  # the same browser signs in again
     row = SignIn.objects.create(
         user=user,
         address=getattr(request, "client_address", "")[:45],
@@ -50,12 +50,14 @@ def session_of(request: HttpRequest) -> SignIn | None:
 
 
 def note_visit(request: HttpRequest, *, now: datetime) -> bool:
-    """Returns whether the session goes on. Writes at most once a minute, and ends a session that was idle too long."""
-    row = session_of(request)
+    """Returns whether the session goes on. Writes at most once a minute, and ends what was idle or lasted too long.
+
+    Django counts the age of a session from its last change, so the row tells when the session began.
+    """
+    row = SignIn.objects.going_on(now=now).filter(pk=_row_of(request)).first()
     if row is None:
-        return False
-    if now - row.seen_at > timedelta(minutes=settings.SESSION_IDLE_MINUTES):
-        end_sessions([row], actor=Actor.of_service("idle"), now=now)
+        over = SignIn.objects.open().filter(pk=_row_of(request))
+        end_sessions(over, actor=Actor.of_service("session limits"), now=now)
         return False
     if now - row.seen_at >= SEEN_EVERY:
         SignIn.objects.open().filter(pk=row.pk).update(seen_at=now)

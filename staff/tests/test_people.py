@@ -8,6 +8,8 @@ from audit.actions import Action
 from audit.models import AuditEntry
 from staff.models import SignIn
 from staff.tests.conftest import PASSWORD
+from tradehub import settings as product
+from tradehub.http.login import TRIES_PER_NAME
 
 NEW = "nine blue whales sing"
 MAY_MANAGE = ("staff.manage_people", "auth.view_user")
@@ -170,6 +172,29 @@ def test_the_own_password_asks_for_the_old_one_and_ends_the_other_sessions(brows
     assert [response.status_code for response in (direct, wrong, right)] == [403, 200, 302]
     assert (here.get("/admin/").status_code, there.get("/admin/").status_code) == (200, 302)
     assert AuditEntry.objects.filter(action=Action.PASSWORD_CHANGED).count() == 1
+
+
+def test_guesses_of_the_old_password_have_to_wait(browser, person):
+    client = browser(person("desk"))
+    form = {"new_password1": NEW, "new_password2": NEW}
+    for number in range(TRIES_PER_NAME):
+        client.post(reverse("admin:password_change"), {**form, "old_password": f"guess {number}"})
+
+    response = client.post(reverse("admin:password_change"), {**form, "old_password": PASSWORD})
+
+    assert response.headers["Location"] == reverse("admin:password_change")
+    assert not User.objects.get().check_password(NEW)
+
+
+def test_a_hash_of_before_is_made_anew_with_argon2(client, person, settings):
+    desk = person("desk")
+    settings.PASSWORD_HASHERS = [*product.PASSWORD_HASHERS, *settings.PASSWORD_HASHERS]
+    before = desk.password
+
+    client.post("/admin/login/?next=/admin/", {"username": "desk", "password": PASSWORD})
+
+    desk.refresh_from_db()
+    assert (before[:4], desk.password[:29]) == ("md5$", "argon2$argon2id$v=19$m=19456,")
 
 
 def test_roles_cannot_be_widened_in_the_admin(browser, root):

@@ -11,6 +11,7 @@ from audit.actions import Action
 from audit.models import AuditEntry
 from staff.models import SignIn
 from staff.sign_in.sessions import KEPT, SEEN_EVERY
+from staff.tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/sessions/"
@@ -82,6 +83,23 @@ def test_an_idle_session_ends(browser, settings):
     row.refresh_from_db()
     assert row.ended_at is not None
     assert not Session.objects.exists()
+
+
+def test_a_session_ends_after_twelve_hours_whatever_happens_in_it(browser):
+    desk = browser("desk")
+    SignIn.objects.update(began_at=timezone.now() - timedelta(hours=12, seconds=1))
+    listed = SignIn.objects.going_on(now=timezone.now()).count()
+
+    assert (listed, is_in(desk)) == (0, False)
+
+
+def test_a_browser_that_signs_in_again_has_one_session(person, browser):
+    desk = person("desk")
+    client = browser(desk)
+
+    client.post("/admin/login/", {"username": "desk", "password": PASSWORD})
+
+    assert (SignIn.objects.open().count(), is_in(client)) == (1, True)
 
 
 def test_a_visit_is_written_once_a_minute(browser):
