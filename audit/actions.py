@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Action(TextChoices):
-    """One word for the kind of thing that is acted on, and one for what is done."""
+    """A code names the kind of thing, and the act."""
 
     STATE_CHANGED = "trading_state.changed", _("Trading state changed")
     LIMITS_CHANGED = "limits.changed", _("Limits changed")

@@ -41,5 +41,6 @@ def plain_value(value: Any) -> Json:
 
 
 def _text(value: object) -> str:
-    """PostgreSQL keeps neither NUL nor half of a surrogate pair."""
-    return str(value).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
+    """PostgreSQL keeps neither NUL nor half of a surrogate pair. A stored reason stays untranslated."""
+    text = str.__str__(value) if isinstance(value, str) else str(value)
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")

@@ -30,12 +30,12 @@ def record(
     """Adds an entry, in the transaction of the act, as the last step before its end.
 
     Entries form one chain, so the chain stays locked until the transaction ends. A transaction that goes on to lock
-    other rows could wait for a transaction that waits for the chain. `before` and `after` name what changed, without
-    secrets. Raises RuntimeError outside of a transaction, because the act could then happen without its entry.
+    other rows could wait for a transaction that waits for the chain. `before` and `after` hold the changed values,
+    without secrets. Raises RuntimeError outside of a transaction, because the act could then happen without the entry.
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("An audit entry is written in the transaction of the act.")
-    head = _locked_head()
+    head = lock_chain()
     entry = AuditEntry(
         number=head.number + 1,
         at=now,
@@ -62,7 +62,8 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[s
     return {name: before.get(name) for name in names}, {name: after[name] for name in names}
 
 
-def _locked_head() -> AuditHead:
+def lock_chain() -> AuditHead:
+    """Locks the chain until the transaction ends. Only for a caller that locks nothing else afterwards."""
     locked = AuditHead.objects.select_for_update()
     head = locked.filter(pk=_HEAD).first()
     if head is None:  # the first entry
@@ -98,10 +99,34 @@ class Verdict:
             self.problems.append(problem)
 
 
-def verify_trail(*, anchor: tuple[int, str] | None = None) -> Verdict:
-    """Reads the whole chain in portions. `anchor` is a number and a hash, noted outside of the database before."""
+Anchor = tuple[int, str]  # the number and the hash of an entry, noted outside of the database
+
+
+def verify_newer(anchor: Anchor) -> Verdict:
+    """Reads the entry of the anchor and the entries after. The entries before were read when the anchor was noted."""
+    verdict = Verdict(*anchor)
+    known = AuditEntry.objects.filter(number=anchor[0]).first()
+    if anchor[0] and (known is None or anchor[1] != known.hash):
+        verdict.note(f"#{anchor[0]}, noted outside, is missing or another.")
+    elif known is not None and known.hash != _hash_of(known):
+        verdict.note(f"#{anchor[0]} was changed.")
+    _read_on(verdict, AuditEntry.objects.filter(number__gt=anchor[0]))
+    _compare_head(verdict)
+    return verdict
+
+
+def verify_trail(*, anchor: Anchor | None = None) -> Verdict:
+    """Reads the whole chain in portions."""
     verdict = Verdict()
-    for entry in entries_in_order():
+    _read_on(verdict, AuditEntry.objects.all(), anchor)
+    if anchor is not None and anchor[0] > verdict.number:
+        verdict.note(f"#{anchor[0]}, noted outside, is missing.")
+    _compare_head(verdict)
+    return verdict
+
+
+def _read_on(verdict: Verdict, rows: models.QuerySet[AuditEntry], anchor: Anchor | None = None) -> None:
+    for entry in entries_in_order(rows):
         if entry.number != verdict.number + 1:
             verdict.note(f"Between #{verdict.number} and #{entry.number} entries are missing.")
         elif entry.previous_hash != verdict.hash:
@@ -111,10 +136,6 @@ def verify_trail(*, anchor: tuple[int, str] | None = None) -> Verdict:
         verdict.number, verdict.hash = entry.number, entry.hash
         if anchor is not None and anchor[0] == entry.number and anchor[1] != entry.hash:
             verdict.note(f"#{entry.number} is not the entry that was noted outside.")
-    if anchor is not None and anchor[0] > verdict.number:
-        verdict.note(f"#{anchor[0]}, noted outside, is missing.")
-    _compare_head(verdict)
-    return verdict
 
 
 def _compare_head(verdict: Verdict) -> None:

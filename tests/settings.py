@@ -13,6 +13,7 @@ os.environ.update(
         "Q_REDIS_URL": os.environ.get("TEST_Q_REDIS_URL", ""),
         "WATERMARK_FILE": "",
         "STAFF_SECOND_FACTOR": "false",  # the tests of the second factor switch it on
+        "AUDIT_ANCHOR_FILE": "",
     }
 )
 

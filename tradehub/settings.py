@@ -224,6 +224,7 @@ EXIT_ASK_AFTER_S = at_least("EXIT_ASK_AFTER_S", 60, default=3600)  # see orders.
 ABSENCE_HORIZON_S = at_least("ABSENCE_HORIZON_S", 60)  # see orders.reconciliation.absence
 TRACK_INTERVAL_S = positive_int("TRACK_INTERVAL_S", 2)
 WATERMARK_FILE = optional_file_path("WATERMARK_FILE", "var/watermark")  # see orders.outside.books_gap
+AUDIT_ANCHOR_FILE = optional_file_path("AUDIT_ANCHOR_FILE", "var/audit-anchor")  # see audit.anchor
 PAPER_EXCHANGE_URL = env.str("PAPER_EXCHANGE_URL", default="http://127.0.0.1:5002")
 WARM_CONNECTIONS = natural_int("WARM_CONNECTIONS", 200)  # see exchanges.adapters.warm_connections
 EXCHANGE_CA_FILE = env.str("EXCHANGE_CA_FILE", default="")  # for exchanges with a certificate of our own

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.utils import timezone
 
+from audit.actions import Action
+from audit.actor import Actor
 from audit.chain import plain_value
 from audit.models import COVERED, AuditEntry
-from audit.trail import entries_in_order
+from audit.trail import entries_in_order, record
 
 _COLUMNS = (*COVERED, "previous_hash", "hash")
 
@@ -42,6 +46,10 @@ class Command(BaseCommand):
             for entry in entries_in_order(rows):
                 line = {name: plain_value(getattr(entry, name)) for name in _COLUMNS}
                 out.write(json.dumps(line, ensure_ascii=False) + "\n")
+        with transaction.atomic():
+            days = {"since": since and since.isoformat(), "until": until and until.isoformat()}
+            actor = Actor.of_command("export_audit")
+            record(Action.EXPORTED, None, actor=actor, now=timezone.now(), after=days)
 
 
 def _midnight(day: date) -> datetime:

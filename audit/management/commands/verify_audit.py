@@ -1,21 +1,17 @@
-import re
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from audit.anchor import parse_anchor
 from audit.trail import verify_trail
-
-_ANCHOR = re.compile(r"(\d{1,18}):([0-9a-f]{64})")
 
 
 def _anchor(text: str) -> tuple[int, str]:
-    found = _ANCHOR.fullmatch(text)
-    if found is None:
-        raise ArgumentTypeError(
-            "An anchor is a number, a colon and 64 hexadecimal digits, as this command prints."
-        )
-    return int(found[1]), found[2]
+    try:
+        return parse_anchor(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 class Command(BaseCommand):
