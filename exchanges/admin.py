@@ -27,6 +27,7 @@ from exchanges.models import Account, ExchangePause, Market, MarketList
 from exchanges.pause_record import key_digest
 from exchanges.registry import EXCHANGES
 from exchanges.vault import CredentialsUnreadable, credentials_of
+from staff.acting import actor_of
 from staff.pages import FixedOnceMadeForm, ModelAdmin, ReadOnlyAdmin
 from staff.roles import REPLACE_KEYS_OF_OTHERS
 from staff.sign_in.confirmation import require_confirmation
@@ -243,7 +244,8 @@ class ExchangePauseAdmin(ReadOnlyAdmin):
     @admin.action(description=_("Lift the selected pauses"), permissions=["lift"])
     def lift(self, request: HttpRequest, chosen: QuerySet[ExchangePause]) -> None:
         rows = list(chosen)
-        pauses.lift_pauses([row.key for row in rows], now=timezone.now())
+        actor = actor_of(request, "exchanges.change_exchangepause")
+        pauses.lift_pauses([row.key for row in rows], actor=actor, now=timezone.now())
         for row in rows:
             self.log_change(request, row, gettext("Lifted."))
         self.message_user(

@@ -10,6 +10,11 @@ import time
 from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 
+from django.db import transaction
+
+from audit.actions import Action
+from audit.actor import Actor
+from audit.trail import record
 from exchanges.database.prepared import Query
 from exchanges.gateway import gateway
 from exchanges.models import ExchangePause
@@ -55,14 +60,21 @@ def take_over(
         _begin_pauses(rows, now)
 
 
-def lift_pause(exchange: str, api_key: str = "", *, now: datetime) -> None:
+def lift_pause(exchange: str, api_key: str = "", *, actor: Actor, now: datetime) -> None:
     """Ends the pause of the whole address, or of the account with the key, in all processes."""
-    lift_pauses([PauseKey(exchange, key_digest(api_key))], now=now)
+    lift_pauses([PauseKey(exchange, key_digest(api_key))], actor=actor, now=now)
 
 
-def lift_pauses(keys: Iterable[PauseKey], *, now: datetime) -> None:
-    for key in keys:
-        ExchangePause.objects.lift(key, now=now)
+def lift_pauses(keys: Iterable[PauseKey], *, actor: Actor, now: datetime) -> None:
+    wanted = sorted(set(keys))
+    with transaction.atomic():
+        for key in wanted:
+            ExchangePause.objects.lift(key, now=now)
+        for key in wanted:
+            row = ExchangePause.objects.get(exchange=key.exchange, key_digest=key.key_digest)
+            after = {"exchange": key.exchange, "key": key.key_digest}
+            record(Action.PAUSE_LIFTED, row, actor=actor, now=now, after=after)
+    for key in wanted:
         logger.info("pause lifted exchange=%s one_account=%s", key.exchange, bool(key.key_digest))
     synchronize(now=now)
 

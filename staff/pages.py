@@ -1,11 +1,21 @@
 """What the admin pages of all apps are made of."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth import get_permission_codename
+from django.db import transaction
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+
+from staff.acting import actor_of
+from staff.recorded_rows import Entry, State, addition_of, changes_of, deletion_of, stored_state
+
+T = TypeVar("T", bound=Model)
 
 # What Django's own filters ask: nothing here reads a column letter by letter, or runs an expression.
 _OPERATORS = {"exact", "in", "isnull", "isempty", "range", "gte", "gt", "lte", "lt", "year", "month", "day"}
@@ -48,7 +58,7 @@ class ListedLookups:
 # The type checker's stubs name the model of an admin class or form, as in ModelAdmin[Account]. Django's own classes
 # refuse the brackets at run time. The admin modules of all apps take these three classes from here.
 if TYPE_CHECKING:
-    from django.contrib.admin import ModelAdmin as ModelAdmin
+    from django.contrib.admin import ModelAdmin as _ModelAdmin
     from django.contrib.admin import TabularInline as TabularInline
     from django.forms import ModelForm as ModelForm
 else:
@@ -57,7 +67,7 @@ else:
         def __class_getitem__(cls, model: Any) -> type:
             return cls
 
-    class ModelAdmin(_IgnoresModel, ListedLookups, admin.ModelAdmin):
+    class _ModelAdmin(_IgnoresModel, ListedLookups, admin.ModelAdmin):
         pass
 
     class TabularInline(_IgnoresModel, admin.TabularInline):
@@ -65,6 +75,84 @@ else:
 
     class ModelForm(_IgnoresModel, forms.ModelForm):
         pass
+
+
+class ModelAdmin(_ModelAdmin[T]):
+    """A page of rows. What a person adds, changes or deletes on the page stands in the audit trail.
+
+    Django saves a form, its inline rows and its own log in one transaction, and writes the log last. So the entries
+    are written right after Django's log: no row is locked after the chain of the trail.
+    """
+
+    def save_model(self, request: HttpRequest, obj: T, form: Any, change: bool) -> None:
+        if change:
+            _before(request)[obj] = stored_state(type(obj), obj.pk, lock=True)
+        super().save_model(request, obj, form, change)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        kept = [row.instance for row in getattr(formset, "initial_forms", ()) if row.has_changed()]
+        before = {row.pk: stored_state(type(row), row.pk, lock=True) for row in kept}
+        gone = {row.pk: copy(row) for row in kept}
+        super().save_formset(request, form, formset, change)
+        entries = _entries(request)
+        entries += [addition_of(row) for row in formset.new_objects]
+        for row, _names in formset.changed_objects:
+            entries += changes_of(row, before[row.pk])
+        entries += [
+            deletion_of(gone[pk], before[pk])
+            for pk in before
+            if not type(gone[pk])._default_manager.filter(pk=pk)
+        ]
+
+    def log_addition(self, request: HttpRequest, obj: T, message: Any) -> Any:
+        logged = super().log_addition(request, obj, message)
+        self._write(request, "add", [addition_of(obj), *_entries(request)])
+        return logged
+
+    def log_change(self, request: HttpRequest, obj: T, message: Any) -> Any:
+        """Actions log changes, too. The service that an action calls has written the entry."""
+        logged = super().log_change(request, obj, message)
+        before = _before(request).pop(obj, None)
+        if before is not None:
+            self._write(request, "change", [*changes_of(obj, before), *_entries(request)])
+        return logged
+
+    def delete_model(self, request: HttpRequest, obj: T) -> None:
+        gone, before = copy(obj), stored_state(type(obj), obj.pk, lock=True)
+        super().delete_model(request, obj)
+        self._write(request, "delete", [deletion_of(gone, before)])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[T]) -> None:
+        """Django's action runs outside of a transaction."""
+        with transaction.atomic():
+            gone = [
+                deletion_of(row, stored_state(type(row), row.pk, lock=True))
+                for row in queryset.order_by("pk")
+            ]
+            super().delete_queryset(request, queryset)
+            self._write(request, "delete", gone)
+
+    def _write(self, request: HttpRequest, act: str, entries: Iterable[Entry]) -> None:
+        right = f"{self.opts.app_label}.{get_permission_codename(act, self.opts)}"
+        for entry in entries:
+            entry.write(actor_of(request, right), timezone.now())
+        _entries(request).clear()
+
+
+def _before(request: HttpRequest) -> dict[Model, State]:
+    """The rows' states before the change, by row."""
+    if not hasattr(request, "states_before"):
+        request.states_before = {}  # type: ignore[attr-defined]
+    states: dict[Model, State] = request.states_before  # type: ignore[attr-defined]
+    return states
+
+
+def _entries(request: HttpRequest) -> list[Entry]:
+    """The entries of inline rows that wait for the end of the transaction."""
+    if not hasattr(request, "waiting_entries"):
+        request.waiting_entries = []  # type: ignore[attr-defined]
+    entries: list[Entry] = request.waiting_entries  # type: ignore[attr-defined]
+    return entries
 
 
 class ReadOnlyAdmin(ModelAdmin[Any]):

@@ -13,6 +13,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
+from staff.acting import actor_of
 from staff.pages import FixedOnceMadeForm, ModelAdmin, TabularInline
 from staff.roles import CHANGE_LIMITS, ISSUE_TOKENS_FOR_OTHERS
 from staff.sign_in.confirmation import require_confirmation
@@ -213,7 +214,7 @@ class TokenAdmin(ModelAdmin[Token]):
             issued = tokens.new_token(obj.mark)
             obj.prefix, obj.digest = issued.prefix, issued.digest
             request.issued = issued.clear  # type: ignore[attr-defined]  # read by response_add
-        obj.save()
+        super().save_model(request, obj, form, change)
 
     def response_add(self, request: HttpRequest, obj: Token, *args: Any) -> HttpResponse:
         issued: str = request.issued  # type: ignore[attr-defined]
@@ -235,7 +236,8 @@ class TokenAdmin(ModelAdmin[Token]):
 
     @admin.action(description=_("Revoke the selected tokens"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        revoked = queryset.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
+        actor = actor_of(request, f"strategies.change_{self.opts.model_name}")
+        revoked = queryset.revoke(actor=actor, now=timezone.now())  # type: ignore[attr-defined]
         self.message_user(request, _("%(count)s tokens were revoked.") % {"count": revoked})
 
 
@@ -284,7 +286,8 @@ class WebhookTokenAdmin(TokenAdmin):
     ) -> HttpResponse | None:
         if not self.may_issue_again(request, queryset.select_related("user")):
             return None
-        shown = [(token, token.renew_signing_secret()) for token in queryset]
+        actor, now = actor_of(request, "strategies.change_webhooktoken"), timezone.now()
+        shown = [(token, token.renew_signing_secret(actor=actor, now=now)) for token in queryset]
         for token, _secret in shown:
             self.log_change(request, token, "Signing secret renewed.")
         return self.show_once(
@@ -299,7 +302,8 @@ class WebhookTokenAdmin(TokenAdmin):
     def drop_signing_secret(self, request: HttpRequest, queryset: QuerySet[WebhookToken]) -> None:
         if not self.may_issue_again(request, queryset.select_related("user")):
             return
+        actor = actor_of(request, "strategies.change_webhooktoken")
         for token in queryset.exclude(sealed_signing_secret=""):
-            token.drop_signing_secret()
+            token.drop_signing_secret(actor=actor, now=timezone.now())
             self.log_change(request, token, "Signing secret dropped.")
         self.message_user(request, _("Deliveries with these tokens need no signature."))

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
+from audit.actor import Actor
 from exchanges.models import Account
 from exchanges.paper.testing import PaperControl
 from exchanges.vault import credentials_of
@@ -12,6 +13,7 @@ from strategies.models import Strategy, StrategyAccount
 from tests.factories import AccountFactory, StrategyAccountFactory, StrategyFactory, UserFactory, issue_token
 
 Json = dict[str, Any]
+PERSON = Actor("user:1", "orders.change_order", label="anna")
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 BTC_LIMIT = {"symbol": "BTC/USDT", "side": "buy", "order_type": "LIMIT", "price": "90000", "qty_per": 5}
 BTC_MARKET = {"symbol": "BTC/USDT", "side": "buy", "order_type": "MARKET", "qty_per": 5}

@@ -11,7 +11,7 @@ from orders.models import Order, Position
 from orders.reconciliation import absence
 from orders.reconciliation.by_person import declare_absent
 from tests.crash import track, track_at
-from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
+from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, PERSON, open_desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -233,5 +233,5 @@ def test_beyond_the_reach_of_the_orders_a_person_decides_where_the_holding_diffe
     look(*(11 * turn for turn in range(8)))
 
     assert outcome() == ("accepted", "absence_unproved", "0")
-    assert declare_absent([Order.objects.get()], actor="user:1", now=timezone.now())
+    assert declare_absent([Order.objects.get()], actor=PERSON, now=timezone.now())
     assert outcome() == ("canceled", "forgotten_by_exchange", "0")

@@ -13,7 +13,7 @@ from orders.outside.books import external_holdings
 from orders.outside.distribution import NotDistributable, distribute, distribution_of_event
 from orders.reconciliation.comparison import compare_accounts
 from tests.crash import later
-from tests.desk import BTC, BTC_MARKET, open_desk
+from tests.desk import BTC, BTC_MARKET, PERSON, open_desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -181,7 +181,7 @@ def test_a_strategy_account_of_another_account_gets_no_share(both, event, paper)
             distribution_of_event(event),
             {pk: Decimal(-1)},
             expected={pk: Decimal(0)},
-            actor="user:1",
+            actor=PERSON,
             reason="x",
             now=timezone.now(),
         )

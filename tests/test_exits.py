@@ -21,7 +21,7 @@ from orders.models import Batch, Order, Position
 from orders.reconciliation.tracker import Tracker
 from orders.turns import state_lock
 from tests.crash import abandon_all, dying_at, track
-from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
+from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, PERSON, open_desk
 from tests.waiting import LONG_S, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -294,7 +294,7 @@ def halt(desk):
         desk.strategy,
         TradingState.HALTED,
         reason="drill",
-        actor="user:1",
+        actor=PERSON,
         clock=timezone.now,
         cancel_all=True,
         close_all=True,

@@ -13,7 +13,7 @@ from orders.controls.circuit_breaker import trip_circuit_breakers
 from orders.controls.trading_state import set_trading_state
 from orders.models import Order, Trade
 from strategies.models import StrategyAccount, SystemRisk
-from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET
+from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, PERSON
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -112,7 +112,7 @@ REASONS = ["Back at nine.", "[", '["something else", {}]', '["daily_loss", {}]',
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_persons_own_words_stay_as_they_are(test1, reason):
-    set_trading_state(test1.strategy, TradingState.HALTED, reason=reason, now=timezone.now())
+    set_trading_state(test1.strategy, TradingState.HALTED, reason=reason, actor=PERSON, now=timezone.now())
 
     test1.strategy.refresh_from_db()
 
@@ -128,7 +128,9 @@ def test_who_halts_trading_is_told_in_korean(deliver, test1, scope):
         "strategy account": test1.strategy_account("A1"),
     }
     names = {"system": "시스템", "strategy": "전략", "account": "계좌", "strategy account": "전략 계좌"}
-    set_trading_state(levels[scope], TradingState.HALTED, reason="Back at nine.", now=timezone.now())
+    set_trading_state(
+        levels[scope], TradingState.HALTED, reason="Back at nine.", actor=PERSON, now=timezone.now()
+    )
 
     error = deliver(test1.alert(BTC_LIMIT)).json()["results"][0]["error"]
 

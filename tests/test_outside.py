@@ -20,7 +20,7 @@ from orders.reconciliation.comparison import compare_accounts
 from orders.reconciliation.position_differences import declare_events_external, declare_external
 from orders.reconciliation.tracker import Tracker
 from tests.crash import later, track
-from tests.desk import BTC, BTC_CLOSE, BTC_MARKET, open_desk
+from tests.desk import BTC, BTC_CLOSE, BTC_MARKET, PERSON, open_desk
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -323,7 +323,7 @@ def test_what_a_person_declares_external_is_expected_and_settles_its_events(deli
     hand(solo, "BUY", "0.5")
     compare()
 
-    declare_external(PositionDifference.objects.get(), actor="user:1", now=timezone.now())
+    declare_external(PositionDifference.objects.get(), actor=PERSON, now=timezone.now())
     compare(minutes=2)
 
     assert not PositionDifference.objects.unresolved().exists()
@@ -336,8 +336,8 @@ def test_an_event_that_a_person_declares_external_is_expected_from_then_on(deliv
     hand(solo, "BUY", "0.5")
     compare()
 
-    settled = declare_events_external(OutsideEvent.objects.all(), actor="user:1", now=timezone.now())
-    again = declare_events_external(OutsideEvent.objects.all(), actor="user:1", now=timezone.now())
+    settled = declare_events_external(OutsideEvent.objects.all(), actor=PERSON, now=timezone.now())
+    again = declare_events_external(OutsideEvent.objects.all(), actor=PERSON, now=timezone.now())
     compare(minutes=2)
 
     assert (len(settled), again) == (1, [])
@@ -349,7 +349,7 @@ def test_beside_an_external_holding_of_the_same_side_a_hand_trade_waits(deliver,
     deliver(solo.alert(BTC_MARKET, ONE))
     hand(solo, "BUY", "0.5")
     compare()
-    declare_external(PositionDifference.objects.get(), actor="user:1", now=timezone.now())
+    declare_external(PositionDifference.objects.get(), actor=PERSON, now=timezone.now())
 
     hand(solo, "SELL", "0.5")
     compare(minutes=2)
@@ -363,7 +363,7 @@ def test_an_external_short_beside_a_long_position_is_no_difference(deliver, solo
     deliver(solo.alert(BTC_CLOSE))
     hand(solo, "SELL", "1")
     compare()
-    declare_external(PositionDifference.objects.get(), actor="user:1", now=timezone.now())
+    declare_external(PositionDifference.objects.get(), actor=PERSON, now=timezone.now())
     deliver(solo.alert(BTC_MARKET, ONE))
 
     compare(minutes=2)
@@ -487,7 +487,7 @@ def test_a_liquidation_takes_the_external_part_along(deliver, paper, solo):
     deliver(solo.alert(BTC_MARKET, ONE))
     hand(solo, "BUY", "0.5")
     compare()
-    declare_external(PositionDifference.objects.get(), actor="user:1", now=timezone.now())
+    declare_external(PositionDifference.objects.get(), actor=PERSON, now=timezone.now())
     paper.liquidate(solo.key("A1"), "BTCUSDT", price="90000")
 
     compare(minutes=2)

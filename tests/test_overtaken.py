@@ -20,7 +20,7 @@ from orders.models.transitions import Transition
 from orders.reconciliation.audit import audit_books
 from orders.turns import context, reads
 from tests.crash import abandon_all, track
-from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_desk
+from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, PERSON, open_desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,7 +63,7 @@ def test_a_person_cancels_an_order_that_fills_in_part_meanwhile(deliver, solo, o
     deliver(solo.alert(BTC_LIMIT))
     overtake(OrderStatus.PARTIALLY_FILLED)
 
-    (order,) = cancel_orders(Order.objects.all(), actor="user:1", clock=timezone.now)
+    (order,) = cancel_orders(Order.objects.all(), actor=PERSON, clock=timezone.now)
 
     assert order.status == OrderStatus.CANCELED
 

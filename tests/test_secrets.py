@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
 from exchanges.adapters.protocol import Credentials
@@ -21,7 +22,7 @@ from exchanges.errors import ExchangeError
 from exchanges.models import Account
 from strategies.models import WebhookToken
 from tests.crash import track
-from tests.desk import BTC_LIMIT, BTC_MARKET, CANCEL_ALL, open_at
+from tests.desk import BTC_LIMIT, BTC_MARKET, CANCEL_ALL, PERSON, open_at
 from tests.factories import issue_api_token
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,7 +111,7 @@ def planted(test1, paper, settings):
     account.set_credentials(Credentials(KEY, SECRET, PASSWORD))
     account.save()
     open_at(paper, account)
-    return WebhookToken.objects.get().renew_signing_secret()
+    return WebhookToken.objects.get().renew_signing_secret(actor=PERSON, now=timezone.now())
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from orders.reconciliation import audit
 from orders.reconciliation.paper_audit import PaperAudit
 from orders.transactions import transaction_within
 from orders.turns.state_lock import shared_hold
-from tests.desk import BTC_LIMIT, order_posts
+from tests.desk import BTC_LIMIT, PERSON, order_posts
 from tests.waiting import LONG_S, done_within
 from webhooks.models import WebhookLog
 
@@ -176,7 +176,7 @@ def test_a_halt_waits_for_those_who_are_on_their_way_out(test1):
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = '1s'")
 
-    set_trading_state(test1.strategy, TradingState.HALTED, reason="now", now=timezone.now())
+    set_trading_state(test1.strategy, TradingState.HALTED, reason="now", actor=PERSON, now=timezone.now())
 
     assert ended.is_set()
     with connection.cursor() as cursor:

@@ -16,6 +16,11 @@ def is_within(scope: str, name: str, limit: int, *, amount: int = 1) -> bool:
     return _count_attempts(_window_key(scope, name), limit, amount) <= limit
 
 
+def count_attempt(scope: str, name: str) -> int:
+    """Counts an attempt, and returns the number of attempts in this minute; 0 where none can be counted."""
+    return _count_attempts(_window_key(scope, name), -1, 1)
+
+
 def spend_attempt(scope: str, name: str, limit: int) -> None:
     """Counts an attempt. Raises WebhookError (throttled) for an attempt above the limit."""
     if not is_within(scope, name, limit):

@@ -5,11 +5,13 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.actions import Action
 from exchanges import registry, vault
 from exchanges.adapters.protocol import Credentials
 from exchanges.enums import KeyFinding, TradingState
 from exchanges.fields import StateReasonField
 from exchanges.models.fixed import refuse_change
+from exchanges.pause_record import key_digest
 
 
 class AccountQuerySet(models.QuerySet["Account"]):
@@ -55,6 +57,8 @@ class Account(models.Model):
     compare_claimed_at = models.DateTimeField(null=True, editable=False)
     swept_at = models.DateTimeField(null=True, editable=False)
 
+    changed_as = {"sealed_credentials": Action.KEY_CHANGED, "key": Action.KEY_CHANGED}
+
     objects = AccountQuerySet.as_manager()
 
     class Meta:
@@ -75,6 +79,13 @@ class Account(models.Model):
     def set_credentials(self, credentials: Credentials) -> None:
         """Encrypts the credentials for this row, its owner and its exchange; call save() afterwards."""
         self.sealed_credentials = vault.seal(credentials, place=self.place)
+
+    def audited_facts(self) -> dict[str, str]:
+        """The fingerprint of the API key: the audit trail tells keys apart, and holds none."""
+        try:
+            return {"key": key_digest(vault.credentials_of(self).api_key)}
+        except vault.CredentialsUnreadable:
+            return {"key": ""}
 
     @property
     def opaque_name(self) -> str:

@@ -26,7 +26,7 @@ from exchanges.market_data import catalog, prices
 from exchanges.models import ExchangePause
 from exchanges.pause_record import Pause, PauseKey, key_digest
 from exchanges.vault import credentials_of
-from tests.desk import order_posts
+from tests.desk import PERSON, order_posts
 from tests.factories import AccountFactory
 from tests.waiting import LONG_S, eventually
 
@@ -491,7 +491,7 @@ def test_a_pause_without_a_row_is_lifted_too(books, api_key):
     pauses.synchronize(now=timezone.now())
     gateway.pause("paper", 300, api_key=api_key)
 
-    pauses.lift_pause("paper", api_key, now=timezone.now())
+    pauses.lift_pause("paper", api_key, actor=PERSON, now=timezone.now())
 
     assert gateway.pause_left_s("paper", ALICE) == 0
     assert ExchangePause.objects.get().lifted_at
@@ -500,7 +500,7 @@ def test_a_pause_without_a_row_is_lifted_too(books, api_key):
 def test_a_pause_after_a_lift_holds(books, new_process):
     gateway.pause("paper", 300)
     pauses.synchronize(now=timezone.now())
-    pauses.lift_pause("paper", now=timezone.now())
+    pauses.lift_pause("paper", actor=PERSON, now=timezone.now())
     gateway.pause("paper", 200)
 
     pauses.synchronize(now=timezone.now())

@@ -12,6 +12,7 @@ from orders.admin.distribution import DistributingAdmin
 from orders.models import Adjustment, BookAudit, ExternalOrder, MissedAlert, OutsideEvent, PositionDifference
 from orders.outside.distribution import Distribution, distribution_of_difference, distribution_of_event
 from orders.reconciliation.position_differences import declare_events_external, declare_external
+from staff.acting import actor_of
 from staff.pages import ReadOnlyAdmin
 
 
@@ -44,7 +45,7 @@ class PositionDifferenceAdmin(DistributingAdmin):
     )
     def declare_external(self, request: HttpRequest, queryset: QuerySet[PositionDifference]) -> None:
         for row in queryset.unresolved():  # type: ignore[attr-defined]
-            declare_external(row, actor=f"user:{request.user.pk}", now=timezone.now())
+            declare_external(row, actor=actor_of(request, self.operate_right), now=timezone.now())
             self.message_user(request, _("Difference %(row)s: declared.") % {"row": row})
 
 
@@ -73,7 +74,7 @@ class OutsideEventAdmin(DistributingAdmin):
     )
     def declare_events_external(self, request: HttpRequest, queryset: QuerySet[OutsideEvent]) -> None:
         declared = declare_events_external(
-            list(queryset), actor=f"user:{request.user.pk}", now=timezone.now()
+            list(queryset), actor=actor_of(request, self.operate_right), now=timezone.now()
         )
         for event in declared:
             self.message_user(request, _("%(event)s: declared.") % {"event": event}, messages.SUCCESS)

@@ -28,6 +28,7 @@ from orders.outside.distribution import (
     preview,
     read_positions,
 )
+from staff.acting import actor_of
 from staff.pages import ReadOnlyAdmin
 from staff.roles import OPERATE_ORDERS
 from strategies.models import StrategyAccount
@@ -86,6 +87,7 @@ class DistributingAdmin(ReadOnlyAdmin):
     """Adds the page to a list of events or differences. Nothing is booked before the preview was confirmed."""
 
     has_price = False
+    operate_right = OPERATE_ORDERS
 
     def distribution_of(self, row: Any, price: Decimal | None) -> Distribution:
         raise NotImplementedError
@@ -95,7 +97,7 @@ class DistributingAdmin(ReadOnlyAdmin):
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """What is booked or declared lets the account trade again, so a user who may only look must do neither."""
-        return request.user.has_perm(OPERATE_ORDERS)
+        return request.user.has_perm(self.operate_right)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.distribution_view)
@@ -139,7 +141,7 @@ class DistributingAdmin(ReadOnlyAdmin):
             distribution,
             shares,
             expected={pk: _seen(request, pk) for pk in shares},
-            actor=f"user:{request.user.pk}",
+            actor=actor_of(request, self.operate_right),
             reason=form.cleaned_data["reason"],
             now=timezone.now(),
         )

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from orders.controls.exits_by_person import end_goals, try_again
 from orders.controls.trading_state import close_positions
 from orders.models import ExitGoal, Order, Position, Protection
+from staff.acting import actor_of
 from staff.pages import ReadOnlyAdmin, TabularInline
 from staff.roles import OPERATE_ORDERS
 
@@ -18,8 +19,10 @@ from staff.roles import OPERATE_ORDERS
 class OperatedAdmin(ReadOnlyAdmin):
     """Shows rows that nobody edits; a person who may operate orders may run the actions."""
 
+    operate_right = OPERATE_ORDERS
+
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(OPERATE_ORDERS)
+        return request.user.has_perm(self.operate_right)
 
 
 @admin.register(Position)
@@ -43,7 +46,7 @@ class PositionAdmin(OperatedAdmin):
         description=_("Close the selected positions at the market's price"), permissions=["operate"]
     )
     def close(self, request: HttpRequest, queryset: QuerySet[Position]) -> None:
-        orders = close_positions(queryset, actor=f"user:{request.user.pk}", clock=timezone.now)
+        orders = close_positions(queryset, actor=actor_of(request, self.operate_right), clock=timezone.now)
         goals = ExitGoal.objects.filter(attempts__in=orders).distinct().select_related("strategy", "account")
         for goal in goals:
             self.message_user(request, _goal_message(goal), _level_of(goal))
@@ -102,7 +105,8 @@ class ExitGoalAdmin(OperatedAdmin):
         self._try(request, queryset, at_market=True)
 
     def _try(self, request: HttpRequest, queryset: QuerySet[ExitGoal], *, at_market: bool) -> None:
-        tried = {goal.pk for goal in try_again(queryset, at_market=at_market, now=timezone.now())}
+        actor, now = actor_of(request, self.operate_right), timezone.now()
+        tried = {goal.pk for goal in try_again(queryset, at_market=at_market, actor=actor, now=now)}
         for goal in queryset.select_related("strategy", "account"):
             if goal.pk in tried:
                 text: Any = _("Exit of %(symbol)s: the next attempt is on its way.")
@@ -113,7 +117,7 @@ class ExitGoalAdmin(OperatedAdmin):
 
     @admin.action(description=_("End the selected exits; the positions stay open"), permissions=["operate"])
     def end(self, request: HttpRequest, queryset: QuerySet[ExitGoal]) -> None:
-        ended = end_goals(queryset, actor=f"user:{request.user.pk}", clock=timezone.now)
+        ended = end_goals(queryset, actor=actor_of(request, self.operate_right), clock=timezone.now)
         self.message_user(request, _("%(count)s exits were ended.") % {"count": len(ended)}, messages.WARNING)
 
 

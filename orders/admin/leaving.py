@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from audit.actor import Actor
 from orders.controls.leaving import (
     LeaveChoice,
     Leaver,
@@ -24,6 +25,7 @@ from orders.controls.leaving import (
 )
 from orders.models import Order
 from orders.turns import state_lock
+from staff.acting import actor_of
 from staff.admin import PersonAdmin
 from staff.pages import ModelAdmin
 from staff.people import may_manage
@@ -94,7 +96,7 @@ class LeavingMixin(ModelAdmin[Any]):
             choice = LeaveChoice(request.POST.get(CHOICE, ""))
         except ValueError:
             choice = LeaveChoice.CANCEL_ENTRIES
-        result = leave(leavers, choice, actor=f"user:{request.user.pk}", clock=timezone.now)
+        result = leave(leavers, choice, actor=self._actor(request), clock=timezone.now)
         for order in result.orders:
             self.message_user(request, _order_message(order), _level_of(order))
         if result.orders or CHOICE in request.POST:
@@ -103,6 +105,9 @@ class LeavingMixin(ModelAdmin[Any]):
             self.message_user(request, text % numbers, messages.WARNING)
         for left in result.left:
             self.message_user(request, _left_message(left), messages.WARNING)
+
+    def _actor(self, request: HttpRequest) -> Actor:
+        return actor_of(request, f"{self.opts.app_label}.change_{self.opts.model_name}")
 
     @admin.action(description=_("Switch off the selected rows"), permissions=["change"])
     def switch_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
@@ -115,7 +120,9 @@ class LeavingMixin(ModelAdmin[Any]):
         if not self.has_change_permission(request):
             raise PermissionDenied
         active = [row for row in rows if row.is_active]
-        switch_off(queryset.filter(pk__in=[row.pk for row in active]))
+        switch_off(
+            queryset.filter(pk__in=[row.pk for row in active]), actor=self._actor(request), now=timezone.now()
+        )
         for row in active:
             self.log_change(request, row, "Switched off.")
         text: Any = _("%(count)s rows were switched off.")

@@ -12,7 +12,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from orders.models import Position
-from staff.pages import ModelAdmin, ReadOnlyAdmin
+from staff.pages import ReadOnlyAdmin
 
 COUNTED = 10_000
 _NAMED = 500  # accounts or strategies that a search may name
@@ -88,7 +88,7 @@ class KnownCodeFilter(admin.SimpleListFilter):
 
     codes: Iterable[str] = ()
 
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [(code, code) for code in sorted(self.codes)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -101,7 +101,7 @@ class TradedSymbolFilter(admin.SimpleListFilter):
     title = _("symbol")
     parameter_name = "symbol"
 
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         symbols = Position.objects.order_by("symbol").values_list("symbol", flat=True).distinct()
         return [(symbol, symbol) for symbol in symbols]
 

@@ -21,6 +21,7 @@ from orders.models import (
     Trade,
 )
 from orders.reconciliation.by_person import declare_absent
+from staff.acting import actor_of
 from staff.pages import ModelAdmin, TabularInline
 from staff.roles import OPERATE_ORDERS
 
@@ -87,7 +88,7 @@ class OutcomeFilter(admin.SimpleListFilter):
     title = _("outcome")
     parameter_name = "outcome"
 
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[OpenOrder]) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [("unknown", _("Outcome unknown"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[OpenOrder]) -> QuerySet[OpenOrder]:
@@ -103,13 +104,15 @@ class OpenOrderAdmin(OrderAdmin):
     ordering = [F("unknown_since").asc(nulls_last=True), "-pk"]
     actions = ["cancel", "declare_absent"]
 
+    operate_right = OPERATE_ORDERS
+
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """No user may edit the rows."""
-        return request.user.has_perm(OPERATE_ORDERS)
+        return request.user.has_perm(self.operate_right)
 
     @admin.action(description=_("Cancel the selected orders at the exchange"), permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
-        orders = cancel_orders(queryset, actor=f"user:{request.user.pk}", clock=timezone.now)
+        orders = cancel_orders(queryset, actor=actor_of(request, self.operate_right), clock=timezone.now)
         for order in orders:
             done = order.status == "canceled"
             self.message_user(
@@ -121,7 +124,7 @@ class OpenOrderAdmin(OrderAdmin):
     @admin.action(description=_("The exchange never had this order"), permissions=["operate"])
     def declare_absent(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         orders = list(queryset)
-        closed = declare_absent(orders, actor=f"user:{request.user.pk}", now=timezone.now())
+        closed = declare_absent(orders, actor=actor_of(request, self.operate_right), now=timezone.now())
         for order in orders:
             if order in closed:
                 self.message_user(request, _("Order %(order)s: closed.") % {"order": order}, messages.SUCCESS)

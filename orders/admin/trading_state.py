@@ -15,6 +15,7 @@ from exchanges.state_reasons import StateReason
 from orders.admin.key_change import holds_or_works_something
 from orders.admin.leaving import LEAVING_ACTIONS, LeavingMixin
 from orders.controls.trading_state import Level, change_trading_state
+from staff.acting import actor_of
 from staff.pages import ModelAdmin
 from staff.roles import HALT, OPERATE_ORDERS, RESUME
 from staff.sign_in.confirmation import require_confirmation
@@ -78,10 +79,11 @@ class TradingStateMixin(ModelAdmin[Any]):
     def _change_state(
         self, request: HttpRequest, rows: QuerySet[Level], state: TradingState, **extent: bool
     ) -> None:
+        actor = actor_of(request, f"{self.opts.app_label}.change_{self.opts.model_name}")
         reason = StateReason.of("set_by", user=request.user.get_username())
         for row in rows:
             touched = change_trading_state(
-                row, state, reason=reason, actor=f"user:{request.user.pk}", clock=timezone.now, **extent
+                row, state, reason=reason, actor=actor, clock=timezone.now, **extent
             )
             self.message_user(
                 request,

@@ -7,6 +7,7 @@ import logging
 from datetime import datetime
 from decimal import Decimal
 
+from audit.actor import Actor
 from exchanges.amounts import plain
 from exchanges.enums import TradingState
 from exchanges.state_reasons import StateReason
@@ -18,6 +19,7 @@ from strategies.models import Limits, StrategyAccount, SystemRisk
 
 logger = logging.getLogger(__name__)
 
+BREAKER = Actor.of_service("circuit breaker")
 Verdict = tuple[TradingState, StateReason]
 _PERCENT = Decimal(100)
 _ANSWERED = (OrderStatus.REJECTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
@@ -50,7 +52,9 @@ def _stop_if_due(
     state, reason = verdict
     # A halt by a person in the meantime must not be loosened.
     before = strategy_account.trading_state
-    if not set_trading_state(strategy_account, state, reason=reason, now=now, only_from=before):
+    if not set_trading_state(
+        strategy_account, state, reason=reason, actor=BREAKER, now=now, only_from=before
+    ):
         return False
     logger.warning(
         "trading stopped strategy_account=%s state=%s reason=%r", strategy_account.pk, state, reason

@@ -12,6 +12,9 @@ from django.db import transaction
 from django.db.models import Q, QuerySet, TextChoices
 from django.utils.translation import gettext_lazy as _
 
+from audit.actions import Action
+from audit.actor import Actor
+from audit.trail import record
 from exchanges.models import Account
 from orders.controls.exits_by_person import end_goals
 from orders.controls.trading_state import close_positions
@@ -90,22 +93,36 @@ def _left_of(strategy_account: StrategyAccount) -> LeftBehind:
     return LeftBehind(strategy_account, entries, orders.count() - entries, positions.count(), goals.count())
 
 
-def switch_off(rows: QuerySet[Leaver]) -> None:
+def switch_off(rows: QuerySet[Leaver], *, actor: Actor, now: datetime) -> None:
     """Switches the rows off. After the commit no order is committed as `submitted` for an entry under the rows."""
     with transaction.atomic():
         state_lock.hold_exclusive()
+        active = list(rows.filter(is_active=True).order_by("pk"))
         rows.update(is_active=False)
+        for row in active:
+            record(
+                Action.ROLES_CHANGED if isinstance(row, User) else Action.ROW_CHANGED,
+                row,
+                actor=actor,
+                now=now,
+                before={"is_active": True},
+                after={"is_active": False},
+            )
 
 
 def leave(
     strategy_accounts: Iterable[StrategyAccount],
     choice: LeaveChoice,
     *,
-    actor: str,
+    actor: Actor,
     clock: Callable[[], datetime],
 ) -> LeaveResult:
-    """Cancels orders and closes positions by the choice. The caller has switched off and committed before."""
+    """Cancels orders and closes positions by the choice. The caller has switched off and committed before.
+
+    The choice stands in the audit trail before anything is done; each cancel and close leaves an entry of its own.
+    """
     leavers = list(strategy_accounts)
+    _record_choice(left_behind(leavers), choice, actor, clock())
     orders = _withdraw(leavers, choice, actor, clock)
     if choice is LeaveChoice.CLOSE:
         held = Position.objects.filter(strategy_account__in=leavers)
@@ -113,8 +130,24 @@ def leave(
     return LeaveResult(orders, left_behind(leavers))
 
 
+def _record_choice(left: list[LeftBehind], choice: LeaveChoice, actor: Actor, now: datetime) -> None:
+    with transaction.atomic():
+        for behind in left:
+            counts = {
+                "entries": behind.entries, "exits": behind.exits, "positions": behind.positions, "goals": behind.goals
+            }  # fmt: skip
+            record(
+                Action.PARTICIPATION_ENDED,
+                behind.strategy_account,
+                actor=actor,
+                now=now,
+                before=counts,
+                after={"choice": choice},
+            )
+
+
 def _withdraw(
-    leavers: list[StrategyAccount], choice: LeaveChoice, actor: str, clock: Callable[[], datetime]
+    leavers: list[StrategyAccount], choice: LeaveChoice, actor: Actor, clock: Callable[[], datetime]
 ) -> list[Order]:
     """Cancels entries, and with the last two choices exits too. Exits end first, so that none is sent again."""
     if choice is LeaveChoice.KEEP:

@@ -4,13 +4,16 @@ A change may also cancel the open orders and close the positions under the level
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from audit.actions import Action
+from audit.actor import Actor
+from audit.trail import record
 from exchanges.enums import OrderType, TradingState
 from exchanges.models import Account
 from orders.domain.sizing import WHOLE
@@ -24,14 +27,16 @@ from orders.turns import state_lock
 from strategies.models import Strategy, StrategyAccount, SystemRisk
 
 Level = SystemRisk | Strategy | Account | StrategyAccount
+_STATE = ("trading_state", "state_reason")
 
 
 def set_trading_state(
-    level: Level, state: TradingState, *, reason: str, now: datetime, only_from: str = ""
+    level: Level, state: TradingState, *, reason: str, actor: Actor, now: datetime, only_from: str = ""
 ) -> bool:
     """Sets the trading state of a level. After the commit no order is committed as `submitted` under the former state.
 
     With `only_from`, the row changes only where the stored state is still `only_from`. Returns whether the row changed.
+    The audit entry also tells of a state that was set again.
     """
     if isinstance(level, SystemRisk):
         SystemRisk.objects.get_or_create(pk=1)
@@ -39,7 +44,11 @@ def set_trading_state(
         state_lock.hold_exclusive()
         rows = type(level)._default_manager.filter(pk=level.pk)
         rows = rows.filter(trading_state=only_from) if only_from else rows
+        before = rows.values(*_STATE).first()
         changed = rows.update(trading_state=state, state_reason=reason[:200], state_changed_at=now) == 1
+        if changed:
+            after = {"trading_state": state, "state_reason": reason[:200]}
+            record(Action.STATE_CHANGED, level, actor=actor, now=now, before=before, after=after)
     if changed:
         level.trading_state, level.state_reason = state, reason
     return changed
@@ -50,7 +59,7 @@ def change_trading_state(
     state: TradingState,
     *,
     reason: str,
-    actor: str,
+    actor: Actor,
     clock: Callable[[], datetime],
     cancel_all: bool = False,
     close_all: bool = False,
@@ -62,7 +71,7 @@ def change_trading_state(
     `halted` would lock the position in.
     """
     first = TradingState.REDUCE_ONLY if close_all else state
-    set_trading_state(level, first, reason=reason, now=clock())
+    set_trading_state(level, first, reason=reason, actor=actor, now=clock())
     touched: list[Order] = []
     if cancel_all:
         open_orders = Order.objects.filter(_rows_under(level))
@@ -71,7 +80,7 @@ def change_trading_state(
         held = Position.objects.filter(_rows_under(level))
         touched += close_positions(held, actor=actor, clock=clock, unsure=touched)
     if state is not first and not _is_something_left(level):
-        set_trading_state(level, state, reason=reason, now=clock())
+        set_trading_state(level, state, reason=reason, actor=actor, now=clock())
     return touched
 
 
@@ -87,7 +96,7 @@ def _is_something_left(level: Level) -> bool:
 def close_positions(
     rows: Iterable[Position],
     *,
-    actor: str,
+    actor: Actor,
     clock: Callable[[], datetime],
     unsure: Iterable[Order] = (),
 ) -> list[Order]:
@@ -114,16 +123,28 @@ def _loaded(rows: QuerySet[Any]) -> Iterable[Any]:
 
 
 def _start_closing(
-    strategy: Strategy, holders: Iterable[Order | Position], actor: str, now: datetime
+    strategy: Strategy, holders: Sequence[Order | Position], actor: Actor, now: datetime
 ) -> BatchRun:
     orders = [_closing_order(strategy, holder, leg, now) for leg, holder in enumerate(holders)]
     for order in orders:
-        order.goal = goal_of(order, actor=actor)
+        order.goal = goal_of(order, actor=actor.name)
     with transaction.atomic():
         Strategy.objects.locked(strategy.pk)
         run = batches.store_batch(Plan(orders=orders), strategy=strategy, signaled_at=None, now=now)
+        held = [_named_holder(holder) for holder in holders]
+        record(Action.POSITIONS_CLOSED, strategy, actor=actor, now=now, before={"held": held})
     batches.start_run(run)
     return run
+
+
+def _named_holder(holder: Order | Position) -> dict[str, Any]:
+    """What is closed, for the audit trail: a position, or an entry that may still fill."""
+    named = {
+        "strategy_account": holder.strategy_account_id,
+        "symbol": holder.symbol,
+        "quantity": holder.quantity,
+    }
+    return named | ({"entry": holder.client_order_id} if isinstance(holder, Order) else {})
 
 
 def _closing_order(strategy: Strategy, holder: Order | Position, leg: int, now: datetime) -> Order:

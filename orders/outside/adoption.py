@@ -13,6 +13,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from audit.actions import Action
+from audit.actor import Actor
+from audit.trail import record
 from exchanges.adapters.protocol import Fill, OrderReport
 from exchanges.enums import MarketType, OrderType, ReportStatus
 from exchanges.errors import OrderNotFound
@@ -30,6 +33,7 @@ from strategies.models import Strategy, StrategyAccount
 logger = logging.getLogger(__name__)
 
 ADOPTION = "adoption"  # the actor of the events
+SERVICE = Actor.of_service(ADOPTION)
 HOLD_BACK = timedelta(seconds=60)
 _ORDERS_PER_BATCH = 1000
 _NAMES_PER_STATEMENT = 10_000  # SQLite takes at most 32766 values per statement
@@ -99,7 +103,9 @@ def _names_in(orders: QuerySet[Order], names: Iterable[str]) -> set[str]:
     return found
 
 
-def adopt_reports(seen: Iterable[SeenOrder], *, clock: Callable[[], datetime]) -> list[Order]:
+def adopt_reports(
+    seen: Iterable[SeenOrder], *, clock: Callable[[], datetime], actor: Actor = SERVICE
+) -> list[Order]:
     """Adopts the orders under our ids that our books do not know as sent. Returns their rows, with the fills booked.
 
     An order that belongs to no strategy account of its account, or that was denied here, is kept as an ExternalOrder.
@@ -113,7 +119,7 @@ def adopt_reports(seen: Iterable[SeenOrder], *, clock: Callable[[], datetime]) -
     if not owned:
         return []
     reports = {orphan.seen.name: orphan.seen for orphan in owned}
-    adopted = _store_orders(owned, clock())
+    adopted = _store_orders(owned, actor, clock())
     _record_reports([(order, reports[order.client_order_id]) for order in adopted], clock)
     return adopted
 
@@ -224,7 +230,7 @@ def _keep_ownerless(seen: SeenOrder, now: datetime) -> None:
 
 
 @transaction.atomic
-def _store_orders(orphans: Sequence[Orphan], now: datetime) -> list[Order]:
+def _store_orders(orphans: Sequence[Orphan], actor: Actor, now: datetime) -> list[Order]:
     """Returns the rows of the orders, as submitted. The locked strategies keep a second process away meanwhile."""
     strategies = {orphan.owner.strategy_id for orphan in orphans if orphan.owner}
     list(Strategy.objects.select_for_update(no_key=True).filter(pk__in=strategies).order_by("pk"))
@@ -246,6 +252,8 @@ def _store_orders(orphans: Sequence[Orphan], now: datetime) -> list[Order]:
     ExternalOrder.objects.filter(client_order_id__in=[order.client_order_id for order in orders]).delete()
     for order in orders:
         logger.warning("order adopted account=%s order=%s", order.account_id, order.client_order_id)
+        after = {"status": order.status, "quantity": order.quantity, "account": order.account_id}
+        record(Action.ADOPTED, order, actor=actor, now=now, after=after)
     return orders
 
 

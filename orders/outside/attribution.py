@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from django.db import transaction
 
+from audit.actor import Actor
 from exchanges.adapters.protocol import Fill
 from exchanges.amounts import exact
 from exchanges.enums import OutsideKind, Side
@@ -20,7 +21,7 @@ from orders.domain.keys import HoldingKey
 from orders.domain.outside import part_of, share_of_holder, shares_of_close
 from orders.fills.trade_booking import quote_of
 from orders.models import Adjustment, OutsideEvent, Position, PositionDifference, Trade
-from orders.outside.booking import Booking, book_adjustments
+from orders.outside.booking import Booking, book_adjustments, record_adjustments
 from orders.outside.books import remaining_quantities
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def record_fills(holding: HoldingKey, fills: Sequence[OutsideFill], *, now: date
         shares = _shares_of_only_holder(fresh, left, positions, beside)
     elif external:
         PositionDifference.objects.filter(**holding._asdict()).update(external=0)
-    book_shares(holding, shares, actor=RULE, now=now)
+    booked = book_shares(holding, shares, actor=RULE, now=now)
     given = _given(shares)
     settled = [event for event in waiting if not left[event.pk] - given.get(event.pk, _NOTHING)]
     settle_events(settled, by=RULE, now=now)
@@ -79,6 +80,7 @@ def record_fills(holding: HoldingKey, fills: Sequence[OutsideFill], *, now: date
         "outside fills account=%s symbol=%s fills=%s booked=%s",
         holding.account_id, holding.symbol, len(fills), len(shares),
     )  # fmt: skip
+    record_adjustments(booked, actor=Actor.of_service(RULE), now=now)
 
 
 def _event_of(holding: HoldingKey, outside: OutsideFill, now: datetime) -> OutsideEvent:
@@ -184,10 +186,10 @@ def _shares_of_forced_close(
 
 def book_shares(
     holding: HoldingKey, shares: Collection[EventShare], *, actor: str, now: datetime, reason: str = ""
-) -> None:
+) -> list[Adjustment]:
     """Books the shares of events, each with its part of the fee. The caller has locked the events."""
     bookings = [booking_of(holding, share) for share in shares if share.strategy_account_id != _EXTERNAL]
-    book_adjustments(bookings, actor=actor, now=now, reason=reason)
+    return book_adjustments(bookings, actor=actor, now=now, reason=reason)
 
 
 def booking_of(holding: HoldingKey, share: EventShare) -> Booking:

@@ -7,6 +7,9 @@ from decimal import Decimal
 
 from django.db import DEFAULT_DB_ALIAS
 
+from audit.actions import Action
+from audit.actor import Actor
+from audit.trail import record
 from exchanges.enums import OutsideKind
 from orders.domain.keys import HoldingKey, PositionKey
 from orders.domain.position_math import apply_adjustment
@@ -14,6 +17,8 @@ from orders.fills.trade_booking import POSITION_COLUMNS, lock_positions
 from orders.models import Adjustment, OutsideEvent, Position
 from orders.models.bulk_write import update_all
 from orders.transactions import require_transaction
+
+_NAMED = 100  # adjustments that one audit entry names; each adjustment has a row of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,16 @@ def book_adjustments(
     ]
     update_all(list(positions.values()), POSITION_COLUMNS, using=DEFAULT_DB_ALIAS)
     return Adjustment.objects.bulk_create(adjustments)
+
+
+def record_adjustments(adjustments: Sequence[Adjustment], *, actor: Actor, now: datetime) -> None:
+    """Tells the audit trail of the bookings to one account, as the last step of the transaction."""
+    if not adjustments:
+        return
+    columns = ("strategy_account_id", "event_id", "symbol", "kind", "quantity", "amount")
+    booked = [{name: getattr(row, name) for name in columns} for row in adjustments[:_NAMED]]
+    after = {"count": len(adjustments), "booked": booked}
+    record(Action.ADJUSTED, adjustments[0].account, actor=actor, now=now, after=after)
 
 
 def _book_adjustment(

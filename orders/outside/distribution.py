@@ -7,6 +7,9 @@ from decimal import Decimal
 
 from django.db import transaction
 
+from audit.actions import Action
+from audit.actor import Actor
+from audit.trail import record
 from exchanges.amounts import exact
 from exchanges.enums import OutsideKind
 from orders.domain.keys import HoldingKey, PositionKey
@@ -126,7 +129,7 @@ def distribute(
     shares: Shares,
     *,
     expected: Mapping[int, Decimal | None],
-    actor: str,
+    actor: Actor,
     reason: str,
     now: datetime,
 ) -> None:
@@ -145,14 +148,37 @@ def distribute(
         raise NotDistributable("positions_changed")
     if current.event is not None:
         parts = [EventShare(current.event, pk, quantity) for pk, quantity in shares.items()]
-        book_shares(current.holding, parts, actor=actor, now=now, reason=reason)
+        book_shares(current.holding, parts, actor=actor.name, now=now, reason=reason)
         if _total(shares.values()) == current.left:
-            settle_events([current.event], by=actor, now=now)
+            settle_events([current.event], by=actor.name, now=now)
     else:
         bookings = [current.booking(pk, quantity, states[pk], now) for pk, quantity in shares.items()]
-        book_adjustments(bookings, actor=actor, now=now, reason=reason)
+        book_adjustments(bookings, actor=actor.name, now=now, reason=reason)
         _count_as_ours(current, _total(shares.values()))
     want_comparison([current.holding], now=now)
+    _record_shares(current, shares, states, actor=actor, reason=reason, now=now)
+
+
+def _record_shares(
+    distribution: Distribution,
+    shares: Shares,
+    states: Mapping[int, PositionState],
+    *,
+    actor: Actor,
+    reason: str,
+    now: datetime,
+) -> None:
+    """Tells the positions before and the booked quantities, both by strategy account."""
+    before = {"left": distribution.left, "positions": {pk: states[pk].quantity for pk in shares}}
+    record(
+        Action.ADJUSTED,
+        distribution.event or distribution.difference,
+        actor=actor,
+        now=now,
+        before=before,
+        after={"symbol": distribution.holding.symbol, "booked": shares, "price": distribution.price},
+        reason=reason,
+    )
 
 
 def _locked(distribution: Distribution) -> Distribution:

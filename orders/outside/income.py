@@ -11,6 +11,7 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Exists, F, Min, OuterRef, Q
 
+from audit.actor import Actor
 from exchanges.adapters.protocol import Income
 from exchanges.enums import MarketType, OutsideKind
 from exchanges.gateway import gateway
@@ -20,7 +21,7 @@ from orders.domain.outside import shares_of_payment
 from orders.fills.trade_booking import quote_of
 from orders.models import Adjustment, HoldingCheck, Order, OutsideEvent, Position, PositionDifference, Trade
 from orders.outside.attribution import RULE, settle_events
-from orders.outside.booking import Booking, book_adjustments
+from orders.outside.booking import Booking, book_adjustments, record_adjustments
 from orders.outside.subjects import Subject, answered_outcomes, only_ready
 
 READ_EVERY = timedelta(minutes=10)
@@ -121,8 +122,9 @@ def _record_income(account: int, rows: Sequence[Income], *, now: datetime) -> No
     OutsideEvent.objects.bulk_create([_event_of(account, row, now) for row in rows], ignore_conflicts=True)
     new = OutsideEvent.objects.waiting().filter(account=account, quantity=0)
     events = list(new.select_for_update(no_key=True).order_by("executed_at", "pk"))
-    book_adjustments(_bookings_of(account, events), actor=RULE, now=now)
+    booked = book_adjustments(_bookings_of(account, events), actor=RULE, now=now)
     settle_events(events, by=RULE, now=now)
+    record_adjustments(booked, actor=Actor.of_service(RULE), now=now)
 
 
 def _event_of(account: int, row: Income, now: datetime) -> OutsideEvent:

@@ -11,6 +11,9 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
+from audit.actions import Action
+from audit.actor import Actor
+from audit.trail import record
 from exchanges.adapters.protocol import Fill, OrderReport
 from exchanges.amounts import plain
 from exchanges.enums import MarketType
@@ -21,6 +24,7 @@ from orders.domain.keys import HoldingKey
 from orders.domain.lifecycle import WORKING
 from orders.fills.order_reports import Observation, record_reports
 from orders.models import Order, Trade
+from orders.models.transitions import atomic_statuses
 from orders.outside.account_comparison import compare_subjects, read_history
 from orders.outside.adoption import ADOPTION, Orphan, SeenOrder, adopt_reports, find_orphans
 from orders.outside.holdings import SECOND_READ_S, Look, look_at_holdings
@@ -86,12 +90,12 @@ def examine_accounts(
     return list(findings.values())
 
 
-def mend(findings: Sequence[Findings], *, clock: Callable[[], datetime]) -> list[Order]:
+def mend(findings: Sequence[Findings], *, clock: Callable[[], datetime], actor: Actor) -> list[Order]:
     """Adopts the orders without a row, books the missing fills, and compares the accounts. Returns the new rows.
 
     What the exchange did not answer stays for the tracker.
     """
-    adopted = adopt_reports((orphan.seen for f in findings for orphan in f.orphans), clock=clock)
+    adopted = adopt_reports((orphan.seen for f in findings for orphan in f.orphans), clock=clock, actor=actor)
     known = [missing for f in findings for missing in f.missing_fills if missing.order is not None]
     by_order: dict[int, list[MissingFill]] = defaultdict(list)
     for missing in known:
@@ -103,9 +107,16 @@ def mend(findings: Sequence[Findings], *, clock: Callable[[], datetime]) -> list
         if group[0].order is not None
     ]
     if observations:
-        record_reports(observations, evidence=Evidence.QUERY, actor=ADOPTION, now=clock())
+        _book_missing(observations, actor, clock())
     compare_subjects([f.subject for f in findings], clock=clock)
     return adopted
+
+
+def _book_missing(observations: Sequence[Observation], actor: Actor, now: datetime) -> None:
+    with atomic_statuses(observation.order for observation in observations):
+        record_reports(observations, evidence=Evidence.QUERY, actor=ADOPTION, now=now)
+        fills = {o.order.client_order_id: [fill.trade_id for fill in o.fills] for o in observations}
+        record(Action.ADOPTED, None, actor=actor, now=now, after={"fills": fills})
 
 
 def audit_exchanges(*, clock: Callable[[], datetime]) -> tuple[list[str], bool]:

@@ -27,7 +27,7 @@ from orders.reconciliation.audit import audit_books, audit_changes
 from orders.reconciliation.book_rules import Finding, check_orders
 from orders.reconciliation.position_differences import declare_external
 from strategies.models import StrategyAccount
-from tests.desk import BTC, BTC_LIMIT, BTC_MARKET, CANCEL_ALL
+from tests.desk import BTC, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, PERSON
 from tests.factories import AccountFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -404,6 +404,7 @@ def test_what_a_person_declared_external_is_no_difference(deliver, test1, paper)
                 first_seen_at=timezone.now(),
                 last_seen_at=timezone.now(),
             ),
+            actor=PERSON,
             now=timezone.now(),
         )
 

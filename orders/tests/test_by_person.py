@@ -11,7 +11,7 @@ from django.utils import timezone
 from orders.domain.enums import Evidence
 from orders.models import Order, OrderEvent
 from orders.reconciliation.by_person import declare_absent
-from tests.desk import BTC_LIMIT
+from tests.desk import BTC_LIMIT, PERSON
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HORIZON = timedelta(seconds=settings.ABSENCE_HORIZON_S)
@@ -50,14 +50,14 @@ def test_an_order_that_the_exchange_never_had_is_rejected_on_a_persons_word(lost
     age(lost)
     now = timezone.now()
 
-    assert declare_absent([lost], actor="user:7", now=now) == [lost]
+    assert declare_absent([lost], actor=PERSON, now=now) == [lost]
 
     lost.refresh_from_db()
     assert (lost.status, lost.reason) == ("rejected", "not_found_at_exchange")
     assert (lost.closed_at, lost.unknown_since) == (now, None)
     assert lost.released_at is not None
     event = OrderEvent.objects.filter(order=lost).latest("pk")
-    assert (event.to_status, event.evidence, event.actor) == ("rejected", Evidence.OPERATOR, "user:7")
+    assert (event.to_status, event.evidence, event.actor) == ("rejected", Evidence.OPERATOR, "user:1")
 
 
 def too_soon(order):
@@ -86,7 +86,7 @@ def test_every_other_order_stays_as_it_is(lost, change):
     change(lost)
     before = Order.objects.values().get(pk=lost.pk)
 
-    assert declare_absent([lost], actor="user:7", now=timezone.now()) == []
+    assert declare_absent([lost], actor=PERSON, now=timezone.now()) == []
 
     assert Order.objects.values().get(pk=lost.pk) == before
     restore(lost)

@@ -18,7 +18,7 @@ from orders.outside.differences import Finding, note_differences
 from orders.reconciliation.comparison import compare_accounts
 from orders.reconciliation.position_differences import declare_external
 from orders.reconciliation.tracker import Tracker
-from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET
+from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, PERSON
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -136,7 +136,7 @@ def test_a_difference_that_a_person_declares_external_freezes_no_more(deliver, t
     for _ in range(3):
         compare_accounts(clock=Later())
 
-    declare_external(PositionDifference.objects.get(), now=timezone.now())
+    declare_external(PositionDifference.objects.get(), actor=PERSON, now=timezone.now())
     compare_accounts(clock=Later())
 
     response = deliver(test1.alert(BTC_LIMIT))

@@ -10,7 +10,7 @@ from exchanges.enums import TradingState
 from orders.controls.trading_state import change_trading_state, set_trading_state
 from orders.models import Order, Position
 from strategies.models import SystemRisk
-from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET
+from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, PERSON
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,7 +23,7 @@ LEVELS = {
 
 
 def halt(level, state):
-    set_trading_state(level, state, reason="drill", now=timezone.now())
+    set_trading_state(level, state, reason="drill", actor=PERSON, now=timezone.now())
 
 
 def codes(response):
@@ -86,7 +86,7 @@ def test_a_stop_may_cancel_what_is_open_and_close_what_is_held(deliver, test1):
         test1.strategy,
         TradingState.HALTED,
         reason="drill",
-        actor="user:1",
+        actor=PERSON,
         clock=timezone.now,
         cancel_all=True,
         close_all=True,
@@ -106,7 +106,7 @@ def test_a_stop_of_one_account_touches_no_other(deliver, test1):
         test1.accounts["A1"],
         TradingState.HALTED,
         reason="drill",
-        actor="user:1",
+        actor=PERSON,
         clock=timezone.now,
         cancel_all=True,
     )

@@ -6,8 +6,12 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.actions import Action
 from exchanges.enums import TradingState
 from exchanges.fields import ExactDecimalField, StateReasonField
+from strategies.limits import LIMIT_NAMES
+
+BUDGET_NAMES = ("token_orders_per_minute", "user_orders_per_minute", "all_orders_per_minute")
 
 
 def _amount_field(label: Any, help_text: Any) -> ExactDecimalField:
@@ -50,6 +54,8 @@ class RiskLimits(models.Model):
         _("maximum errors in a row"), _("Orders that the exchange rejected; then nothing goes out.")
     )
 
+    changed_as = dict.fromkeys(LIMIT_NAMES, Action.LIMITS_CHANGED)
+
     class Meta:
         abstract = True
 
@@ -76,6 +82,8 @@ class SystemRisk(RiskLimits):
     token_orders_per_minute = _budget_field(_("orders per minute of one token"), 10_000)
     user_orders_per_minute = _budget_field(_("orders per minute of one user's tokens"), 20_000)
     all_orders_per_minute = _budget_field(_("orders per minute of all tokens"), 60_000)
+
+    changed_as = {**RiskLimits.changed_as, **dict.fromkeys(BUDGET_NAMES, Action.LIMITS_CHANGED)}
 
     class Meta:
         verbose_name = _("system risk")

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
+from audit.actions import Action
 from exchanges import registry
 from exchanges.enums import MarketType
 from exchanges.fields import ExactDecimalField
@@ -89,6 +90,8 @@ class StrategyAccount(RiskLimits):
     )
     # Client order ids carry the code, so an order at the exchange leads back to its strategy account.
     code = models.CharField(max_length=8, unique=True, editable=False, default=new_code)
+
+    added_as = Action.PARTICIPATION_BEGUN
 
     objects = StrategyAccountQuerySet.as_manager()
 

@@ -2,6 +2,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.actions import Action
 from exchanges.models.fixed import refuse_change
 
 
@@ -21,6 +22,8 @@ class Subscription(models.Model):
     )
     is_active = models.BooleanField(_("active"), default=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    added_as = Action.PARTICIPATION_BEGUN
 
     objects = SubscriptionQuerySet.as_manager()
 

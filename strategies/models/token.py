@@ -2,10 +2,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from audit.actions import Action
+from audit.actor import Actor
+from audit.trail import record
 from exchanges.database.prepared import Slot
 from strategies import tokens
 
@@ -20,6 +23,15 @@ class TokenQuerySet(models.QuerySet[T]):
         issued = tokens.new_token(self.model.mark)
         row = self.create(prefix=issued.prefix, digest=issued.digest, **fields)
         return row, issued.clear
+
+    def revoke(self, *, actor: Actor, now: datetime) -> int:
+        """Revokes the tokens that are not revoked yet, and returns their number."""
+        with transaction.atomic():
+            rows = list(self.filter(revoked_at__isnull=True).select_for_update(of=("self",)).order_by("pk"))
+            self.model._default_manager.filter(pk__in=[row.pk for row in rows]).update(revoked_at=now)
+            for row in rows:
+                record(Action.TOKEN_REVOKED, row, actor=actor, now=now, after={"revoked_at": now})
+        return len(rows)
 
     def valid(self, *, now: datetime | Slot) -> "TokenQuerySet[T]":
         unexpired = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
@@ -53,6 +65,7 @@ class Token(models.Model):
     """A user's secret for the webhook or the REST API, valid until revoked or expired, while the user is active."""
 
     mark: ClassVar[str]
+    added_as = Action.TOKEN_ISSUED
     user: Any
 
     name = models.CharField(_("name"), max_length=100, blank=True)

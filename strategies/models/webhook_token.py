@@ -1,12 +1,16 @@
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
+from audit.actions import Action
+from audit.actor import Actor
+from audit.trail import record
 from exchanges import vault
 from exchanges.amounts import plain
 from exchanges.enums import Side
@@ -134,17 +138,24 @@ class WebhookToken(Token):
         """The signing secret in clear text. Raises vault.CredentialsUnreadable."""
         return vault.unseal_fields(self.sealed_signing_secret, place=self.place)[0]
 
-    def renew_signing_secret(self) -> str:
+    def renew_signing_secret(self, *, actor: Actor, now: datetime) -> str:
         """Stores and returns a new signing secret. From now on deliveries with this token must carry a signature."""
         clear = tokens.new_signing_secret()
-        self.sealed_signing_secret = vault.seal_fields([clear], place=self.place)
-        self.save(update_fields=["sealed_signing_secret"])
+        sealed = vault.seal_fields([clear], place=self.place)
+        self._store_signing_secret(sealed, Action.SIGNATURE_REQUIRED, actor, now)
         return clear
 
-    def drop_signing_secret(self) -> None:
+    def drop_signing_secret(self, *, actor: Actor, now: datetime) -> None:
         """Deletes the signing secret. Signatures of deliveries with this token are ignored from now on."""
-        self.sealed_signing_secret = ""
-        self.save(update_fields=["sealed_signing_secret"])
+        self._store_signing_secret("", Action.SIGNATURE_DROPPED, actor, now)
+
+    def _store_signing_secret(self, sealed: str, action: Action, actor: Actor, now: datetime) -> None:
+        before = {"must_be_signed": self.must_be_signed}
+        self.sealed_signing_secret = sealed
+        after = {"must_be_signed": self.must_be_signed}
+        with transaction.atomic():
+            self.save(update_fields=["sealed_signing_secret"])
+            record(action, self, actor=actor, now=now, before=before, after=after)
 
     def refresh_seal(self) -> None:
         """Encrypts the signing secret again with the newest key, unless the stored secret changed meanwhile."""

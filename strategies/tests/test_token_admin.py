@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from exchanges.management.commands.rotate_credentials import Command as RotateCredentials
 from strategies.models import ApiToken, WebhookToken
+from tests.desk import PERSON
 
 CHANGELIST = reverse("admin:strategies_webhooktoken_changelist")
 
@@ -97,7 +98,7 @@ def test_someone_who_may_only_look_can_neither_revoke_nor_renew(client, alice):
 
 def test_signing_secrets_move_to_a_new_key_with_the_others(desk, alice, settings):
     row, _clear = WebhookToken.objects.issue(user=alice)
-    secret = row.renew_signing_secret()
+    secret = row.renew_signing_secret(actor=PERSON, now=timezone.now())
     new = "bmV3LW5ldy1uZXctbmV3LW5ldy1uZXctbmV3LW5ldzE="
     settings.CREDENTIAL_KEYS = [new, *settings.CREDENTIAL_KEYS]
 

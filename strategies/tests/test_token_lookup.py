@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from exchanges.vault import CredentialsUnreadable
 from strategies import tokens
 from strategies.models import WebhookToken
+from tests.desk import PERSON
 from tests.factories import StrategyFactory
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -128,7 +130,7 @@ def test_two_tokens_may_share_a_prefix(alice, issued):
 
 def test_a_signing_secret_is_sealed_to_its_row(alice, issued):
     row, _clear = issued
-    secret = row.renew_signing_secret()
+    secret = row.renew_signing_secret(actor=PERSON, now=timezone.now())
     other = WebhookToken.objects.issue(user=alice, strategy=StrategyFactory())[0]
 
     row.refresh_from_db()

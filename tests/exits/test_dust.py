@@ -9,7 +9,7 @@ from django.utils import timezone
 from exchanges.enums import MarketType, TradingState
 from orders.controls.trading_state import change_trading_state
 from orders.models import ExitGoal, Position
-from tests.desk import open_desk
+from tests.desk import PERSON, open_desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +27,7 @@ def spot(paper):
 
 def halt(desk):
     change_trading_state(
-        desk.strategy, TradingState.HALTED, reason="drill", actor="user:1", clock=timezone.now,
+        desk.strategy, TradingState.HALTED, reason="drill", actor=PERSON, clock=timezone.now,
         cancel_all=True, close_all=True,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from exchanges.enums import MarketType
 from orders.models import Adjustment, ExitGoal, OutsideEvent, Position, PositionDifference
 from orders.reconciliation.position_differences import declare_external
 from tests.crash import track
-from tests.desk import BTC, BTC_CLOSE, BTC_MARKET, open_desk
+from tests.desk import BTC, BTC_CLOSE, BTC_MARKET, PERSON, open_desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,7 +66,7 @@ def test_the_owners_own_short_hides_no_position(deliver, paper, solo):
     deliver(solo.alert(BTC_MARKET, ONE))
     track(after_s=15)
     for row in PositionDifference.objects.unresolved():
-        declare_external(row, now=row.last_seen_at)
+        declare_external(row, actor=PERSON, now=row.last_seen_at)
 
     (close,) = deliver(solo.alert(BTC_CLOSE)).json()["results"]
     track(after_s=30)

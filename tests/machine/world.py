@@ -38,7 +38,7 @@ from orders.reconciliation.position_differences import declare_events_external, 
 from orders.reconciliation.tracker import Tracker
 from strategies.models import StrategyAccount, SystemRisk
 from tests.crash import Killed, kill
-from tests.desk import Desk, Json, open_desk
+from tests.desk import PERSON, Desk, Json, open_desk
 from tests.edge import forget_exchanges
 from tests.factories import AccountFactory
 from tests.failpoints import armed
@@ -178,7 +178,7 @@ class World:
         """From the admin."""
         names = [self.order_name(which + place) for place in range(count)]
         rows = Order.objects.filter(client_order_id__in=names)
-        self._do(lambda: cancel_orders(rows, actor="admin", clock=self.clock.now))
+        self._do(lambda: cancel_orders(rows, actor=PERSON, clock=self.clock.now))
 
     def arm(self, place: str, time: int) -> None:
         """The next process that comes by that place for the n-th time dies there."""
@@ -209,7 +209,7 @@ class World:
             subject,
             state,
             reason="test",
-            actor="admin",
+            actor=PERSON,
             clock=self.clock.now,
             cancel_all=cancel_all,
             close_all=close_all,
@@ -237,7 +237,7 @@ class World:
         rows = list(StrategyAccount.objects.order_by("pk"))
         row = rows[which % len(rows)]
         StrategyAccount.objects.filter(pk=row.pk).update(is_active=False)
-        self._do(lambda: leave(leavers_of(row), choice, actor="admin", clock=self.clock.now))
+        self._do(lambda: leave(leavers_of(row), choice, actor=PERSON, clock=self.clock.now))
 
     def switch_on(self) -> None:
         StrategyAccount.objects.update(is_active=True)
@@ -249,9 +249,9 @@ class World:
             return
         goal = goals[which % len(goals)]
         if ends:
-            self._do(lambda: end_goals([goal], actor="admin", clock=self.clock.now))
+            self._do(lambda: end_goals([goal], actor=PERSON, clock=self.clock.now))
         else:
-            self._do(lambda: try_again([goal], at_market=False, now=self.clock.now()))
+            self._do(lambda: try_again([goal], at_market=False, actor=PERSON, now=self.clock.now()))
 
     def trade_again(self) -> None:
         for level in self.levels:
@@ -298,7 +298,7 @@ class World:
         Tracker(clock=self.clock.now).pass_once()
 
     def _set_state(self, level: trading_state.Level, state: TradingState) -> None:
-        trading_state.set_trading_state(level, state, reason="test", now=self.clock.now())
+        trading_state.set_trading_state(level, state, reason="test", actor=PERSON, now=self.clock.now())
         self._mark(level)
 
     def _mark(self, level: trading_state.Level) -> None:
@@ -370,9 +370,9 @@ class World:
     def _decide_differences(self) -> None:
         """A person says that what nobody can tell belongs to no strategy."""
         now = self.clock.now()
-        declare_events_external(list(OutsideEvent.objects.waiting()), actor="admin", now=now)
+        declare_events_external(list(OutsideEvent.objects.waiting()), actor=PERSON, now=now)
         for row in PositionDifference.objects.freezing():
-            declare_external(row, now=now, actor="admin")
+            declare_external(row, now=now, actor=PERSON)
 
 
 def _mark_name(level: trading_state.Level) -> str:

@@ -29,7 +29,18 @@ from orders.reconciliation.audit import audit_books
 from orders.reconciliation.sharing import Sharing
 from orders.reconciliation.tracker import Tracker
 from strategies.models import StrategyAccount, SystemRisk
-from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, ETH_MARKET, Desk, open_at, open_desk
+from tests.desk import (
+    BTC,
+    BTC_CLOSE,
+    BTC_LIMIT,
+    BTC_MARKET,
+    CANCEL_ALL,
+    ETH_MARKET,
+    PERSON,
+    Desk,
+    open_at,
+    open_desk,
+)
 from tests.factories import (
     AccountFactory,
     StrategyAccountFactory,
@@ -80,7 +91,7 @@ def trade(paper: PaperControl) -> None:
         StrategyAccount.objects.filter(account__name="A2").get(),
         TradingState.REDUCE_ONLY,
         reason=StateReason.of("daily_loss", loss="12.5", allowed="10"),
-        actor="user:1",
+        actor=PERSON,
         clock=timezone.now,
     )
     audit_books(now=timezone.now())

@@ -10,11 +10,12 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
 from orders.models import Order
 from strategies.models import WebhookToken
-from tests.desk import BTC_LIMIT
+from tests.desk import BTC_LIMIT, PERSON
 from webhooks import throttle
 from webhooks.errors import WebhookError
 from webhooks.models import WebhookLog
@@ -157,7 +158,7 @@ def test_over_tls_an_alert_is_taken(deliver, test1, settings):
 
 @pytest.fixture
 def secret(test1):
-    return WebhookToken.objects.get().renew_signing_secret()
+    return WebhookToken.objects.get().renew_signing_secret(actor=PERSON, now=timezone.now())
 
 
 def signed(alert, secret, *, name="msg_1", at=None, body=None, **changes):
@@ -274,12 +275,12 @@ def test_a_token_without_a_signing_secret_does_not_look_at_the_headers(deliver, 
 
 def test_a_renewed_secret_replaces_the_old_one_and_a_dropped_one_is_not_asked_for(deliver, test1, secret):
     token = WebhookToken.objects.get()
-    new = token.renew_signing_secret()
+    new = token.renew_signing_secret(actor=PERSON, now=timezone.now())
     old_body, old_headers = signed(test1.alert(BTC_LIMIT), secret)
     new_body, new_headers = signed(test1.alert(BTC_LIMIT), new)
 
     answers = [deliver(old_body, **old_headers), deliver(new_body, **new_headers)]
-    token.drop_signing_secret()
+    token.drop_signing_secret(actor=PERSON, now=timezone.now())
     answers.append(deliver(test1.alert(BTC_LIMIT)))
 
     assert [answer.status_code for answer in answers] == [401, 200, 200]
@@ -288,7 +289,7 @@ def test_a_renewed_secret_replaces_the_old_one_and_a_dropped_one_is_not_asked_fo
 def test_a_signing_secret_that_cannot_be_read_lets_nobody_in(deliver, test1, secret):
     body, headers = signed(test1.alert(BTC_LIMIT), secret)
     other = WebhookToken.objects.create(user=test1.strategy.owner, prefix="th_other", digest="1" * 64)
-    other.renew_signing_secret()
+    other.renew_signing_secret(actor=PERSON, now=timezone.now())
     WebhookToken.objects.exclude(pk=other.pk).update(sealed_signing_secret=other.sealed_signing_secret)
 
     assert code(deliver(body, **headers)) == (401, "invalid_token")

@@ -2,7 +2,12 @@ from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.utils import timezone
 
+from audit.actions import Action
+from audit.actor import Actor
+from audit.trail import record
 from exchanges.failpoints import failpoint
 from exchanges.vault import CredentialsUnreadable
 from staff.sealing import SealBroken
@@ -28,6 +33,10 @@ class Command(BaseCommand):
     def rotate(self, model: Any) -> list[str]:
         """Encrypts all secrets of a model again. Returns the names of the unreadable rows."""
         unreadable, count = [], 0
+        with transaction.atomic():  # before the first row: a run that is stopped is on record, too
+            now, after = timezone.now(), {"rows": model._meta.label_lower}
+            actor = Actor.of_command("rotate_credentials")
+            record(Action.CREDENTIALS_ROTATED, None, actor=actor, now=now, after=after)
         for row in model.objects.sealed().iterator():
             try:
                 row.refresh_seal()

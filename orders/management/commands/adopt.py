@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from audit.actor import Actor
 from exchanges.amounts import plain
 from exchanges.models import Account
 from orders.models import BooksGap
@@ -46,7 +47,7 @@ class Command(BaseCommand):
             for line in lines_of(found):
                 self.stdout.write(line)
         if do:
-            adopted = mend(findings, clock=timezone.now)
+            adopted = mend(findings, clock=timezone.now, actor=Actor.of_command("adopt"))
             self.stdout.write(f"{len(adopted)} orders adopted.")
         elif any(found.orphans or found.missing_fills for found in findings):
             self.stdout.write("Nothing was changed. Run it again with --do to adopt.")

@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
+from audit.actions import Action
+from audit.actor import Actor
+from audit.trail import record
 from orders.archive import AT_LEAST, BadArchive, delete_events, event_lines, read_archive, write_archive
 from orders.pace import pace_of
 from orders.transactions import no_time_limits
@@ -41,9 +45,23 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"{error} is no complete archive of before {before}. Nothing was deleted."
                 ) from error
+            _record_deletion(path, before, kept)
             events = delete_events(read_archive(path, moment), pace=pace_of(load))
             deliveries = delete_deliveries(read_archive(path, moment), before=moment, pace=pace_of(load))
         self.stdout.write(f"{path}: {kept} lines. Deleted: {events} events, {deliveries} deliveries.")
+
+
+def _record_deletion(path: Path, before: str, lines: int) -> None:
+    """Stands in the trail before the first row is deleted: a run that is stopped is on record, too."""
+    with transaction.atomic():
+        record(
+            Action.ROW_DELETED,
+            None,
+            actor=Actor.of_command("archive"),
+            now=timezone.now(),
+            after={"file": path.name, "received_before": before, "lines": lines},
+            reason="archived",
+        )
 
 
 def _moment_of(text: str) -> datetime:
