@@ -17,10 +17,12 @@ class TradehubConfig(AppConfig):
     verbose_name = _("Tradehub")
 
     def ready(self) -> None:
-        # The models of django_q are not loaded yet when Django imports this module.
+        # The models of django_q and of ours are not loaded yet when Django imports this module.
+        from tradehub.http.sign_ins import listen  # noqa: PLC0415
         from tradehub.worker.rows import make_rows_harmless  # noqa: PLC0415
 
         make_rows_harmless()
+        listen()
         pre_migrate.connect(_before_migrate, sender=apps.get_app_config("django_q"))
         # The signal's sender is django_q, which owns the table of schedules: an app without models sends no signal.
         post_migrate.connect(_after_migrate, sender=apps.get_app_config("django_q"))
