@@ -1,7 +1,6 @@
 """Switching off asks what should become of what is held and worked."""
 
 import pytest
-from django.forms import MultiWidget
 from django.urls import reverse
 
 from orders.admin import leaving
@@ -11,6 +10,7 @@ from strategies.models import StrategyAccount, Subscription
 from tests.crash import track
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, open_desk
 from tests.factories import AccountFactory, SubscriptionFactory
+from tests.forms import change_page, submitted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,35 +48,6 @@ LEFT = {
 def left_at_the_exchange(desk, name):
     resting = [order for order in desk.ledger_orders(name) if order["status"] == "NEW"]
     return desk.held(name), len(resting)
-
-
-def change_page(row):
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
-
-
-def submitted(client, row, **changes):
-    """What a browser sends when a person opens the page and changes these boxes."""
-    page = client.get(change_page(row)).context
-    form = page["adminform"].form
-    values = {}
-    for name in form.fields:
-        if not form.fields[name].disabled:
-            values |= boxes_of(form[name])
-    for inline in page["inline_admin_formsets"]:
-        formset = inline.formset
-        values |= {f"{formset.prefix}-TOTAL_FORMS": formset.initial_form_count()}
-        values |= {f"{formset.prefix}-INITIAL_FORMS": formset.initial_form_count()}
-        for entry in formset.initial_forms:
-            values |= {entry.add_prefix(name): entry[name].value() for name in entry.fields}
-    return {name: value for name, value in (values | changes).items() if value not in (None, False)}
-
-
-def boxes_of(bound):
-    """What a browser sends for a field: a date with a time are two boxes."""
-    widget, value = bound.field.widget, bound.initial
-    if isinstance(widget, MultiWidget):
-        return {f"{bound.name}_{i}": part for i, part in enumerate(widget.decompress(value))}
-    return {bound.name: value}
 
 
 def switch_off_by_action(client, row, **more):
