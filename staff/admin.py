@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from audit import trail
 from audit.actions import Action
 from staff.acting import actor_of
-from staff.pages import ListedLookups, ReadOnlyAdmin
+from staff.pages import ModelAdmin, ReadOnlyAdmin
 from staff.people import grantable_permissions, grantable_roles, may_manage
 from staff.roles import MANAGE_PEOPLE
 from staff.sign_in.confirmation import require_confirmation
@@ -27,8 +27,10 @@ RIGHTS_FIELDS = ("is_active", "is_staff", "is_superuser", "groups", "user_permis
 admin.site.unregister([User, Group])
 
 
-class PersonAdmin(ListedLookups, UserAdmin):  # type: ignore[type-arg]  # no brackets at run time
+class PersonAdmin(ModelAdmin[User], UserAdmin):  # type: ignore[type-arg]  # no brackets at run time
     """Who may manage people changes others, as far as the own rights go, and never the own roles."""
+
+    demanded_right = MANAGE_PEOPLE
 
     list_display = (
         "username",
@@ -101,14 +103,6 @@ class PersonAdmin(ListedLookups, UserAdmin):  # type: ignore[type-arg]  # no bra
         if changed:
             actor, now = actor_of(request, MANAGE_PEOPLE), timezone.now()
             end_sessions(open_sessions(form.instance), actor=actor, now=now)
-            trail.record(
-                Action.ROLES_CHANGED,
-                form.instance,
-                actor=actor,
-                now=now,
-                before={name: _plain(form.initial.get(name)) for name in changed},
-                after={name: _plain(form.cleaned_data[name]) for name in changed},
-            )
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """Somebody else's password only: one's own page asks for the old password."""
@@ -136,11 +130,6 @@ class PersonAdmin(ListedLookups, UserAdmin):  # type: ignore[type-arg]  # no bra
                 end_sessions(open_sessions(person), actor=actor, now=now)
                 text = _("%(person)s: removed. The next sign-in begins with a new second factor.")
                 self.message_user(request, text % {"person": person}, messages.SUCCESS)
-
-
-def _plain(value: Any) -> Any:
-    """Names of groups and permissions instead of rows."""
-    return sorted(str(item) for item in value) if isinstance(value, list | QuerySet) else value
 
 
 @admin.register(Group)

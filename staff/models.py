@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 from django_otp.models import Device, DeviceManager, ThrottlingMixin
 from django_otp.oath import TOTP
 
@@ -53,6 +54,7 @@ class TotpDevice(ThrottlingMixin, Device):  # type: ignore[misc]  # the package 
     def set_key(self, key: bytes) -> None:
         self.sealed_key = seal(key, purpose=_PURPOSE, person=self.user_id)
 
+    @sensitive_variables("key", "code")
     def step_of(self, code: str, *, now: datetime) -> int | None:
         """The time step of a code that is right now and later than the last used one. Raises SealBroken."""
         key = unseal(self.sealed_key, purpose=_PURPOSE, person=self.user_id)
@@ -68,6 +70,7 @@ class TotpDevice(ThrottlingMixin, Device):  # type: ignore[misc]  # the package 
         return 1  # second, doubled with each wrong code in a row
 
 
+@sensitive_variables("key", "code")
 def step_of_code(key: bytes, code: str, *, now: datetime, after: int = -1) -> int | None:
     """The time step at which an authenticator with this key shows the code; None for a wrong code."""
     totp: Any = TOTP(key, step=STEP_S)

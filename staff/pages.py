@@ -84,6 +84,8 @@ class ModelAdmin(_ModelAdmin[T]):
     are written right after Django's log: no row is locked after the chain of the trail.
     """
 
+    demanded_right = ""  # where the page demands a right of its own, in place of Django's for the model
+
     def save_model(self, request: HttpRequest, obj: T, form: Any, change: bool) -> None:
         if change:
             _before(request)[obj] = stored_state(type(obj), obj.pk, lock=True)
@@ -133,7 +135,7 @@ class ModelAdmin(_ModelAdmin[T]):
             self._write(request, "delete", gone)
 
     def _write(self, request: HttpRequest, act: str, entries: Iterable[Entry]) -> None:
-        right = f"{self.opts.app_label}.{get_permission_codename(act, self.opts)}"
+        right = self.demanded_right or f"{self.opts.app_label}.{get_permission_codename(act, self.opts)}"
         for entry in entries:
             entry.write(actor_of(request, right), timezone.now())
         _entries(request).clear()

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 from django_otp import login as note_device
 from django_otp.middleware import is_verified
 
@@ -66,6 +67,7 @@ def _safe_target(request: HttpRequest) -> str:
     return target if is_ours and target.startswith("/") else reverse("admin:index")
 
 
+@sensitive_variables()
 def second_factor_view(request: HttpRequest) -> HttpResponse:
     """Sets up an authenticator app, or replaces it. A new key is only kept after a code of it was right."""
     user = _person(request)

@@ -7,7 +7,9 @@ from uuid import uuid4
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import call_command
+from django.utils import timezone
 
+from audit.actor import Actor
 from exchanges import vault
 from exchanges.adapters.protocol import Credentials
 from exchanges.models import Account
@@ -122,8 +124,8 @@ def test_credentials_serve_no_other_exchange_and_no_other_owner(alice, bob, chan
 def test_a_signing_secret_serves_no_other_token(alice, bob, names):
     one = WebhookToken.objects.issue(user=alice, strategy=StrategyFactory(owner=alice))[0]
     other = WebhookToken.objects.issue(user=bob, strategy=StrategyFactory(owner=bob))[0]
-    one.renew_signing_secret()
-    other.renew_signing_secret()
+    one.renew_signing_secret(actor=Actor.of_service("test"), now=timezone.now())
+    other.renew_signing_secret(actor=Actor.of_service("test"), now=timezone.now())
 
     swap(one, other, *names)
 

@@ -6,8 +6,7 @@ A person who can write a schedule can run any code.
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
@@ -18,7 +17,7 @@ from audit.actions import Action
 from audit.models import AuditEntry
 from exchanges.state_reasons import StateReason
 from orders.admin.lists import GrowingAdmin
-from staff.pages import ModelAdmin, ReadOnlyAdmin
+from staff.pages import ReadOnlyAdmin
 from tradehub.http.login import LimitedLoginForm, may_try
 
 admin.site.site_header = admin.site.site_title = "tradehub"
@@ -45,14 +44,6 @@ class FailureAdmin(ReadOnlyAdmin):
 @admin.register(Success)
 class SuccessAdmin(ReadOnlyAdmin):
     list_display = ["name", "func", "started", "stopped"]
-
-
-admin.site.unregister(Group)
-
-
-@admin.register(Group)
-class RecordedGroupAdmin(ModelAdmin[Group], GroupAdmin):
-    """Django's page of groups, with entries in the audit trail."""
 
 
 class ActionFilter(admin.SimpleListFilter):

@@ -19,8 +19,8 @@ JOBS = [
     Job("track orders", "orders.tasks.track_orders", 1),
     Job("audit books", "orders.tasks.audit_books", 1),
     Job("check keys", "exchanges.tasks.check_keys", 10),  # each key once a day, a portion at a time
-    Job("record refusals", "tradehub.audit_jobs.record_refusals", 1),
-    Job("verify audit trail", "tradehub.audit_jobs.verify_audit_trail", 60),
+    Job("record refusals", "tradehub.worker.audit_jobs.record_refusals", 1),
+    Job("verify audit trail", "tradehub.worker.audit_jobs.verify_audit_trail", 60),
     Job("drop old deliveries", "webhooks.tasks.drop_old_deliveries", 24 * 60),
 ]
 

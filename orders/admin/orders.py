@@ -22,7 +22,7 @@ from orders.models import (
 )
 from orders.reconciliation.by_person import declare_absent
 from staff.acting import actor_of
-from staff.pages import ModelAdmin, TabularInline
+from staff.pages import TabularInline
 from staff.roles import OPERATE_ORDERS
 
 

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.db.models import F
+from django.views.decorators.debug import sensitive_variables
 
 from audit import trail
 from audit.actions import Action
@@ -85,6 +86,7 @@ def _digest_of(code: str) -> str:
     return hashlib.sha256(code.encode()).hexdigest()
 
 
+@sensitive_variables()
 @transaction.atomic
 def enroll(user: User, key: bytes, step: int, *, actor: Actor, now: datetime) -> tuple[TotpDevice, list[str]]:
     """Replaces the person's second factor. Returns the new one, and its recovery codes in clear."""

@@ -3,7 +3,9 @@
 import pytest
 from django.contrib import admin
 from django.urls import reverse
+from django.utils import timezone
 
+from audit.actor import Actor
 from exchanges.account_checks import entry_check
 from exchanges.enums import TradingState
 from exchanges.vault import credentials_of
@@ -30,7 +32,7 @@ def test_a_token_for_somebody_else_takes_the_right_made_for_it(browser, alice, p
 @pytest.mark.parametrize("action", ["renew_signing_secret", "drop_signing_secret"])
 def test_signatures_of_others_take_the_same_right(browser, alice, action):
     row, _clear = WebhookToken.objects.issue(user=alice)
-    secret = row.renew_signing_secret()
+    secret = row.renew_signing_secret(actor=Actor.of_service("test"), now=timezone.now())
     form = {"action": action, "_selected_action": [row.pk]}
 
     browser("clerk", "strategies.change_webhooktoken", *VIEW).post(

@@ -7,8 +7,8 @@ from django.urls import reverse
 from audit.actions import Action
 from audit.models import AuditEntry
 from audit.trail import verify_trail
-from tradehub.audit_jobs import LOOK_BACK, count_refusals, record_unsafe_start, verify_audit_trail
 from tradehub.http import sign_ins
+from tradehub.worker.audit_jobs import LOOK_BACK, count_refusals, record_unsafe_start, verify_audit_trail
 from webhooks.models import WebhookLog
 from webhooks.senders import parse_networks
 

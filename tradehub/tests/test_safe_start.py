@@ -9,12 +9,16 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
+from django.db import connections
 
+from audit.actions import Action
+from audit.models import AuditEntry
 from tradehub import environment, safe_start
 from tradehub.demo.processes import without_secrets
 from tradehub.environment import BASE_DIR, SecretFiles
 from tradehub.safe_start import is_loopback, unsafe_settings
 
+pytestmark = pytest.mark.django_db
 GOOD = "k" * 30 + "0123456789abcdefghijklmnopqrstuvwxyz"
 EVERYWHERE = "0.0.0.0"
 
@@ -63,6 +67,7 @@ def serve(settings, host, monkeypatch):
     started = []
     settings.WEB_HOST = host
     monkeypatch.setattr(os, "execv", lambda *words: started.append(words))
+    monkeypatch.setattr(connections, "close_all", lambda: None)  # the test's own
     call_command("serve")
     return started
 
@@ -78,6 +83,7 @@ def test_an_unsafe_setting_stops_a_start_that_others_can_reach(safe, tmp_path, m
             serve(safe, host, monkeypatch)
         assert unsafe_settings()[0].sentence in str(refused.value)
     assert serve(safe, "127.0.0.1", monkeypatch)
+    assert AuditEntry.objects.get(action=Action.UNSAFE_START).after == {"problems": [setting]}
     assert unsafe_settings()[0].sentence in capsys.readouterr().err
 
 

@@ -5,10 +5,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from tradehub.http.tls import ensure_certificate
 from tradehub.safe_start import is_loopback, unsafe_settings
+from tradehub.worker.audit_jobs import record_unsafe_start
 
 # Longer than the webhook's answer budget, so that a request in progress at SIGTERM is still answered.
 STOP_TIMEOUT_S = 10
@@ -45,6 +47,13 @@ class Command(BaseCommand):
             )
         for problem in unsafe:
             self.stderr.write(f"For this machine only: {problem.sentence}")
+        try:
+            record_unsafe_start([problem.setting for problem in unsafe], now=timezone.now())
+        except DatabaseError as error:
+            raise CommandError(
+                f"The start cannot be recorded: {error}. Start the database, and run manage.py migrate."
+            ) from error
+        connections.close_all()
 
 
 def server_arguments() -> list[str]:
