@@ -1,7 +1,7 @@
 """Measures many alerts at a time: throughput, a burst, and what one owner's flood costs another owner.
 
     pip install -r requirements.txt
-    python benchmarks/load.py [throughput] [refusals] [burst] [flood] [hung] [--seconds S]
+    python benchmarks/load.py [throughput] [refusals] [burst] [flood] [hung] [unfinished] [silent] [--seconds S]
 
 One web process of `manage.py serve` on PostgreSQL, the exchange of benchmarks/fanout.py (50 ms an answer) and the
 senders
@@ -13,6 +13,7 @@ import argparse
 import importlib
 import json
 import os
+import socket
 import ssl
 import statistics
 import sys
@@ -38,6 +39,8 @@ BURST = 200
 BUDGET_MS = "2500"
 FLOOD_LEGS, FLOOD_ACCOUNTS, FLOOD_SENDERS = 30, 30, 2
 HUNG_ALERTS = 100
+UNFINISHED, SILENT, ADDRESSES = 1_100, 2_000, 20
+HEAD = b"POST /api/webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"
 
 names = count(1)
 Json = dict[str, Any]
@@ -183,6 +186,49 @@ def hung_alerts_of(hub: Hub, token: str) -> Callable[[threading.Event], None]:
     return hang
 
 
+def unfinished_of(hub: Hub) -> Callable[[threading.Event], None]:
+    """Requests whose bodies never end, from ADDRESSES addresses, opened again as the server ends them."""
+
+    def disturb(over: threading.Event) -> None:
+        context = ssl.create_default_context(cafile=os.environ["TLS_CERT"])
+
+        def hold(number: int) -> None:
+            while not over.is_set():
+                with suppress(OSError):
+                    hold_once(context.wrap_socket(connect(hub, number), server_hostname="localhost"), over)
+
+        with ThreadPoolExecutor(UNFINISHED) as pool:
+            list(pool.map(hold, range(UNFINISHED)))
+
+    return disturb
+
+
+def hold_once(connection: ssl.SSLSocket, over: threading.Event) -> None:
+    """Until the server ends the request."""
+    with connection:
+        connection.sendall(HEAD)
+        connection.settimeout(1)
+        while not over.is_set():
+            with suppress(TimeoutError):
+                if not connection.recv(1024):
+                    return
+
+
+def silent_of(hub: Hub) -> Callable[[threading.Event], None]:
+    def disturb(over: threading.Event) -> None:
+        opened = [connect(hub, number) for number in range(SILENT)]
+        over.wait()
+        for connection in opened:
+            connection.close()
+
+    return disturb
+
+
+def connect(hub: Hub, number: int) -> socket.socket:
+    source = (f"127.0.0.{2 + number % ADDRESSES}", 0)
+    return socket.create_connection(("127.0.0.1", hub.port), 10, source)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -217,6 +263,8 @@ def main() -> None:
             "hung": lambda hub: measure_beside(
                 hub, quiet, hung_alerts_of(hub, token), seconds=options.seconds
             ),
+            "unfinished": lambda hub: measure_beside(hub, quiet, unfinished_of(hub), seconds=options.seconds),
+            "silent": lambda hub: measure_beside(hub, quiet, silent_of(hub), seconds=options.seconds),
         }
         for what in options.what:
             with closing(Hub(strategy="single-0", token=token, accounts=1)) as hub:

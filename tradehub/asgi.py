@@ -16,6 +16,7 @@ from tradehub.wsgi import application as wsgi_application
 from exchanges.market_data.warmup import warm_up  # models exist once the application exists
 from orders.execution.batches import drain
 from tradehub.http.api_errors import crowded_answer
+from webhooks.views import refuses_unread
 
 BODY_TIMEOUT_S = 10
 DRAIN_S = 4  # the server ends its workers after 5 s
@@ -33,6 +34,7 @@ application = BufferedWSGI(
     waiting_at_most=settings.WEB_WAITING,
     crowded_answer=crowded_answer,
     trusted_proxies=settings.TRUSTED_PROXIES,
+    refuses_unread=refuses_unread,
     drain=partial(drain, DRAIN_S),
 )
 

@@ -1,5 +1,6 @@
 import logging
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -104,6 +105,14 @@ def _require_https(request: HttpRequest) -> None:
     """Raises WebhookError (https_required) without TLS, so that the sender stops sending the token in the clear."""
     if settings.SECURE_SSL_REDIRECT and not request.is_secure():
         raise WebhookError("https_required")
+
+
+def refuses_unread(environ: Mapping[str, Any]) -> bool:
+    """Whether the view refuses a request by its head: an alert from an address that may not send alerts."""
+    is_alert = environ["PATH_INFO"].rstrip("/") == "/api/webhook"
+    return is_alert and not is_allowed(
+        sender_in(environ, settings.TRUSTED_PROXIES), settings.WEBHOOK_ALLOWED_SENDERS
+    )
 
 
 def _allowed_sender(request: HttpRequest) -> str:

@@ -15,9 +15,10 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import Any, TypeVar
 
+from tradehub.http.door import Door, Reading, TooMuch
 from tradehub.http.sender_turns import Crowded, KnownTokens, Sender, Turns, sender_of_request
 from webhooks.answering.deferral import ARRIVED, CAN_DEFER, DEFERRED, PROVED, SETTLED, Deferred
-from webhooks.senders import Network
+from webhooks.senders import Network, neighborhood_of, sender_in
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -30,6 +31,7 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 logger = logging.getLogger(__name__)
 
 _TOLD_EVERY_S = 60
+_CLOSING = [(b"connection", b"close")]
 
 
 def plain_refusal(environ: Environ) -> Answer:
@@ -40,7 +42,7 @@ class BufferedWSGI:
     """Buffers bodies for a WSGI application.
 
     Reading stops above `max_bytes`. The application's own limit must not be larger, and then refuses the cut body.
-    A body that takes longer than `body_timeout_s` gets 408.
+    A body that takes longer than `body_timeout_s`, or that is one unfinished body too many of its address, gets 408.
     """
 
     def __init__(
@@ -55,16 +57,21 @@ class BufferedWSGI:
         waiting_at_most: int = 1_000,
         crowded_answer: Callable[[Environ], Answer] = plain_refusal,
         trusted_proxies: Sequence[Network] = (),
+        door: Door | None = None,
+        refuses_unread: Callable[[Environ], bool] = lambda environ: False,
         drain: Callable[[], None] = lambda: None,
     ) -> None:
         """`drain` is called on a thread when the server shuts down, and holds the shutdown up until it returns.
 
+        `refuses_unread` says that the application refuses the request whatever its body holds: the body is not read.
         Beyond `waiting_per_sender` and `waiting_at_most` whole requests that wait for a thread, a request gets
         `crowded_answer`.
         """
         self.application = application
         self.crowded_answer = crowded_answer
         self.trusted_proxies = trusted_proxies
+        self.door = door or Door()
+        self.refuses_unread = refuses_unread
         self.known = KnownTokens()
         self.turns = Turns(
             threads,
@@ -96,19 +103,38 @@ class BufferedWSGI:
             raise ValueError(f"No application for {scope['type']}")
 
     async def serve(self, scope: Event, receive: Receive, send: Send) -> None:
+        environ = environ_of(scope)
         try:
-            async with asyncio.timeout(self.body_timeout_s):
-                body = await self.read_body(receive)
+            body = await self.body_of(environ, receive)
         except TimeoutError:
-            await send_answer(send, HTTPStatus.REQUEST_TIMEOUT, [(b"connection", b"close")], b"")
+            await send_answer(send, HTTPStatus.REQUEST_TIMEOUT, _CLOSING, b"")
+        except TooMuch:
+            status, headers, content = self.crowded_answer(environ)
+            await send_answer(send, status, [*headers, *_CLOSING], content)
         except ConnectionError:
-            return
+            # The client left, or sent what is no HTTP, such as a malformed chunk.
+            await send_answer(send, HTTPStatus.BAD_REQUEST, _CLOSING, b"")
         else:
-            await send_answer(send, *await self.answer(scope, body))
+            await send_answer(send, *await self.answer(scope, environ, body))
 
-    async def answer(self, scope: Event, body: bytes) -> Answer:
+    async def body_of(self, environ: Environ, receive: Receive) -> bytes:
+        """The body, where it can change the answer. Raises TimeoutError, TooMuch, ConnectionError."""
+        if self.is_too_large(environ) or self.refuses_unread(environ):
+            return b""
+        address = neighborhood_of(sender_in(environ, self.trusted_proxies))
+        async with asyncio.timeout(self.body_timeout_s) as limit:
+            with self.door.reading(address, limit) as reading:
+                return await self.read_body(receive, reading)
+
+    def is_too_large(self, environ: Environ) -> bool:
+        declared = environ["CONTENT_LENGTH"]
+        return declared.isascii() and declared.isdigit() and int(declared[:12]) > self.max_bytes
+
+    async def answer(self, scope: Event, environ: Environ, body: bytes) -> Answer:
         """Calls the application, and a second time for a deferred answer: see webhooks.answering.deferral."""
-        environ = environ_of(scope, body) | {CAN_DEFER: True, ARRIVED: time.monotonic()}
+        if not self.is_too_large(environ):  # then the application refuses by the declared length
+            environ["CONTENT_LENGTH"] = str(len(body))
+        environ |= {"wsgi.input": BytesIO(body), CAN_DEFER: True, ARRIVED: time.monotonic()}
         sender = sender_of_request(environ, body, self.trusted_proxies)
         try:
             async with self.turns.turn_of(sender):
@@ -121,7 +147,7 @@ class BufferedWSGI:
             return answer
         in_thread = partial(self.in_answer_thread, sender)
         await deferred.settle(in_thread)
-        environ = environ_of(scope, b"") | {SETTLED: deferred}
+        environ = environ_of(scope) | {"CONTENT_LENGTH": "0", SETTLED: deferred}
         settled: Answer = await in_thread(partial(self.call, environ))
         return settled
 
@@ -145,14 +171,16 @@ class BufferedWSGI:
             )  # fmt: skip
         return self.crowded_answer(environ)
 
-    async def read_body(self, receive: Receive) -> bytes:
+    async def read_body(self, receive: Receive, reading: Reading) -> bytes:
         body = bytearray()
         more = True
         while more and len(body) <= self.max_bytes:
             event = await receive()
             if event["type"] == "http.disconnect":
                 raise ConnectionError("The client left before its request was complete.")
-            body += event.get("body", b"")
+            part = event.get("body", b"")
+            reading.hold(len(part))
+            body += part
             more = event.get("more_body", False)
         return bytes(body)
 
@@ -178,7 +206,8 @@ class BufferedWSGI:
         return status, encoded, b"".join(chunks)
 
 
-def environ_of(scope: Event, body: bytes) -> Environ:
+def environ_of(scope: Event) -> Environ:
+    """The request's head, with the declared length of the body, and without the body."""
     server, client = scope.get("server") or ("localhost", 80), scope.get("client") or ("", 0)
     environ: Environ = {
         "REQUEST_METHOD": scope["method"],
@@ -191,7 +220,7 @@ def environ_of(scope: Event, body: bytes) -> Environ:
         "REMOTE_ADDR": client[0],
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope["scheme"],
-        "wsgi.input": BytesIO(body),
+        "wsgi.input": BytesIO(),
         "wsgi.errors": None,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
@@ -204,8 +233,7 @@ def environ_of(scope: Event, body: bytes) -> Environ:
         key = "HTTP_" + name.upper().replace("-", "_")
         environ[key] = f"{environ[key]},{value}" if key in environ else value
     environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
-    environ.pop("HTTP_CONTENT_LENGTH", None)
-    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["CONTENT_LENGTH"] = environ.pop("HTTP_CONTENT_LENGTH", "")
     return environ
 
 

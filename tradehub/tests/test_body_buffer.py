@@ -1,12 +1,14 @@
 import asyncio
 import json
 import threading
+from contextlib import suppress
 
 import pytest
 
 from strategies.tokens import digest_of
 from tradehub.http.api_errors import crowded_answer
 from tradehub.http.body_buffer import BufferedWSGI
+from tradehub.http.door import Door
 from tradehub.http.sender_turns import Sender
 from webhooks.answering.deferral import ARRIVED, DEFERRED, PROVED, SETTLED
 
@@ -121,10 +123,122 @@ def test_a_header_with_an_underscore_cannot_pass_for_the_proxys():
 def test_reading_stops_once_the_body_is_too_large_for_the_application_to_accept():
     echo = Echo()
 
-    drive(buffered(echo, max_bytes=3), part(b"ab", more=True), part(b"cdef", more=True), part(b"unread"))
+    unsized = SCOPE | {"headers": [header for header in SCOPE["headers"] if header[0] != b"content-length"]}
+    parts = [part(b"ab", more=True), part(b"cdef", more=True), part(b"unread")]
+
+    drive(buffered(echo, max_bytes=3), *parts, scope=unsized)
 
     assert echo.body == b"abcdef"
     assert int(echo.environ["CONTENT_LENGTH"]) > 3
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read():
+    echo = Echo()
+
+    drive(buffered(echo, max_bytes=3), pause_s=30)
+
+    assert (echo.body, echo.environ["CONTENT_LENGTH"]) == (b"", "5")
+
+
+def test_the_body_of_a_request_that_is_refused_anyway_is_not_read():
+    echo = Echo()
+
+    drive(buffered(echo, refuses_unread=lambda environ: environ["REMOTE_ADDR"] == "10.0.0.9"), pause_s=30)
+
+    assert (echo.body, echo.environ["CONTENT_LENGTH"]) == (b"", "0")
+
+
+def many(application, count, *, of=lambda number: "10.0.0.9", seconds=0.3):
+    """The answers' statuses of `count` requests whose bodies never come; 0 for those that still wait."""
+
+    async def run():
+        async def one(number):
+            sent = []
+
+            async def receive():
+                await asyncio.sleep(30)
+
+            async def send(event):
+                sent.append(event)
+
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await application(SCOPE | {"client": (of(number), 1)}, receive, send)
+            return sent[0]["status"] if sent else 0
+
+        return await asyncio.gather(*(one(number) for number in range(count)))
+
+    return asyncio.run(run())
+
+
+def test_one_unfinished_request_too_many_of_an_address_is_ended():
+    door = Door(per_address=3, grace_s=0.02)
+
+    statuses = many(buffered(Echo(), door=door), 5)
+
+    assert sorted(statuses) == [0, 0, 0, 408, 408]
+    assert door.bytes_held == 0
+
+
+def test_unfinished_requests_are_counted_by_address_and_by_network():
+    v4 = many(buffered(Echo(), door=Door(per_address=1, grace_s=0.02)), 3, of=lambda n: f"10.0.0.{n}")
+    v6 = many(buffered(Echo(), door=Door(per_address=1, grace_s=0.02)), 3, of=lambda n: f"2001:db8::{n + 1}")
+    all_in_all = many(
+        buffered(Echo(), door=Door(per_address=9, at_most=2, grace_s=0.02)), 3, of=lambda n: f"10.0.0.{n}"
+    )
+
+    assert v4 == [0, 0, 0]
+    assert sorted(v6) == [0, 408, 408]
+    assert sorted(all_in_all) == [0, 0, 408]
+
+
+def test_bodies_that_come_at_once_are_never_unfinished():
+    door = Door(per_address=0, grace_s=0.02)
+
+    sent = drive(buffered(Echo(), door=door), part(b"abcde"))
+
+    assert sent[0]["status"] == 201
+
+
+def test_bodies_on_their_way_hold_a_bounded_number_of_bytes():
+    door = Door(bytes_at_most=6)
+    application = buffered(Echo(), door=door, crowded_answer=lambda environ: (503, [], b"come again"))
+
+    async def run():
+        held = asyncio.Event()
+
+        async def slow():
+            held.set()
+            await asyncio.sleep(30)
+
+        events = [part(b"abcde", more=True)]
+
+        async def receive():
+            return events.pop() if events else await slow()
+
+        async def nothing(event):
+            pass
+
+        first = asyncio.create_task(application(SCOPE, receive, nothing))
+        await held.wait()
+        sent = []
+
+        async def send(event):
+            sent.append(event)
+
+        async def two():
+            return part(b"xy")
+
+        await application(SCOPE, two, send)
+        first.cancel()
+        with suppress(asyncio.CancelledError):
+            await first
+        return sent
+
+    sent = asyncio.run(run())
+    assert (sent[0]["status"], sent[1]["body"]) == (503, b"come again")
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert door.bytes_held == 0
 
 
 def test_a_client_that_dribbles_gets_408_and_never_a_thread():
@@ -141,7 +255,10 @@ def test_a_client_that_leaves_early_changes_nothing():
 
     sent = drive(buffered(echo), part(b"a", more=True), {"type": "http.disconnect"})
 
-    assert sent == []
+    assert [event.get("status") for event in sent] == [
+        400,
+        None,
+    ]  # to nobody, or to who sent a malformed chunk
     assert echo.environ is None
 
 

@@ -15,6 +15,11 @@ from tradehub.worker.audit_jobs import record_unsafe_start
 # Longer than the webhook's answer budget, so that a request in progress at SIGTERM is still answered.
 STOP_TIMEOUT_S = 10
 HEADER_TIMEOUT_MS = 10_000
+# The server takes no further connection while this many are open, silent ones too. tradehub.http.door bounds what an
+# address may hold open; connections themselves cost little, so the bound is far above what a few addresses can open.
+CONNECTIONS = 16_384
+BACKLOG = 2_048
+BUFFER_BYTES = 64 * 1024
 
 
 class Command(BaseCommand):
@@ -65,7 +70,10 @@ def server_arguments() -> list[str]:
         "workers-kill-timeout": STOP_TIMEOUT_S,
         "loop": "asyncio",
         "http": "1",
+        "backlog": BACKLOG,
+        "backpressure": CONNECTIONS,
         "http1-header-read-timeout": HEADER_TIMEOUT_MS,
+        "http1-buffer-size": BUFFER_BYTES,
         "ssl-certificate": settings.TLS_CERT,
         "ssl-keyfile": settings.TLS_KEY,
         "log-level": settings.LOG_LEVEL.lower(),
