@@ -184,6 +184,8 @@ def walk() -> Walk:
     _, clear = ApiToken.objects.issue(user=cast["user"])
     clients = {who: Client(raise_request_exception=False) for who in WHO}
     clients["API token"] = Client(raise_request_exception=False, headers={"Authorization": f"Token {clear}"})
+    for who, user in cast.items():
+        clients[who].force_login(user)  # the first entries of the audit trail begin its chain
     with mock.patch.object(Template, "render", return_value=""), _no_menus():
         for pattern, address in addresses().items():
             for who in WHO:

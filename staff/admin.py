@@ -97,10 +97,9 @@ class PersonAdmin(ModelAdmin[User], UserAdmin):  # type: ignore[type-arg]  # no 
         return super().delete_view(request, *args, **kwargs)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Changed rights end the person's sessions: the next sign-in begins with the rights of then."""
+        """Changed rights end the person's sessions. The base of all pages leaves the entry about the rights."""
         super().save_related(request, form, formsets, change)
-        changed = [name for name in RIGHTS_FIELDS if name in form.changed_data]
-        if changed:
+        if set(RIGHTS_FIELDS) & set(form.changed_data):
             actor, now = actor_of(request, MANAGE_PEOPLE), timezone.now()
             end_sessions(open_sessions(form.instance), actor=actor, now=now)
 

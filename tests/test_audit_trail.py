@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from audit import trail
 from audit.actions import Action
+from audit.actor import Actor
 from audit.models import AuditEntry
 from audit.trail import verify_trail
 from exchanges.enums import OutsideKind
@@ -19,6 +20,7 @@ from exchanges.models import Account, ExchangePause
 from exchanges.paper.testing import PaperControl
 from orders.models import ExitGoal, OpenOrder, OutsideEvent, Position, PositionDifference
 from staff.recorded_rows import HIDDEN, is_secret, stored_state
+from staff.sign_in.second_factor import enroll
 from strategies.models import ApiToken, Strategy, StrategyAccount, Subscription, SystemRisk, WebhookToken
 from tests.desk import BTC, BTC_CLOSE, BTC_LIMIT, BTC_MARKET, PERSON
 from tests.factories import AccountFactory, StrategyFactory, SubscriptionFactory, UserFactory
@@ -93,7 +95,7 @@ ROWS = {
     Account: lambda scene: scene.desk.accounts["A1"],
     Subscription: lambda scene: SubscriptionFactory(),
     User: lambda scene: UserFactory(),
-    Group: lambda scene: Group.objects.create(name="drivers"),
+    (User, "remove_second_factors"): lambda scene: with_second_factor(UserFactory()),
     WebhookToken: lambda scene: scene.signed_token(),
     ApiToken: lambda scene: ApiToken.objects.issue(user=UserFactory())[0],
     ExchangePause: lambda scene: ExchangePause.objects.create(exchange="paper", until=timezone.now() + LOST),
@@ -110,6 +112,7 @@ ACTED = {
     "halt_cancel_and_close": Action.STATE_CHANGED,
     "switch_off": Action.ROW_CHANGED,
     (User, "switch_off"): Action.ROLES_CHANGED,
+    "remove_second_factors": Action.SECOND_FACTOR_REMOVED,
     "revoke": Action.TOKEN_REVOKED,
     "renew_signing_secret": Action.SIGNATURE_REQUIRED,
     "drop_signing_secret": Action.SIGNATURE_DROPPED,
@@ -128,6 +131,11 @@ ACTED = {
 @pytest.fixture
 def scene(request, paper):
     return Scene(request)
+
+
+def with_second_factor(user):
+    enroll(user, b"k" * 20, -1, actor=Actor.of_service("test"), now=timezone.now())
+    return user
 
 
 def row_for(scene, model, name=""):
@@ -211,7 +219,6 @@ ADDED = {
     ),
     ApiToken: lambda: {"user": UserFactory().pk, "name": "new"},
     WebhookToken: lambda: {"user": UserFactory().pk, "name": "new"},
-    Group: lambda: {"name": "new"},
     User: lambda: {
         "username": "new",
         "usable_password": "true",
@@ -259,7 +266,6 @@ CHANGES = {
     Account: ({"name": "other"}, Action.ROW_CHANGED),
     ApiToken: ({"name": "other"}, Action.ROW_CHANGED),
     WebhookToken: ({"name": "other"}, Action.ROW_CHANGED),
-    Group: ({"name": "other"}, Action.ROLES_CHANGED),
     User: ({"is_staff": "on"}, Action.ROLES_CHANGED),
     Strategy: ({"max_order_notional": "5000"}, Action.LIMITS_CHANGED),
     StrategyAccount: ({"leverage": "3"}, Action.ROW_CHANGED),

@@ -79,7 +79,7 @@ class TradingStateMixin(ModelAdmin[Any]):
     def _change_state(
         self, request: HttpRequest, rows: QuerySet[Level], state: TradingState, **extent: bool
     ) -> None:
-        actor = actor_of(request, f"{self.opts.app_label}.change_{self.opts.model_name}")
+        actor = actor_of(request, RESUME if state is TradingState.ACTIVE else HALT)
         reason = StateReason.of("set_by", user=request.user.get_username())
         for row in rows:
             touched = change_trading_state(

@@ -5,7 +5,9 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
 
+from audit.actions import Action
 from audit.actor import Actor
+from audit.models import AuditEntry
 from exchanges.account_checks import entry_check
 from exchanges.enums import TradingState
 from exchanges.vault import credentials_of
@@ -144,7 +146,9 @@ def test_an_operator_halts_and_cannot_lift_the_halt(browser):
     for action in ("halt", "activate"):
         desk.post(address, {"action": action, "_selected_action": [1]})
 
+    entries = AuditEntry.objects.filter(action=Action.STATE_CHANGED).values_list("label", "right")
     assert SystemRisk.objects.get().trading_state == TradingState.HALTED
+    assert list(entries) == [("desk", "staff.halt")]
 
 
 # --- what an address may ask
