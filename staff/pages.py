@@ -1,7 +1,6 @@
 """What the admin pages of all apps are made of."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
@@ -13,7 +12,17 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from staff.acting import actor_of
-from staff.recorded_rows import Entry, State, addition_of, changes_of, deletion_of, stored_state
+from staff.recorded_rows import (
+    Entry,
+    State,
+    addition_of,
+    changes_of,
+    deletion_of,
+    keep_others_changes,
+    locked_row,
+    note_loaded,
+    state_of,
+)
 
 T = TypeVar("T", bound=Model)
 
@@ -86,15 +95,26 @@ class ModelAdmin(_ModelAdmin[T]):
 
     demanded_right = ""  # where the page demands a right of its own, in place of Django's for the model
 
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> T | None:
+        row = super().get_object(request, *args, **kwargs)
+        if row is not None:
+            note_loaded(row)
+        return row
+
     def save_model(self, request: HttpRequest, obj: T, form: Any, change: bool) -> None:
-        if change:
-            _before(request)[obj] = stored_state(type(obj), obj.pk, lock=True)
+        stored = locked_row(obj) if change else None
+        if stored is not None:
+            _before(request)[obj] = state_of(stored)
+            keep_others_changes(obj, stored)
         super().save_model(request, obj, form, change)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        kept = [row.instance for row in getattr(formset, "initial_forms", ()) if row.has_changed()]
-        before = {row.pk: stored_state(type(row), row.pk, lock=True) for row in kept}
-        gone = {row.pk: copy(row) for row in kept}
+        before, gone = {}, {}
+        for row_form in getattr(formset, "initial_forms", ()):
+            stored = locked_row(row_form.instance) if row_form.has_changed() else None
+            if stored is not None:
+                before[stored.pk], gone[stored.pk] = state_of(stored), stored
+                keep_others_changes(row_form.instance, stored, row_form.changed_data)
         super().save_formset(request, form, formset, change)
         entries = _entries(request)
         entries += [addition_of(row) for row in formset.new_objects]
@@ -120,17 +140,14 @@ class ModelAdmin(_ModelAdmin[T]):
         return logged
 
     def delete_model(self, request: HttpRequest, obj: T) -> None:
-        gone, before = copy(obj), stored_state(type(obj), obj.pk, lock=True)
+        gone = _deletions([obj])
         super().delete_model(request, obj)
-        self._write(request, "delete", [deletion_of(gone, before)])
+        self._write(request, "delete", gone)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[T]) -> None:
         """Django's action runs outside of a transaction."""
         with transaction.atomic():
-            gone = [
-                deletion_of(row, stored_state(type(row), row.pk, lock=True))
-                for row in queryset.order_by("pk")
-            ]
+            gone = _deletions(queryset.order_by("pk"))
             super().delete_queryset(request, queryset)
             self._write(request, "delete", gone)
 
@@ -139,6 +156,12 @@ class ModelAdmin(_ModelAdmin[T]):
         for entry in entries:
             entry.write(actor_of(request, right), timezone.now())
         _entries(request).clear()
+
+
+def _deletions(rows: Iterable[Model]) -> list[Entry]:
+    """The entries of rows that are about to be deleted. Deleted instances would have lost their keys."""
+    stored = (locked_row(row) for row in rows)
+    return [deletion_of(row, state_of(row)) for row in stored if row is not None]
 
 
 def _before(request: HttpRequest) -> dict[Model, State]:

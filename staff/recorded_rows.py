@@ -1,7 +1,7 @@
 """What the audit trail keeps of a row that a person adds, changes or deletes on a page."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,14 +35,39 @@ def is_secret(name: str) -> bool:
     return name in _SECRET or name.startswith(_SEALED)
 
 
-def stored_state(model: type[models.Model], pk: Any, *, lock: bool = False) -> State:
-    """The columns and the many-to-many relations of a row as they are stored; empty without a row.
+def locked_row(row: models.Model) -> models.Model | None:
+    """The row as it is stored, locked until the transaction ends, as the change that follows would lock the row."""
+    rows = type(row)._default_manager.filter(pk=row.pk)
+    return rows.select_for_update(of=("self",), no_key=True).first()
 
-    `lock` locks the row until the transaction ends, as the change that follows does.
-    """
-    rows = model._default_manager.filter(pk=pk)
-    row = (rows.select_for_update(of=("self",), no_key=True) if lock else rows).first()
+
+def stored_state(model: type[models.Model], pk: Any) -> State:
+    """The columns and the many-to-many relations of a row as they are stored; empty without a row."""
+    row = model._default_manager.filter(pk=pk).first()
     return {} if row is None else state_of(row)
+
+
+def note_loaded(row: models.Model) -> None:
+    """Remembers the columns as they were loaded, for `keep_others_changes`."""
+    row.loaded = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}  # type: ignore[attr-defined]
+
+
+def keep_others_changes(
+    row: models.Model, stored: models.Model, changed: Collection[str] | None = None
+) -> None:
+    """Gives a row that is about to be saved the stored values of all columns that the page has not changed.
+
+    Django saves every column as it was loaded, so a save could undo a halt of a moment ago. `changed` names the columns
+    that the page has changed; without it, the columns that differ from what was loaded.
+    """
+    loaded = getattr(row, "loaded", {})
+    for field in row._meta.concrete_fields:
+        name = field.attname
+        is_unchanged = (
+            field.name not in changed if changed is not None else getattr(row, name) == loaded.get(name)
+        )
+        if is_unchanged:
+            setattr(row, name, getattr(stored, name))
 
 
 def state_of(row: models.Model) -> State:

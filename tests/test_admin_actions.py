@@ -13,8 +13,10 @@ from exchanges.gateway import Call, gateway
 from exchanges.vault import credentials_of
 from orders.models import Order, Position, PositionDifference
 from orders.reconciliation.comparison import compare_accounts
-from strategies.models import SystemRisk
+from staff import pages
+from strategies.models import StrategyAccount, SystemRisk
 from tests.desk import BTC, BTC_LIMIT, BTC_MARKET
+from tests.forms import change_page, submitted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -122,3 +124,43 @@ def test_a_difference_is_declared_external_and_expected_from_then_on(admin_clien
     look(4)
     assert not PositionDifference.objects.unresolved().exists()
     assert deliver(test1.alert(BTC_LIMIT, price="90001")).json()["results"][0]["status"] == "success"
+
+
+@pytest.mark.parametrize("level", ["strategy", "strategy account", "account"])
+def test_a_page_that_was_loaded_before_a_halt_does_not_undo_the_halt(admin_client, test1, monkeypatch, level):
+    row = LEVELS[level](test1)
+    name = "capital" if level == "strategy account" else "name"
+    sent = submitted(admin_client, row) | {name: "7"}
+    lock = pages.locked_row
+
+    def after_a_halt(loaded):
+        type(loaded).objects.filter(pk=loaded.pk).update(trading_state=TradingState.HALTED)
+        return lock(loaded)
+
+    monkeypatch.setattr(pages, "locked_row", after_a_halt)
+
+    response = admin_client.post(change_page(row), sent)
+
+    row.refresh_from_db()
+    assert (response.status_code, row.trading_state, str(getattr(row, name))) == (
+        302,
+        TradingState.HALTED,
+        "7",
+    )
+
+
+def test_an_inline_row_that_was_loaded_before_a_halt_does_not_undo_the_halt(admin_client, test1, monkeypatch):
+    row, lock = test1.strategy_account("A1"), pages.locked_row
+    sent = submitted(admin_client, test1.strategy)
+    (capital,) = [name for name in sent if name.endswith("0-capital")]
+
+    def after_a_halt(loaded):
+        StrategyAccount.objects.update(trading_state=TradingState.HALTED)
+        return lock(loaded)
+
+    monkeypatch.setattr(pages, "locked_row", after_a_halt)
+
+    admin_client.post(change_page(test1.strategy), sent | {capital: "7"})
+
+    row.refresh_from_db()
+    assert (row.trading_state, row.capital) == (TradingState.HALTED, 7)

@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from django.core.management import call_command
@@ -20,6 +21,7 @@ from orders.models import Order, Position, Trade
 from orders.reconciliation.comparison import compare_accounts
 from strategies.models import Strategy, StrategyAccount
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, PERSON
+from tests.forms import change_page, submitted
 from tests.restore import restore_from_before
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,22 +84,47 @@ def test_new_encryption_and_exports_are_told(test1, tmp_path):
 ACTS = 6
 
 
-def test_acts_side_by_side_with_trading_make_one_whole_chain(deliver, test1):
-    """A halt waits for the chain while the halt holds the state lock: whoever has the chain must want nothing more."""
-    levels = [test1.strategy, *StrategyAccount.objects.all(), *Account.objects.all()]
-    failures = []
+def halt_again_and_again(level):
+    for turn in range(ACTS):
+        state = TradingState.HALTED if turn % 2 else TradingState.ACTIVE
+        set_trading_state(level, state, reason="drill", actor=PERSON, now=timezone.now())
 
-    def act_on(level):
+
+def editing(client, strategy):
+    """Saves the strategy's page again and again, with an inline row."""
+    page, sent = change_page(strategy), submitted(client, strategy)
+    (capital,) = [name for name in sent if name.endswith("0-capital")]
+
+    def edit():
+        for turn in range(ACTS):
+            changed = {"name": f"drill {turn}", capital: f"{turn + 1}000000"}
+            assert client.post(page, sent | changed).status_code == 302
+
+    return edit
+
+
+def beside(act, failures):
+    def run():
         try:
-            for turn in range(ACTS):
-                state = TradingState.HALTED if turn % 2 else TradingState.ACTIVE
-                set_trading_state(level, state, reason="drill", actor=PERSON, now=timezone.now())
+            act()
         except Exception as error:  # noqa: BLE001 - the test tells of it
             failures.append(error)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=act_on, args=(level,)) for level in levels]
+    return threading.Thread(target=run)
+
+
+def test_acts_side_by_side_with_trading_make_one_whole_chain(admin_client, deliver, test1):
+    """A halt waits for the chain while the halt holds the state lock: whoever has the chain must want nothing more."""
+    levels = [test1.strategy, *StrategyAccount.objects.all(), *Account.objects.all()]
+    acts = [
+        editing(admin_client, test1.strategy),
+        *(partial(halt_again_and_again, level) for level in levels),
+    ]
+    failures = []
+
+    threads = [beside(act, failures) for act in acts]
     for thread in threads:
         thread.start()
     for _ in range(3):
@@ -108,5 +135,6 @@ def test_acts_side_by_side_with_trading_make_one_whole_chain(deliver, test1):
     assert failures == []
     assert verify_trail().problems == []
     assert AuditEntry.objects.filter(action=Action.STATE_CHANGED).count() == ACTS * len(levels)
+    assert AuditEntry.objects.filter(action=Action.ROW_CHANGED).count() == ACTS * 2
     assert Strategy.objects.get().trading_state == TradingState.HALTED
     assert not Position.objects.filter(quantity__lt=0).exists()
