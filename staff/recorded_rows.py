@@ -1,4 +1,4 @@
-"""What the audit trail keeps of a row that a person adds, changes or deletes on a page."""
+"""Audit entries of rows: a person adds, changes or deletes a row on a page."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -48,17 +48,17 @@ def stored_state(model: type[models.Model], pk: Any) -> State:
 
 
 def note_loaded(row: models.Model) -> None:
-    """Remembers the columns as they were loaded, for `keep_others_changes`."""
+    """Remembers the loaded columns, for `keep_others_changes`."""
     row.loaded = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}  # type: ignore[attr-defined]
 
 
 def keep_others_changes(
     row: models.Model, stored: models.Model, changed: Collection[str] | None = None
 ) -> None:
-    """Gives a row that is about to be saved the stored values of all columns that the page has not changed.
+    """Gives a row before its save the stored values of all columns without a change by the page.
 
     Django saves every column as it was loaded, so a save could undo a halt of a moment ago. `changed` names the columns
-    that the page has changed; without it, the columns that differ from what was loaded.
+    with a change by the page; without `changed`, the columns with another value than the loaded value.
     """
     loaded = getattr(row, "loaded", {})
     for field in row._meta.concrete_fields:
