@@ -39,6 +39,11 @@ def unsafe_settings() -> list[Unsafe]:
 def _of_flags() -> Iterator[Unsafe]:
     if settings.DEBUG:
         yield Unsafe("DEBUG", "DEBUG shows settings and code to whoever causes an error. Set DEBUG=false.")
+    if not settings.STAFF_SECOND_FACTOR:
+        yield Unsafe(
+            "STAFF_SECOND_FACTOR",
+            "A password alone opens the admin. Set STAFF_SECOND_FACTOR=true, or remove the line from .env.",
+        )
     if "*" in settings.ALLOWED_HOSTS:
         yield Unsafe(
             "ALLOWED_HOSTS",

@@ -11,7 +11,7 @@ from typing import Any
 from tradehub.environment import BASE_DIR
 
 FOLDER = Path(__file__).parent
-APPS = ("audit", "exchanges", "strategies", "orders", "webhooks")  # as their foreign keys point
+APPS = ("audit", "staff", "exchanges", "strategies", "orders", "webhooks")  # as their foreign keys point
 LANDED = FOLDER / "landed.json"
 Json = dict[str, Any]
 

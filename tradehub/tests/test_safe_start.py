@@ -27,7 +27,7 @@ EVERYWHERE = "0.0.0.0"
 def safe(settings, tmp_path, monkeypatch):
     """An installation with nothing to complain about."""
     monkeypatch.setattr(safe_start, "BASE_DIR", tmp_path)
-    settings.DEBUG = False
+    settings.DEBUG, settings.STAFF_SECOND_FACTOR = False, True
     settings.ALLOWED_HOSTS = ["hub.example"]
     settings.SECRET_KEY, settings.CREDENTIAL_KEYS = GOOD, [Fernet.generate_key().decode()]
     settings.SECURE_PROXY_SSL_HEADER, settings.TRUSTED_PROXIES = None, ()
@@ -52,6 +52,7 @@ def demo(settings, folder):
 
 CHANGES = {
     "DEBUG": lambda settings, folder: setattr(settings, "DEBUG", True),
+    "STAFF_SECOND_FACTOR": lambda settings, folder: setattr(settings, "STAFF_SECOND_FACTOR", False),
     "ALLOWED_HOSTS": lambda settings, folder: setattr(settings, "ALLOWED_HOSTS", ["hub.example", "*"]),
     "SECRET_KEY": lambda settings, folder: setattr(settings, "SECRET_KEY", "django-insecure-" + GOOD),
     "CREDENTIAL_KEYS": shared,
