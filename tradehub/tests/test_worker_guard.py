@@ -114,6 +114,22 @@ def test_a_row_in_the_schedule_runs_no_code(tmp_path, monkeypatch):
     assert not OrmQ.objects.exists()
 
 
+def test_a_row_in_the_schedule_cannot_ask_for_a_run_past_the_queue(tmp_path, monkeypatch):
+    for where in ("scheduler", "worker", "monitor"):
+        monkeypatch.setattr(f"django_q.{where}.close_old_django_connections", lambda: None)  # the test's own
+    touched = tmp_path / "touched"
+    Schedule.objects.all().delete()
+    Schedule.objects.create(
+        name="audit books", func="os.mkdir", args=repr(str(touched)), kwargs="{'q_options': {'sync': True}}",
+        next_run=timezone.now() - timedelta(minutes=1), schedule_type=Schedule.ONCE, cluster="tradehub",
+    )  # fmt: skip
+
+    scheduler()
+
+    assert not touched.exists()
+    assert take() == []
+
+
 def test_an_unsigned_task_is_not_unpickled(tmp_path):
     touched = tmp_path / "touched"
     OrmQ.objects.create(
