@@ -1,12 +1,12 @@
 """Makes the rows of django-q2 harmless: a pickle or a hook in a row would run code of whoever wrote the row."""
 
 import io
-import pickle
+import pickle  # nosec B403 - to read without running anything
 from base64 import b64decode
 from typing import Any
 from zlib import decompress
 
-import picklefield.fields
+import picklefield.fields  # nosec B403 - to replace its reader
 from django.db.models.signals import post_save
 from django_q.models import Task
 from django_q.signals import call_hook, pre_enqueue
