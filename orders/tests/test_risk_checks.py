@@ -44,6 +44,8 @@ CASES = [
     (order(), {}, Exposure(), None),
     (order(), {"max_order_notional": D(200)}, Exposure(), None),
     (order(), {"max_order_notional": D("199.99")}, Exposure(), "max_order_notional"),
+    (order(token_notional=D(200)), {}, Exposure(), None),
+    (order(token_notional=D("199.99")), {"max_order_notional": D(1)}, Exposure(), "token_notional"),
     (order(reference=None), {"max_order_notional": D(1)}, Exposure(), "price_unavailable"),
     (order(), {"max_position_notional": D(500)}, LONG_3, None),
     (order(), {"max_position_notional": D(499)}, LONG_3, "max_position_notional"),

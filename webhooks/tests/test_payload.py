@@ -75,6 +75,10 @@ def test_a_delivery_tells_whether_its_legs_may_leave_the_market(legs, expected):
     assert (delivery.leaves, delivery.only_leaves) == expected
 
 
+def test_a_further_warning_follows_those_of_the_message():
+    assert parse(LIMIT | {"note": "x"}).warned("soon").warnings[-1] == "soon"
+
+
 def test_a_single_order_becomes_one_leg():
     delivery = parse(LIMIT)
 
