@@ -92,8 +92,9 @@ def test_sections_that_code_cites_are_in_the_specification():
     assert [place for place in sorted(cited) if place[1] not in sections] == []
 
 
-def test_every_test_beside_a_report_of_another_system_exists():
-    named = TEST.findall((BASE_DIR / "docs/neighbours.md").read_text())
+@pytest.mark.parametrize("document", ["neighbours", "security"])
+def test_every_test_that_a_document_names_exists(document):
+    named = TEST.findall((BASE_DIR / f"docs/{document}.md").read_text())
 
     assert len(named) >= 30
     assert [
