@@ -130,7 +130,7 @@ def test_an_answer_that_is_built_while_a_refusal_is_written_down_says_why(delive
     def set_and_answer(order, name, value):
         plain(order, name, value)
         if (name, value) == ("status", "rejected"):
-            seen.extend(order_results([order], viewer_id=order.account.owner_id))
+            seen.extend(order_results([order]))
 
     monkeypatch.setattr(Order, "__setattr__", set_and_answer)
     paper.fault(**POST, action="code", value=-2019)
