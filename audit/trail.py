@@ -66,8 +66,12 @@ def lock_chain() -> AuditHead:
     """Locks the chain until the transaction ends. Only for a caller that locks nothing else afterwards."""
     locked = AuditHead.objects.select_for_update()
     head = locked.filter(pk=_HEAD).first()
-    if head is None:  # the first entry
-        AuditHead.objects.get_or_create(pk=_HEAD)
+    if (
+        head is None
+    ):  # the first entry, or a lost row: the newest entry goes on, and a missing head stops no act
+        newest = AuditEntry.objects.order_by("-number").first()
+        known = {} if newest is None else {"number": newest.number, "hash": newest.hash}
+        AuditHead.objects.get_or_create(pk=_HEAD, defaults=known)
         head = locked.get(pk=_HEAD)
     return head
 

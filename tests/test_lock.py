@@ -34,7 +34,9 @@ def test_every_line_of_the_lock_is_an_exact_version_with_hashes():
     text = (BASE_DIR / "requirements.lock").read_text()
     packages = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
 
-    names = {canonicalize_name(line.partition("==")[0]) for line in packages}  # some in two versions of Python's
+    names = {
+        canonicalize_name(line.partition("==")[0]) for line in packages
+    }  # some in two versions of Python's
     assert names == set(locked())
     assert len(names) > 20
     assert all(re.fullmatch(r"[\w.-]+==[\w.!+]+(?: ; .+)? \\", line) for line in packages)

@@ -9,9 +9,11 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
+from exchanges.errors import Unavailable
 from orders.models import Order
 from strategies.models import WebhookToken
 from tests.desk import BTC_CLOSE, BTC_LIMIT, BTC_MARKET, CANCEL_ALL, ETH_MARKET
+from webhooks import services
 from webhooks.models import WebhookLog
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -196,3 +198,22 @@ def test_the_end_of_a_token_is_told_two_weeks_before(deliver, test1, days, warne
         else []
     )
     assert answer["warnings"] == WebhookLog.objects.get().warnings == expected
+
+
+@pytest.mark.parametrize("words", ["BTC/USDT", "BTCUSDT.P", "BINANCE:BTCUSDT.P"])
+@pytest.mark.parametrize("kind", ["all", "id", "tag"])
+def test_a_cancel_within_the_scope_needs_no_list_of_markets(deliver, test1, monkeypatch, kind, words):
+    """An exchange that is down, or a market that is gone: what is at work can still be canceled."""
+    placed = first_result(deliver(test1.alert(BTC_LIMIT, tag="grid")))["client_order_id"]
+    deliver(test1.alert(ETH_LIMIT))
+    limit_token(only_symbols=words)
+    down = Unavailable("down", code="markets_on_their_way")
+    monkeypatch.setattr(services, "open_catalogs", lambda names, *args, **more: dict.fromkeys(names, down))
+    cancel = {"all": CANCEL_ALL, "id": {"order_type": "CANCEL", "order_id": placed}}
+    cancel["tag"] = {"order_type": "CANCEL", "tag": "grid"}
+
+    response = deliver(test1.alert(cancel[kind]))
+
+    assert response.status_code == 200, response.content
+    working = Order.objects.filter(account__name="A1", status="accepted")
+    assert [order.symbol for order in working] == ["ETH/USDT:USDT"]

@@ -32,6 +32,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_reachable() -> bool:
+    """Whether others can reach the service: by its own address, or through a proxy that it is told to trust."""
+    is_proxied = (
+        bool(settings.TRUSTED_PROXIES) or getattr(settings, "SECURE_PROXY_SSL_HEADER", None) is not None
+    )
+    return not is_loopback(settings.WEB_HOST) or is_proxied
+
+
 def unsafe_settings() -> list[Unsafe]:
     return [*_of_flags(), *_of_keys(), *_of_demo(), *_of_files()]
 

@@ -106,6 +106,16 @@ def test_values_become_what_every_database_returns_unchanged():
     }
 
 
+def test_a_lost_head_stops_no_act():
+    acted(3)
+    AuditHead.objects.all().delete()
+
+    acted(1)
+
+    assert verify_trail().problems == []
+    assert AuditEntry.objects.count() == 4
+
+
 def test_changes_names_only_what_differs():
     before, after = changes({"a": 1, "b": Decimal("2.0"), "c": None}, {"a": 1, "b": Decimal(2), "c": "x"})
 

@@ -1,5 +1,6 @@
 """Plans a batch: turns checked legs into unsaved orders and cancel instructions, one per leg and strategy account."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from exchanges.market_data.catalog import Catalogs, MarketCatalog
 from exchanges.market_data.symbols import SymbolError, UnknownSymbol
 from orders.domain.enums import CancelType, OrderStatus
 from orders.domain.legs import Leg, in_run_order
+from orders.domain.lifecycle import CANCELABLE
 from orders.domain.positions import Move
 from orders.domain.reasons import Denied
 from orders.domain.sizing import WHOLE
@@ -252,7 +254,28 @@ class Planner:
 
     def _whole_scope(self, exchange: str) -> list[str]:
         """The symbols of cancel instructions that shall cancel whatever the token opens; "" stands for all symbols."""
-        return self._symbols_in_scope(exchange) if self.scope.symbols else [""]
+        return self._cancelable_in_scope(exchange) if self.scope.symbols else [""]
+
+    def _cancelable_in_scope(self, exchange: str) -> list[str]:
+        """The symbols of the scope, and what is worked under a word of the scope that the exchange does not know now.
+
+        A cancel needs no market: without the list of markets, or for a market that is gone, the words are compared with
+        the symbols of our own orders.
+        """
+        catalog = self.catalogs[exchange]
+        unread = [
+            text for text in self.scope.symbols if not isinstance(_market_or_error(catalog, text), MarketSpec)
+        ]
+        known = self._symbols_in_scope(exchange)
+        if not unread:
+            return known
+        wanted = {form for text in unread for form in _compact_forms(text)}
+        rows = Order.objects.filter(
+            strategy=self.strategy, strategy_account__in=self.reached, status__in=CANCELABLE
+        )
+        worked = rows.order_by("symbol").values_list("symbol", flat=True).distinct()
+        meant = [symbol for symbol in worked if not wanted.isdisjoint(_compact_forms(symbol))]
+        return list(dict.fromkeys([*known, *meant]))
 
     def _add_cancel(self, plan: Plan, leg: Leg, sequence: int, targets: Sequence[Order]) -> None:
         if not leg.order_id:
@@ -269,8 +292,8 @@ class Planner:
             for strategy_account in self.reached
             if strategy_account.pk == named[0].strategy_account_id
         )
-        known = self._symbols_in_scope(strategy_account.account.exchange)
-        if self.scope.symbols and named[0].symbol not in known:
+        exchange = strategy_account.account.exchange
+        if self.scope.symbols and named[0].symbol not in self._cancelable_in_scope(exchange):
             raise OutOfScope(leg)
         plan.cancellations.append(
             self._new_cancellation(leg, sequence, strategy_account, symbol=named[0].symbol, target=named[0])
@@ -308,6 +331,12 @@ class Planner:
         named = Q(client_order_id__in=names) | Q(exchange_order_id__in=names)
         named = named & Q(account__owner=self.viewer_id) | Q(tag__in=tags)
         return list(Order.objects.filter(named, strategy=self.strategy, strategy_account__in=self.reached))
+
+
+def _compact_forms(symbol: str) -> set[str]:
+    """BTC/USDT:USDT, BTCUSDT.P and BINANCE:BTCUSDT share BTCUSDT: without signs, exchange and settlement."""
+    upper = symbol.upper().removesuffix(".P").removesuffix("PERP")
+    return {re.sub(r"[^A-Z0-9]", "", part) for part in (upper, *upper.split(":"))} - {""}
 
 
 def _make_exit(order: Order, leg: Leg) -> None:

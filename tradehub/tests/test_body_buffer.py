@@ -192,6 +192,43 @@ def test_unfinished_requests_are_counted_by_address_and_by_network():
     assert sorted(all_in_all) == [0, 0, 408]
 
 
+def test_where_all_is_taken_the_longest_slow_request_gives_way_to_an_alert():
+    """Many addresses hold all bytes by slow bodies: an alert from elsewhere gets in, and a slow body goes."""
+    door = Door(bytes_at_most=10, grace_s=0.02)
+    application, answers = buffered(Echo(), door=door), {}
+
+    def sender(name, address, *, seconds):
+        events = [part(b"abcde", more=name != "alert")]
+
+        async def receive():
+            if not events:
+                await asyncio.sleep(30)
+            return events.pop()
+
+        async def send(event):
+            answers.setdefault(name, event.get("status"))
+
+        return asyncio.wait_for(application(SCOPE | {"client": (address, 1)}, receive, send), seconds)
+
+    async def run():
+        slow = [asyncio.create_task(sender(n, f"10.0.0.{n}", seconds=0.3)) for n in (1, 2)]
+        await asyncio.sleep(0.1)
+        await sender("alert", "10.0.9.9", seconds=5)
+        await asyncio.gather(*slow, return_exceptions=True)
+
+    asyncio.run(run())
+    assert answers == {"alert": 201, 1: 408}
+    assert door.bytes_held == 0
+
+
+def test_one_address_holds_no_more_than_its_bytes():
+    door = Door(bytes_per_address=4)
+
+    sent = drive(buffered(Echo(), door=door), part(b"abcde"))
+
+    assert sent[0]["status"] == 503
+
+
 def test_bodies_that_come_at_once_are_never_unfinished():
     door = Door(per_address=0, grace_s=0.02)
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from ipaddress import ip_network
 from types import SimpleNamespace
 
 import pytest
@@ -83,6 +84,13 @@ def test_an_unsafe_setting_stops_a_start_that_others_can_reach(safe, tmp_path, m
         with pytest.raises(CommandError, match="others can reach") as refused:
             serve(safe, host, monkeypatch)
         assert unsafe_settings()[0].sentence in str(refused.value)
+    safe.TRUSTED_PROXIES = (ip_network("127.0.0.1"),)
+    if unsafe_settings():  # behind a proxy, which makes one of the settings safe
+        with pytest.raises(CommandError, match="others can reach"):
+            serve(safe, "127.0.0.1", monkeypatch)
+    safe.TRUSTED_PROXIES = ()
+    if setting == "TRUST_PROXY_TLS":
+        return
     assert serve(safe, "127.0.0.1", monkeypatch)
     assert AuditEntry.objects.get(action=Action.UNSAFE_START).after == {"problems": [setting]}
     assert unsafe_settings()[0].sentence in capsys.readouterr().err

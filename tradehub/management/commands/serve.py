@@ -9,7 +9,7 @@ from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from tradehub.http.tls import ensure_certificate
-from tradehub.safe_start import is_loopback, unsafe_settings
+from tradehub.safe_start import is_reachable, unsafe_settings
 from tradehub.worker.audit_jobs import record_unsafe_start
 
 # Longer than the webhook's answer budget, so that a request in progress at SIGTERM is still answered.
@@ -43,13 +43,9 @@ class Command(BaseCommand):
     def _refuse_unsafe_settings(self) -> None:
         """Raises CommandError where the address can be reached from elsewhere."""
         unsafe = unsafe_settings()
-        if unsafe and not is_loopback(settings.WEB_HOST):
-            lines = [f"- {problem.sentence}" for problem in unsafe]
-            raise CommandError(
-                "\n".join(
-                    [f"WEB_HOST is {settings.WEB_HOST}, which others can reach, so the start needs:", *lines]
-                )
-            )
+        if unsafe and is_reachable():
+            first = f"WEB_HOST is {settings.WEB_HOST}, or a proxy is trusted: others can reach this service. First:"
+            raise CommandError("\n".join([first, *(f"- {problem.sentence}" for problem in unsafe)]))
         for problem in unsafe:
             self.stderr.write(f"For this machine only: {problem.sentence}")
         try:
