@@ -207,7 +207,8 @@ def test_whether_a_former_subscriber_holds_something_does_not_decide_the_answer(
     hold(deliver, sides[0], bob)
     StrategyAccount.objects.update(is_active=False)
 
-    for message in (BTC_CLOSE, CANCEL_ALL, BTC_CLOSE | {"symbol": "NO/SUCH"}, BTC_LIMIT):
+    missed = {"symbol": "BTC/USDT", "market_position": "flat", "prev_market_position": "short"}
+    for message in (missed, BTC_CLOSE, CANCEL_ALL, BTC_CLOSE | {"symbol": "NO/SUCH"}, BTC_LIMIT):
         answers = [without_ids(deliver(desk.alert(message))) for desk in sides]
         assert answers[0] == answers[1], message
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +49,14 @@ class Accepted:
     def viewer_id(self) -> int:
         """The user who reads the answer: the token's."""
         return self.admission.token.user_id
+
+    def concerns_known_accounts(self, orders: Iterable[Order]) -> bool:
+        """Whether an order is for the viewer or for who takes part. One for others who left tells that they hold."""
+        present = {row.pk for row in self.admission.strategy_accounts}
+        return any(
+            order.strategy_account_id in present or order.account.owner_id == self.viewer_id
+            for order in orders
+        )
 
     def budget_left_s(self) -> float:
         return self.timing.left_s(settings.WEBHOOK_ANSWER_BUDGET_MS)
@@ -143,7 +151,8 @@ class Answer:
         run = self.run
         orders = [run.as_reported(order) for order in run.orders]
         body = self._build(orders, run.canceled, run.cancellations, gave_way=run.gave_way)
-        body["warnings"] += run.warnings
+        if self.accepted.concerns_known_accounts(run.orders):
+            body["warnings"] += run.warnings
         return body
 
     def _repeated(self) -> Json:
