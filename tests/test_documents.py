@@ -12,7 +12,7 @@ from tests.failpoints import PLACES
 from tradehub.environment import BASE_DIR
 
 DOCUMENTS = sorted([*BASE_DIR.glob("*.md"), *BASE_DIR.glob("docs/**/*.md")])
-FOLDERS = "exchanges|strategies|orders|webhooks|tradehub|tests|docs|script|locale|benchmarks|staticfiles"
+FOLDERS = "audit|staff|exchanges|strategies|orders|webhooks|tradehub|tests|docs|script|locale|benchmarks|staticfiles"
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)\s]+)\)")
 INLINE = re.compile(r"`([^`\n]+)`")
@@ -23,6 +23,9 @@ TEST = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 FAILPOINT = re.compile(r'failpoint\(\s*"([^"]+)"')
 FAILPOINT_ROW = re.compile(r'^\| (K\d+) \| "([^"]+)"[^|]*\| `([^`]+)`', re.MULTILINE)
 SECTION = re.compile(r"^## (\d+a?)\. ", re.MULTILINE)
+ASVS_IDS = re.compile(r"^Ids: (.+)$", re.MULTILINE)
+ASVS_RANGE = re.compile(r"(V\d+\.\d+) (\d+)(?:-(\d+))?")
+ASVS_ROW = re.compile(r"^\| (V\d+\.\d+\.\d+) \| ([12]) \| [^|]+ \| (yes|no|n/a) \| ([^|]+) \|$", re.MULTILINE)
 CITED_SECTIONS = re.compile(r"SPEC[\s#]+sections?[\s#]+(\d+a?)(?:[\s#]+(?:and|to)[\s#]+(\d+a?))?")
 
 SOURCES = sorted(
@@ -92,7 +95,7 @@ def test_sections_that_code_cites_are_in_the_specification():
     assert [place for place in sorted(cited) if place[1] not in sections] == []
 
 
-@pytest.mark.parametrize("document", ["neighbours", "security"])
+@pytest.mark.parametrize("document", ["asvs", "neighbours", "security"])
 def test_every_test_that_a_document_names_exists(document):
     named = TEST.findall((BASE_DIR / f"docs/{document}.md").read_text())
 
@@ -100,6 +103,41 @@ def test_every_test_that_a_document_names_exists(document):
     assert [
         f"{path}::{name}" for path, name in named if f"def {name}(" not in (BASE_DIR / path).read_text()
     ] == []
+
+
+@pytest.fixture(scope="module")
+def asvs():
+    return (BASE_DIR / "docs/asvs.md").read_text()
+
+
+def asvs_ids(document):
+    for line in ASVS_IDS.findall(document):
+        for section, first, last in ASVS_RANGE.findall(line):
+            yield from (f"{section}.{number}" for number in range(int(first), int(last or first) + 1))
+
+
+def test_every_requirement_of_the_standard_has_one_verdict(asvs):
+    rows = ASVS_ROW.findall(asvs)
+    begun = re.findall(r"^\| (V\d+\.\d+\.\d+) ", asvs, re.MULTILINE)
+    levels = [level for _id, level, _verdict, _why in rows]
+
+    assert [row[0] for row in rows] == begun == list(asvs_ids(asvs))
+    assert len(set(begun)) == len(begun)
+    assert (levels.count("1"), levels.count("2")) == (70, 183)
+
+
+def test_every_gap_of_the_standard_is_in_the_list_of_what_is_missing(asvs):
+    missing = asvs.partition("\n## What is missing\n")[2].partition("\n## ")[0]
+    gaps = [name for name, _level, verdict, _why in ASVS_ROW.findall(asvs) if verdict == "no"]
+
+    assert gaps
+    assert sorted(re.findall(r"V\d+\.\d+\.\d+", missing)) == sorted(gaps)
+
+
+def test_every_yes_of_the_standard_names_its_evidence(asvs):
+    yes = [(name, why) for name, _level, verdict, why in ASVS_ROW.findall(asvs) if verdict == "yes"]
+
+    assert [name for name, why in yes if not re.search("`|the same test|below|Fernet|here:", why)] == []
 
 
 def test_every_failpoint_has_its_row_with_its_number():
